@@ -1,0 +1,139 @@
+"""Loom: declarative dataflow graphs for long-running agents.
+
+Every name of `__all__` is loaded from its home on first use, so `import loom` costs next to
+nothing and pulls in no model client.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loom.checkpoint.memory import MemoryCheckpointer
+    from loom.checkpoint.sqlite import SqliteCheckpointer
+    from loom.core.context import Context
+    from loom.core.graph import END, START, Graph
+    from loom.core.node import Node, node
+    from loom.core.result import Checkpoint, GraphResult
+    from loom.core.runtime import Limits, Retry, Runtime
+    from loom.core.state import Reducer, State, add, append, merge
+    from loom.errors import (
+        AnswerError,
+        Change,
+        CheckpointError,
+        ConfigError,
+        ContextError,
+        ContextOverflowError,
+        EffectError,
+        GraphChangedError,
+        GraphError,
+        LoomError,
+        NodeError,
+        NoEdgeError,
+        Problem,
+        PromptError,
+        ProviderError,
+        ProviderUnavailableError,
+        RateLimitError,
+        RunConflictError,
+        RunError,
+        RunExistsError,
+        RunNotFoundError,
+        SpecError,
+        ToolError,
+        ToolExecutionError,
+        ToolNotFoundError,
+        ToolPermissionError,
+        VetoError,
+    )
+    from loom.orchestration import AgentHarness, HarnessResult
+    from loom.types.models import ModelRef
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "END",
+    "START",
+    "AgentHarness",
+    "AnswerError",
+    "Change",
+    "Checkpoint",
+    "CheckpointError",
+    "ConfigError",
+    "Context",
+    "ContextError",
+    "ContextOverflowError",
+    "EffectError",
+    "Graph",
+    "GraphChangedError",
+    "GraphError",
+    "GraphResult",
+    "HarnessResult",
+    "Limits",
+    "LoomError",
+    "MemoryCheckpointer",
+    "ModelRef",
+    "NoEdgeError",
+    "Node",
+    "NodeError",
+    "Problem",
+    "PromptError",
+    "ProviderError",
+    "ProviderUnavailableError",
+    "RateLimitError",
+    "Reducer",
+    "Retry",
+    "RunConflictError",
+    "RunError",
+    "RunExistsError",
+    "RunNotFoundError",
+    "Runtime",
+    "SpecError",
+    "SqliteCheckpointer",
+    "State",
+    "ToolError",
+    "ToolExecutionError",
+    "ToolNotFoundError",
+    "ToolPermissionError",
+    "VetoError",
+    "add",
+    "append",
+    "merge",
+    "node",
+]
+
+# Where each name lives. Names of `loom.errors` are not listed: everything else is from there.
+_HOMES = {
+    "END": "loom.core.graph",
+    "START": "loom.core.graph",
+    "AgentHarness": "loom.orchestration",
+    "Checkpoint": "loom.core.result",
+    "Context": "loom.core.context",
+    "Graph": "loom.core.graph",
+    "GraphResult": "loom.core.result",
+    "HarnessResult": "loom.orchestration",
+    "Limits": "loom.core.runtime",
+    "MemoryCheckpointer": "loom.checkpoint.memory",
+    "ModelRef": "loom.types.models",
+    "Node": "loom.core.node",
+    "Reducer": "loom.core.state",
+    "Retry": "loom.core.runtime",
+    "Runtime": "loom.core.runtime",
+    "SqliteCheckpointer": "loom.checkpoint.sqlite",
+    "State": "loom.core.state",
+    "add": "loom.core.state",
+    "append": "loom.core.state",
+    "merge": "loom.core.state",
+    "node": "loom.core.node",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f'module "loom" has no name "{name}"')
+    value: object = getattr(import_module(_HOMES.get(name, "loom.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,63 @@
+"""The frozen records that pass between rooms, loaded on first use."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loom.types.messages import Message, Role, ToolCall, ToolResult
+    from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
+    from loom.types.outline import Outline, OutlineEdge, OutlineNode, Style
+    from loom.types.stream import TextDelta, ThinkingDelta
+    from loom.types.usage import Usage
+
+__all__ = [
+    "Emit",
+    "Message",
+    "Model",
+    "ModelRef",
+    "ModelReply",
+    "ModelRequest",
+    "Outline",
+    "OutlineEdge",
+    "OutlineNode",
+    "Role",
+    "Style",
+    "TextDelta",
+    "ThinkingDelta",
+    "ToolCall",
+    "ToolResult",
+    "ToolSchema",
+    "Usage",
+]
+
+_HOMES = {
+    "Emit": "models",
+    "Message": "messages",
+    "Model": "models",
+    "ModelRef": "models",
+    "ModelReply": "models",
+    "ModelRequest": "models",
+    "Outline": "outline",
+    "OutlineEdge": "outline",
+    "OutlineNode": "outline",
+    "Role": "messages",
+    "Style": "outline",
+    "TextDelta": "stream",
+    "ThinkingDelta": "stream",
+    "ToolCall": "messages",
+    "ToolResult": "messages",
+    "ToolSchema": "models",
+    "Usage": "usage",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f'module "loom.types" has no name "{name}"')
+    value: object = getattr(import_module(f"loom.types.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
