@@ -1,0 +1,233 @@
+"""Everything that can be known of a graph before it runs, each finding with its code.
+
+The findings are those of the table in the reference: 1xx is the shape, 2xx the data, 3xx the safety.
+networkx does the graph theory; branches and the flow of data are in `flow`.
+"""
+
+from collections.abc import Iterator
+
+import networkx as nx
+
+from loom.core.condition import flaw_in
+from loom.core.declared import END, START, Declared, Drawing, Placed
+from loom.core.flow import branch_problems, unwritten_reads
+from loom.core.node import FunctionNode
+from loom.core.state import reducer_flaw
+from loom.core.values import fits, type_name
+from loom.errors import Problem, did_you_mean, quoted
+
+
+def find_problems(declared: Declared) -> list[Problem]:
+    """Return every problem of the graph, in the order of their codes."""
+    problems = [
+        *_names(declared),
+        *_targets(declared),
+        *_ways_out(declared),
+        *_reachability(declared),
+        *_ports(declared),
+        *_fields(declared),
+        *_conditions(declared),
+        *_gates(declared),
+        *_policies(declared),
+    ]
+    # A graph of the wrong shape has no walk whose data could be followed.
+    if not any(problem.severity == "error" for problem in problems):
+        problems += [*branch_problems(declared), *unwritten_reads(declared)]
+    return sorted(problems, key=lambda problem: problem.code)
+
+
+def _names(declared: Declared) -> Iterator[Problem]:
+    """LOOM109."""
+    for name in declared.taken:
+        yield Problem("LOOM109", f'node "{name}"', f'the name "{name}" is taken; give this node another')
+    for name in declared.nodes:
+        if name in (START, END):
+            yield Problem("LOOM109", f'node "{name}"', f'the name "{name}" is reserved; give the node another')
+        elif not name.strip():
+            yield Problem("LOOM109", f'node "{name}"', "a node's name is empty; give it one")
+        elif "/" in name:
+            message = f'the name "{name}" has a "/", which stands for nodes of inner graphs; leave it out'
+            yield Problem("LOOM109", f'node "{name}"', message)
+
+
+def _targets(declared: Declared) -> Iterator[Problem]:
+    """LOOM101 and LOOM110."""
+    for drawing in declared.drawings:
+        where = drawing.call
+        for name, is_source in ((drawing.source, True), *((target, False) for target in drawing.targets)):
+            wrong_end = name == END if is_source else name == START
+            if wrong_end:
+                role = "the source" if is_source else "a target"
+                yield Problem("LOOM101", where, f'"{name}" cannot be {role} of an edge')
+            elif name not in declared.nodes and name not in (START, END):
+                known = quoted(declared.nodes)
+                hint = did_you_mean(name, declared.nodes)
+                yield Problem("LOOM101", where, f'"{name}" is no node; nodes are {known}.{hint}')
+        for way in drawing.ways:
+            twice = sorted({target for target in way.targets if way.targets.count(target) > 1})
+            if twice:
+                message = f"the list names {quoted(twice)} twice; a fan-out has one branch for each target"
+                yield Problem("LOOM110", where, message)
+            if len(way.targets) > 1 and END in way.targets:
+                yield Problem("LOOM110", where, '"END" stands in a list; a branch that has nothing to do needs no target')
+            if not way.targets:
+                yield Problem("LOOM110", where, "the list of targets is empty; name at least one")
+    for crooked in declared.crooked:
+        yield Problem("LOOM110", "edge()", f"{crooked}; put a node between them where the branches join")
+
+
+def _ways_out(declared: Declared) -> Iterator[Problem]:
+    """LOOM105 and LOOM107."""
+    drawn: dict[str, list[Drawing]] = {name: [] for name in (START, *declared.nodes)}
+    for drawing in declared.drawings:
+        drawn.setdefault(drawing.source, []).append(drawing)
+        if drawing.is_switch and drawing.ways and drawing.ways[-1].condition is not None:
+            message = "no `otherwise`: the run fails with NoEdgeError when no condition holds"
+            yield Problem("LOOM107", drawing.call, message, "warning")
+        if not drawing.ways:
+            yield Problem("LOOM105", drawing.call, "the switch has no way; give it a condition or `otherwise`")
+    for name, drawings in drawn.items():
+        where = f'node "{name}"'
+        if not drawings:
+            yield Problem("LOOM105", where, f'"{name}" has no outgoing edge; draw one, to END if it is the last')
+        elif len(drawings) > 1 and not any(drawing.is_switch for drawing in drawings):
+            targets = ", ".join(f'"{target}"' for drawing in drawings for target in drawing.targets)
+            message = f'"{name}" has {len(drawings)} edges; draw one to a list, edge("{name}", [{targets}])'
+            yield Problem("LOOM105", where, message)
+        elif len(drawings) > 1:
+            kinds = " and ".join(sorted({"a switch" if drawing.is_switch else "an edge" for drawing in drawings}))
+            message = f'"{name}" has {len(drawings)} ways out ({kinds}); put them into one switch'
+            yield Problem("LOOM105", where, message)
+
+
+def _reachability(declared: Declared) -> Iterator[Problem]:
+    """LOOM102, LOOM103 and LOOM104."""
+    successors = declared.successors()
+    shape = nx.DiGraph()
+    shape.add_nodes_from([*successors, END])
+    shape.add_edges_from((source, target) for source, targets in successors.items() for target in targets)
+    from_start = nx.descendants(shape, START)
+    to_end = nx.ancestors(shape, END)
+    dead_ends = {name for name, targets in successors.items() if not targets}
+    endless: set[str] = set()
+    for component in nx.strongly_connected_components(shape):
+        first = next(iter(component))
+        is_cycle = len(component) > 1 or shape.has_edge(first, first)
+        if is_cycle and not any(target not in component for name in component for target in shape[name]):
+            endless |= component
+            cycle = " -> ".join(f'"{name}"' for name in sorted(component))
+            message = f"the cycle {cycle} has no way out; leave it by a switch"
+            yield Problem("LOOM104", f'node "{min(component)}"', message)
+    for name in declared.nodes:
+        where = f'node "{name}"'
+        if name not in from_start:
+            message = f'"{name}" cannot be reached from START; draw an edge to it or remove it'
+            yield Problem("LOOM102", where, message)
+        if name not in to_end and name not in dead_ends and name not in endless:
+            message = f'"{name}" cannot reach END: it only leads into a dead end or an endless cycle'
+            yield Problem("LOOM103", where, message)
+
+
+def _ports(declared: Declared) -> Iterator[Problem]:
+    """LOOM201 and LOOM202."""
+    fields = declared.fields
+    for name, placed in declared.nodes.items():
+        where = f'node "{name}"'
+        yield from _unknown_ports(placed, where)
+        for port, read in placed.inputs():
+            if read not in fields:
+                if not port.has_default or port.name in placed.reads:
+                    yield _no_field(declared, where, f'port "{port.name}" reads "{read}"', read)
+            elif not fits(fields[read].values.type, port.type):
+                message = (
+                    f'port "{port.name}" wants {type_name(port.type)}, '
+                    f'field "{read}" holds {type_name(fields[read].values.type)}'
+                )
+                yield Problem("LOOM202", where, message)
+        for port, written in placed.outputs():
+            if written not in fields:
+                yield _no_field(declared, where, f'port "{port.name}" writes "{written}"', written)
+            elif not fits(port.type, fields[written].values.type):
+                message = (
+                    f'port "{port.name}" gives {type_name(port.type)}, '
+                    f'field "{written}" holds {type_name(fields[written].values.type)}'
+                )
+                yield Problem("LOOM202", where, message)
+
+
+def _unknown_ports(placed: Placed, where: str) -> Iterator[Problem]:
+    for mapping, ports, word in (
+        (placed.reads, [port.name for port, _ in placed.inputs()], "reads"),
+        (placed.writes, [port.name for port, _ in placed.outputs()], "writes"),
+    ):
+        for name in sorted(mapping.keys() - set(ports)):
+            message = f'{word}= maps "{name}", which is no port; ports are {quoted(ports)}.{did_you_mean(name, ports)}'
+            yield Problem("LOOM201", where, message)
+
+
+def _no_field(declared: Declared, where: str, what: str, name: str) -> Problem:
+    known = declared.fields
+    message = f"{what}, which is no field of {declared.state.__name__}; fields are {quoted(known)}.{did_you_mean(name, known)}"
+    return Problem("LOOM201", where, message)
+
+
+def _fields(declared: Declared) -> Iterator[Problem]:
+    """LOOM205 and LOOM207, and reducers and inputs that do not fit."""
+    read = {name for placed in declared.nodes.values() for _, name in placed.inputs()}
+    read |= {name for drawing in declared.drawings for way in drawing.ways if way.condition for name in way.condition.reads}
+    used = read | declared.written() | set(declared.inputs)
+    for name, field in declared.fields.items():
+        where = f'field "{name}"'
+        if field.values.flaw:
+            message = f"{type_name(field.values.type)} cannot be saved as JSON: {field.values.flaw}"
+            yield Problem("LOOM205", where, message)
+        if flaw := reducer_flaw(field):
+            yield Problem("LOOM202", where, flaw)
+        if name not in used:
+            yield Problem("LOOM207", where, f'nothing reads or writes "{name}"; remove it', "warning")
+    for name in declared.inputs:
+        if name not in declared.fields:
+            yield _no_field(declared, f'graph "{declared.name}"', f'inputs= names "{name}"', name)
+
+
+def _conditions(declared: Declared) -> Iterator[Problem]:
+    """LOOM206."""
+    for drawing in declared.drawings:
+        for way in drawing.ways:
+            if way.condition and (flaw := flaw_in(way.condition, declared.fields)):
+                yield Problem("LOOM206", drawing.call, flaw)
+
+
+def _gates(declared: Declared) -> Iterator[Problem]:
+    """LOOM301: take every gate out; no ungated `write` node may be reachable from START or from itself."""
+    writers = [name for name, placed in declared.nodes.items() if placed.node.effect == "write" and not placed.ungated]
+    if not writers:
+        return
+    successors = declared.successors()
+    open_ways = nx.DiGraph()
+    open_ways.add_nodes_from([START, *declared.nodes])
+    for source, targets in successors.items():
+        if source == START or not declared.nodes[source].is_gate:
+            open_ways.add_edges_from((source, t) for t in targets if t != END and not declared.nodes[t].is_gate)
+    from_start = nx.descendants(open_ways, START)
+    for name in writers:
+        again = any(name == target or name in nx.descendants(open_ways, target) for target in open_ways[name])
+        if name in from_start or again:
+            origin = "START" if name in from_start else f'"{name}" itself'
+            message = (
+                f'"{name}" writes to the world and can be reached from {origin} without passing a gate; '
+                'put a veto or approve node on every way to it, or say ungated="why"'
+            )
+            yield Problem("LOOM301", f'node "{name}"', message)
+
+
+def _policies(declared: Declared) -> Iterator[Problem]:
+    """LOOM302."""
+    for name, placed in declared.nodes.items():
+        node = placed.node
+        if placed.timeout_s is not None and isinstance(node, FunctionNode) and not (node.is_async or node.thread):
+            message = (
+                f"timeout_s={placed.timeout_s:g} cannot stop a sync function that runs inline; make it async, or let "
+                "it run in a thread"
+            )
+            yield Problem("LOOM302", f'node "{name}"', message)

@@ -1,0 +1,109 @@
+"""What a running node can reach: its place in the run, models, tools, events."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from pydantic import BaseModel
+
+from loom.types.events import Event
+from loom.types.messages import Message
+from loom.types.models import Model, ModelRef, ModelReply, ModelRequest, ToolSchema
+from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.tools import Tool
+from loom.types.usage import Usage
+
+
+class Host(Protocol):
+    """What runs a node, as far as its context needs it."""
+
+    run_id: str
+    tools: Mapping[str, Tool]
+
+    def model(self, ref: ModelRef) -> Model: ...
+    def emit(self, event: Event) -> None: ...
+    def emit_live(self, event: Event) -> None: ...
+
+
+class Context:
+    """A node's view of its run. `visit` and `attempt` count from 1; `deadline` is a Unix time or None."""
+
+    __slots__ = ("_host", "attempt", "branch", "deadline", "node", "usage", "visit")
+
+    def __init__(
+        self, host: Host, node: str, *, branch: str = "", visit: int = 1, attempt: int = 1, deadline: float | None = None
+    ) -> None:
+        self._host = host
+        self.node = node
+        self.branch = branch
+        self.visit = visit
+        self.attempt = attempt
+        self.deadline = deadline
+        self.usage = Usage()
+
+    @property
+    def run_id(self) -> str:
+        """The run this node works for."""
+        return self._host.run_id
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """The tools of the runtime, by name."""
+        return self._host.tools
+
+    def emit(self, event: Event) -> None:
+        """Add an event to the run's story. It is saved with the next record of the run."""
+        self._host.emit(event)
+
+    def model(self, ref: ModelRef) -> "ModelPort":
+        """Return the model that the runtime has for `ref`, or the provider's client."""
+        return ModelPort(self, self._host, ref)
+
+
+class ModelPort:
+    """One model, as a node calls it: usage is counted and deltas are events."""
+
+    __slots__ = ("_context", "_host", "_ref")
+
+    def __init__(self, context: Context, host: Host, ref: ModelRef) -> None:
+        self._context = context
+        self._host = host
+        self._ref = ref
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[ToolSchema] = (),
+        max_output_tokens: int | None = None,
+        temperature: float | None = None,
+        response_type: type[BaseModel] | None = None,
+    ) -> ModelReply:
+        """Ask the model, messages oldest first.
+
+        Raises:
+            ProviderError: the provider refused, failed or could not be reached.
+        """
+        node = self._context.node
+        request = ModelRequest(
+            messages=tuple(messages),
+            tools=tuple(tools),
+            max_output_tokens=max_output_tokens,
+            temperature=temperature,
+            response_type=response_type,
+            node=node,
+            run_id=self._context.run_id,
+        )
+
+        def emit(delta: TextDelta | ThinkingDelta) -> None:
+            self._host.emit_live(Event(type="model.delta", payload={"node": node, **delta.model_dump()}))
+
+        reply = await self._host.model(self._ref).complete(request, emit)
+        self._context.usage += reply.usage
+        payload = {
+            "node": node,
+            "model": self._ref.identifier,
+            "finish_reason": reply.finish_reason,
+            "usage": reply.usage.model_dump(),
+        }
+        self._host.emit(Event(type="model.finished", payload=payload))
+        return reply

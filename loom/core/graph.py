@@ -1,0 +1,147 @@
+"""Declaring a graph: nodes, edges, switches. Nothing is judged while drawing; `check` judges it all."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from loom.core.condition import condition_of
+from loom.core.declared import END, Declared, Drawing, Placed, Way
+from loom.core.node import AnyNode, FunctionNode, Node
+from loom.core.runtime import Retry
+from loom.core.state import State
+from loom.errors import ConfigError, GraphError, Problem
+
+if TYPE_CHECKING:
+    from loom.core.app import CompiledGraph
+
+S = TypeVar("S", bound=State)
+
+Stop = str | Sequence[str]
+# Any: the parameters of a condition are state fields, whose types are the user's.
+Test = str | Callable[..., Any]
+
+
+class Graph(Generic[S]):
+    """A graph over a state, as it is drawn; `compile()` checks and freezes it.
+
+    `inputs` names fields that every run is given; `retry` and `timeout_s` are defaults of its nodes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        state: type[S],
+        *,
+        inputs: Sequence[str] = (),
+        retry: Retry | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
+        if not (isinstance(state, type) and issubclass(state, State)):
+            raise ConfigError(f'graph "{name}" needs a subclass of State; got {state!r}')
+        self.name = name
+        self.state = state
+        self._retry = retry
+        self._timeout_s = timeout_s
+        self._declared = Declared(name, state, tuple(inputs))
+
+    def node(
+        self,
+        name: str,
+        node: AnyNode,
+        *,
+        reads: Mapping[str, str] | None = None,
+        writes: Mapping[str, str] | None = None,
+        retry: Retry | None = None,
+        timeout_s: float | None = None,
+        ungated: str = "",
+        join: bool = False,
+    ) -> None:
+        """Place a node under a name.
+
+        Ports bind to the fields of their own names; `reads` and `writes` map a port to another
+        field. `ungated` is the reason why a `write` node may run without a gate before it. With
+        `join` the node waits for every branch that can still reach it.
+
+        Raises:
+            ConfigError: `node` is no node.
+        """
+        if not isinstance(node, (Node, FunctionNode)):
+            raise ConfigError(
+                f'graph "{self.name}", node "{name}": expected a Node or a function made one by @node; got {node!r}'
+            )
+        if timeout_s is not None and timeout_s <= 0:
+            raise ConfigError(f'graph "{self.name}", node "{name}": timeout_s must be above 0; got {timeout_s}')
+        if name in self._declared.nodes:
+            self._declared.taken.append(name)
+            return
+        self._declared.nodes[name] = Placed(
+            name=name,
+            node=node,
+            reads=dict(reads or {}),
+            writes=dict(writes or {}),
+            retry=retry or self._retry,
+            timeout_s=timeout_s or self._timeout_s,
+            ungated=ungated,
+            is_join=join,
+        )
+
+    def edge(self, *stops: Stop) -> None:
+        """Draw edges from stop to stop. A list fans out; the stop after a list joins its branches.
+
+        Raises:
+            ConfigError: there are fewer than two stops, or one is neither a name nor a list of names.
+        """
+        if len(stops) < 2:
+            raise ConfigError(f'graph "{self.name}": edge() needs two stops or more; got {len(stops)}')
+        groups = [self._names(stop, "edge()") for stop in stops]
+        for stop, after, sources, targets in zip(stops, stops[1:], groups, groups[1:], strict=False):
+            if not isinstance(stop, str):
+                if not isinstance(after, str):
+                    self._declared.crooked.append(f"list {list(after)} follows list {list(stop)}")
+                elif after != END:
+                    self._declared.list_joins.add(after)
+            for source in sources:
+                self._declared.drawings.append(Drawing(source, (Way(None, targets),), is_switch=False))
+
+    def switch(self, source: str, ways: Mapping[Any, Stop], otherwise: Stop | None = None) -> None:
+        """Choose among targets after `source`: the first condition that holds, else `otherwise`.
+
+        A condition is an expression over state fields, or a pure function whose parameters are
+        state fields.
+
+        Raises:
+            ConfigError: a target is neither a name nor a list of names.
+        """
+        drawn: list[Way] = []
+        for test, target in ways.items():
+            condition = condition_of(test)
+            drawn.append(Way(condition, self._names(target, f'switch("{source}")'), condition.text))
+        if otherwise is not None:
+            drawn.append(Way(None, self._names(otherwise, f'switch("{source}")'), "otherwise"))
+        self._declared.drawings.append(Drawing(source, tuple(drawn), is_switch=True))
+
+    def _names(self, stop: Stop, where: str) -> tuple[str, ...]:
+        names = (stop,) if isinstance(stop, str) else tuple(stop)
+        for name in names:
+            if not isinstance(name, str):
+                raise ConfigError(f'graph "{self.name}", {where}: a stop is a name or a list of names; got {name!r}')
+        return names
+
+    def check(self) -> list[Problem]:
+        """Return everything that is wrong with the graph, warnings included."""
+        from loom.core.check import find_problems  # noqa: PLC0415 - brings networkx, which declaring does not need
+
+        return find_problems(self._declared)
+
+    def compile(self) -> "CompiledGraph[S]":
+        """Check everything, then freeze.
+
+        Raises:
+            GraphError: something is wrong; `.problems` has all of it.
+        """
+        problems = self.check()
+        if any(problem.severity == "error" for problem in problems):
+            raise GraphError(self.name, problems)
+        from loom.core.app import CompiledGraph  # noqa: PLC0415 - brings anyio, which declaring does not need
+        from loom.core.plan import make_plan  # noqa: PLC0415
+
+        return CompiledGraph(make_plan(self._declared))

@@ -1,0 +1,105 @@
+"""How a run begins: its id, its first values, its first way."""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json
+
+from loom.core.declared import START
+from loom.core.journal import FORMAT, Journal
+from loom.core.plan import Plan, Way, first_finding
+from loom.core.state import Field
+from loom.core.values import type_name
+from loom.errors import (
+    Change,
+    CheckpointError,
+    ConfigError,
+    GraphChangedError,
+    NoEdgeError,
+    did_you_mean,
+    quoted,
+)
+
+# Any: inputs, whose types are those of the state's fields.
+Inputs = Mapping[str, Any]
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by time and is unlike any other."""
+    return f"{int(time.time() * 1000):011x}{os.urandom(5).hex()}"
+
+
+def starting_values(plan: Plan, inputs: Inputs) -> tuple[dict[str, Any], bytes]:
+    """Return the fields a run begins with, defaults included, and their JSON.
+
+    Raises:
+        ConfigError: a field is unknown, missing or of the wrong type.
+    """
+    fields = plan.fields
+    for name in inputs:
+        if name not in fields:
+            hint = did_you_mean(name, fields)
+            raise ConfigError(f'graph "{plan.name}" has no field "{name}"; fields are {quoted(fields)}.{hint}')
+    for name in plan.given:
+        if name not in inputs:
+            raise ConfigError(f'graph "{plan.name}" needs the input "{name}", which has no default; pass it to run')
+    values: dict[str, Any] = {}
+    saved: list[bytes] = []
+    for name, field in fields.items():
+        if name in inputs:
+            value, text = _checked(plan, field, inputs[name])
+        elif field.has_default:
+            value, text = _checked(plan, field, field.default())
+        else:
+            continue
+        values[name] = value
+        saved.append(b"%b:%b" % (field.key, text))
+    return values, b"{" + b",".join(saved) + b"}"
+
+
+def _checked(plan: Plan, field: Field, given: Any) -> tuple[Any, bytes]:
+    try:
+        value = field.values.validate(given)
+        text = field.values.dump(value)
+    except ValueError as error:
+        raise ConfigError(
+            f'graph "{plan.name}", field "{field.name}": got {given!r:.80}, expected '
+            f"{type_name(field.values.type)}: {first_finding(error)}"
+        ) from None
+    return field.values.round_trip(value, text), text
+
+
+def starting_way(plan: Plan, values: Mapping[str, Any]) -> Way:
+    """Return the way on from START.
+
+    Raises:
+        NoEdgeError: START has a switch, and none of its conditions holds.
+    """
+    for way in plan.start:
+        if way.holds is None or way.holds(values):
+            return way
+    tried = ", ".join(f'"{way.label}"' for way in plan.start)
+    message = f'graph "{plan.name}": no condition of the switch at START holds ({tried}) and it has no otherwise'
+    raise NoEdgeError(message, node=START)
+
+
+def check_header(plan: Plan, journal: Journal) -> None:
+    """Make sure that a journal belongs to this graph.
+
+    Raises:
+        GraphChangedError: it was begun with a graph of another name.
+        CheckpointError: the header is damaged, or of another format.
+    """
+    try:
+        header = from_json(journal.header)
+    except ValueError as error:
+        raise CheckpointError(f'run "{journal.run_id}" has a damaged header: {error}') from None
+    if header.get("format") != FORMAT:
+        found = header.get("format")
+        raise CheckpointError(f'run "{journal.run_id}" is stored in format {found}; this version reads {FORMAT}')
+    if header["graph"] != plan.name:
+        changes = [Change(name, "removed") for name in header["nodes"]]
+        message = f'run "{journal.run_id}" belongs to graph "{header["graph"]}", not to "{plan.name}"'
+        raise GraphChangedError(message, changes)

@@ -1,0 +1,121 @@
+"""A run as a journal: what its records hold, and what a store must promise.
+
+A run is a header and a list of records, numbered by their index without gaps. A record is one line
+of JSON with a `kind`:
+
+    input    at, values, taken                         the run begins; seq 0, node START
+    step     seq, node, branch, attempt, at, s, writes, taken, usage?, events?
+    attempt  node, branch, attempt, at, error          a node failed and is tried again
+    taken    branch, taken                             a way chosen after its step was recorded
+    resume   at                                        the run was taken up again
+    end      status, at, reason?, error?, node?, events?   the run ended, or this walk of it
+
+`writes` are as the node wrote them, `taken` names the targets that follow. `events` are those that
+nodes emitted since the record before. Unknown kinds are refused, so a journal written by a newer
+version is never read half. The records of asks, effects and snapshots will be further kinds.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from pydantic_core import from_json
+
+from loom.core.result import RunInfo, Status
+from loom.errors import CheckpointError
+
+# Any, in this module: parsed JSON.
+
+FORMAT = 1
+KINDS = frozenset({"input", "step", "attempt", "taken", "resume", "end"})
+
+
+@dataclass(slots=True)
+class Claim:
+    """The right to append to a run. `head` is the index that the next record gets."""
+
+    run_id: str
+    token: int
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """A run as stored: the header, the records from the index asked for, and how it stands."""
+
+    run_id: str
+    header: bytes
+    records: Sequence[bytes]
+    status: Status
+
+
+@runtime_checkable
+class Checkpointer(Protocol):
+    """A store of journals. Every method is atomic: all of it is committed, or none.
+
+    Every failure of storage is a `CheckpointError`; no committed record is lost by one.
+    """
+
+    async def create(self, run_id: str, graph: str, header: bytes, records: Sequence[bytes]) -> Claim:
+        """Begin a run of the graph of this name and claim it, in one commit.
+
+        An existing id is `RunExistsError`.
+        """
+        ...
+
+    async def claim(self, run_id: str, head: int) -> Claim:
+        """Take the run over: what holds an older claim can append no more.
+
+        `head` is the number of records that the taker has read; if there are others by now it is
+        `RunConflictError`.
+        """
+        ...
+
+    async def append(self, claim: Claim, records: Sequence[bytes], status: Status = "running") -> None:
+        """Add records at `claim.head` and advance it.
+
+        Any status but `running` gives the claim back in the same commit. A claim that was taken over
+        is `RunConflictError`, and nothing is added.
+        """
+        ...
+
+    async def read(self, run_id: str, start: int = 0) -> Journal:
+        """Return the run with its records from index `start` on. Needs no claim."""
+        ...
+
+    async def runs(self, *, status: Status | None = None, graph: str | None = None) -> list[RunInfo]:
+        """List runs, the newest first."""
+        ...
+
+    async def delete(self, run_id: str) -> None:
+        """Remove a run and all its records."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what the store holds open. Calling it again does nothing."""
+        ...
+
+
+def encode(record: dict[str, Any]) -> bytes:
+    """Return a record as one line of JSON."""
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decode(record: bytes, run_id: str) -> dict[str, Any]:
+    """Parse a record.
+
+    Raises:
+        CheckpointError: it is no JSON object, or of a kind that this version does not know.
+    """
+    try:
+        parsed = from_json(record)
+    except ValueError as error:
+        raise CheckpointError(f'run "{run_id}" holds a record that is not JSON: {error}') from None
+    if not isinstance(parsed, dict) or parsed.get("kind") not in KINDS:
+        kind = parsed.get("kind") if isinstance(parsed, dict) else type(parsed).__name__
+        raise CheckpointError(
+            f'run "{run_id}" holds a record of kind "{kind}"; expected one of {", ".join(sorted(KINDS))}. '
+            "It was written by a newer version, or damaged"
+        )
+    return parsed

@@ -1,0 +1,114 @@
+"""Following a run: its saved records as events, and in between what its nodes emit right now."""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import anyio
+
+from loom.core.journal import Checkpointer, decode
+from loom.core.story import Story
+from loom.types.events import Event
+
+_POLL_S = 0.2
+
+
+@dataclass(slots=True)
+class Live:
+    """What a run shows to readers in its own process. `head` is the index its next record gets.
+
+    `emitted` are the events that wait to be saved with the next record. A reader has a queue of its
+    own, so a slow one holds nothing up.
+    """
+
+    head: int = 0
+    emitted: list[Event] = field(default_factory=list[Event])
+    readers: list["Reader"] = field(default_factory=list["Reader"])
+    is_closed: bool = False
+
+    def emit(self, event: Event) -> None:
+        """Show an event and keep it for the next record."""
+        self.emitted.append(event)
+        self.show(event)
+
+    def show(self, event: Event) -> None:
+        """Show an event without keeping it."""
+        for reader in self.readers:
+            reader.queue.append((self.head, event))
+            reader.changed.set()
+
+    def saved(self, head: int) -> None:
+        """Say that records up to `head` are committed, and the emitted events with them."""
+        self.head = head
+        self.emitted.clear()
+        for reader in self.readers:
+            reader.changed.set()
+
+    def close(self) -> None:
+        """Say that nothing more will come."""
+        self.is_closed = True
+        for reader in self.readers:
+            reader.changed.set()
+
+
+class Reader:
+    """One reader of a live run."""
+
+    def __init__(self, live: Live) -> None:
+        self.queue: deque[tuple[int, Event]] = deque((live.head, event) for event in live.emitted)
+        self.changed = anyio.Event()
+
+
+async def follow(
+    story: Story, store: Checkpointer, run_id: str, *, after: int, live: Live | None, ends_from: int
+) -> AsyncIterator[Event]:
+    """Yield the events of a run with offsets above `after`, up to an end.
+
+    The end is the first one at record `ends_from` or later; for a run of another process (`live` is
+    None) the newest that it has.
+    """
+    reader = Reader(live) if live else None
+    if live and reader:
+        live.readers.append(reader)
+    try:
+        index = told = 0
+        while True:
+            was_closed = live is not None and live.is_closed
+            journal = await store.read(run_id, index)
+            for record in journal.records:
+                parsed = decode(record, run_id)
+                if reader:
+                    for event in _queued(reader, index):
+                        told += event.type != "model.delta"
+                        yield event if event.type == "model.delta" else story.number(event)
+                for event in story.tell(parsed, told):
+                    if event.offset > after:
+                        yield event
+                index, told = index + 1, 0
+                if live and parsed["kind"] == "end" and index > ends_from:
+                    return
+            if reader:
+                for event in _queued(reader, index):
+                    told += event.type != "model.delta"
+                    yield event if event.type == "model.delta" else story.number(event)
+                if was_closed:
+                    return
+                await reader.changed.wait()
+                reader.changed = anyio.Event()
+            elif journal.status != "running":
+                return
+            else:
+                await anyio.sleep(_POLL_S)
+    finally:
+        if live and reader:
+            live.readers.remove(reader)
+
+
+def _queued(reader: Reader, index: int) -> list[Event]:
+    """Take what was emitted before record `index` was saved; drop what earlier records already told."""
+    taken: list[Event] = []
+    while reader.queue and reader.queue[0][0] <= index:
+        head, event = reader.queue.popleft()
+        if head == index:
+            taken.append(event)
+    return taken

@@ -1,0 +1,193 @@
+"""Typed nodes: what a graph is made of.
+
+A node is written as a class, `Node[In, Out]`, or made of a function by `@node`. Either way the graph
+sees the same: named and typed ports in and out, a kind, an effect, and something to call.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import update_wrapper
+from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticUndefined
+
+from loom.core.context import Context
+from loom.errors import ConfigError
+
+# Any, in this module: port types and values are the user's.
+
+Effect = Literal["pure", "read", "model", "write"]
+EFFECTS: tuple[Effect, ...] = ("pure", "read", "model", "write")
+GATES = ("veto", "approve")
+
+In = TypeVar("In", bound=BaseModel)
+Out = TypeVar("Out", bound=BaseModel)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A named, typed input or output of a node. An input with a default may stay unbound."""
+
+    name: str
+    type: Any
+    has_default: bool = False
+
+
+class Node(BaseModel, Generic[In, Out]):
+    """A capability with typed ports. Its fields are its settings; `run` is its behaviour.
+
+    `In` and `Out` are pydantic models. Of `Out` only the fields that were set are written.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ClassVar[str] = "node"
+    effect: ClassVar[Effect] = "pure"
+
+    async def run(self, inputs: In, ctx: Context) -> Out:
+        """Do the work of the node: read only `inputs` and `ctx`, return what is to be written."""
+        raise NotImplementedError(f'node class "{type(self).__name__}" has no run method')
+
+    @classmethod
+    def port_models(cls) -> tuple[type[BaseModel], type[BaseModel]]:
+        """Return the models of the input and output ports.
+
+        Raises:
+            ConfigError: the class does not say `Node[In, Out]`.
+        """
+        for base in cls.__mro__:
+            meta = getattr(base, "__pydantic_generic_metadata__", None)
+            if meta and meta["origin"] is Node and not any(isinstance(arg, TypeVar) for arg in meta["args"]):
+                return meta["args"]
+        raise ConfigError(f'node class "{cls.__name__}" does not name its ports; derive it from Node[In, Out]')
+
+
+class FunctionNode(Generic[P, R]):
+    """A node made of a function by `@node`. Calling it calls the function."""
+
+    def __init__(
+        self, fn: Callable[P, R], *, writes: str | None, kind: str, effect: Effect, thread: bool
+    ) -> None:
+        update_wrapper(self, fn)
+        self.fn = fn
+        self.name: str = getattr(fn, "__name__", type(fn).__name__)
+        self.kind = kind
+        self.effect = effect
+        if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+            raise ConfigError(f'node function "{self.name}" is a generator; return the whole output instead of yielding')
+        self.is_async = inspect.iscoroutinefunction(fn)
+        self.thread = thread and not self.is_async
+        hints = _hints(fn, self.name)
+        self.context_parameter = ""
+        self.is_positional = True
+        self.inputs = self._inputs(hints)
+        self.writes_one = writes is not None
+        self.returns: type[BaseModel] | None = None
+        self.outputs = self._outputs(hints.get("return", Any), writes)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.fn(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<node {self.name}>"
+
+    def _inputs(self, hints: Mapping[str, Any]) -> tuple[Port, ...]:
+        ports: list[Port] = []
+        for parameter in inspect.signature(self.fn).parameters.values():
+            annotation = hints.get(parameter.name, Any)
+            if isinstance(annotation, type) and issubclass(annotation, Context):
+                self.context_parameter = parameter.name
+                self.is_positional = False
+                continue
+            if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                raise ConfigError(
+                    f'node function "{self.name}" has the parameter "{parameter}"; '
+                    "ports are plain named parameters, so that the graph can bind each to a field"
+                )
+            self.is_positional &= parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            ports.append(Port(parameter.name, annotation, parameter.default is not parameter.empty))
+        return tuple(ports)
+
+    def _outputs(self, annotation: Any, writes: str | None) -> tuple[Port, ...]:
+        if writes is not None:
+            return (Port(writes, annotation),)
+        if annotation is None or annotation is type(None) or annotation is Any:
+            return ()
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            self.returns = annotation
+            return _ports_of(annotation)
+        raise ConfigError(
+            f'node function "{self.name}" returns {annotation}; say which field that is, @node(writes="field"), '
+            "or return a pydantic model whose fields are the output ports"
+        )
+
+
+AnyNode = Node[Any, Any] | FunctionNode[..., Any]
+
+
+def _hints(fn: Callable[..., Any], name: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(fn, include_extras=True)
+    except NameError as error:
+        raise ConfigError(
+            f'node function "{name}" has an annotation that cannot be resolved: {error}; '
+            "types in annotations must be importable names of the function's module"
+        ) from None
+
+
+def _ports_of(model: type[BaseModel]) -> tuple[Port, ...]:
+    return tuple(
+        Port(name, typing.Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation,
+             info.default is not PydanticUndefined or info.default_factory is not None)
+        for name, info in model.model_fields.items()
+    )  # fmt: skip
+
+
+def inputs_of(given: AnyNode) -> tuple[Port, ...]:
+    """Return the input ports of a node."""
+    return given.inputs if isinstance(given, FunctionNode) else _ports_of(given.port_models()[0])
+
+
+def outputs_of(given: AnyNode) -> tuple[Port, ...]:
+    """Return the output ports of a node."""
+    return given.outputs if isinstance(given, FunctionNode) else _ports_of(given.port_models()[1])
+
+
+@overload
+def node(fn: Callable[P, R], /) -> FunctionNode[P, R]: ...
+@overload
+def node(
+    *, writes: str | None = None, kind: str = "node", effect: Effect = "pure", thread: bool = True
+) -> Callable[[Callable[P, R]], FunctionNode[P, R]]: ...
+def node(
+    fn: Callable[P, R] | None = None,
+    /,
+    *,
+    writes: str | None = None,
+    kind: str = "node",
+    effect: Effect = "pure",
+    thread: bool = True,
+) -> FunctionNode[P, R] | Callable[[Callable[P, R]], FunctionNode[P, R]]:
+    """Make a node of a function: its parameters are the input ports.
+
+    The output is the one field `writes`, or the fields of the pydantic model that the function
+    returns; a function that returns None writes nothing. A parameter annotated `Context` receives
+    the context. A plain `def` runs in a worker thread, or with `thread=False` inline.
+
+    Raises:
+        ConfigError: the signature does not say what the ports are.
+    """
+    if effect not in EFFECTS:
+        raise ConfigError(f'@node(effect=…) must be one of {", ".join(EFFECTS)}; got "{effect}"')
+
+    def make(fn: Callable[P, R]) -> FunctionNode[P, R]:
+        return FunctionNode(fn, writes=writes, kind=kind, effect=effect, thread=thread)
+
+    return make if fn is None else make(fn)
+
+

@@ -1,0 +1,34 @@
+"""A declared graph as an outline, for those who draw or compare it."""
+
+from loom.core.declared import Declared, Drawing, Placed
+from loom.types.outline import Outline, OutlineEdge, OutlineNode, Style
+
+
+def outline_of(declared: Declared) -> Outline:
+    """Return the outline of a graph: nodes and edges in the order they were declared."""
+    return Outline(
+        name=declared.name,
+        nodes=tuple(_node(declared, placed) for placed in declared.nodes.values()),
+        edges=tuple(edge for drawing in declared.drawings for edge in _edges(drawing)),
+    )
+
+
+def _node(declared: Declared, placed: Placed) -> OutlineNode:
+    return OutlineNode(
+        name=placed.name,
+        kind=placed.node.kind,
+        effect=placed.node.effect,
+        is_gate=placed.is_gate,
+        is_join=declared.is_join(placed.name),
+        ungated=placed.ungated,
+    )
+
+
+def _edges(drawing: Drawing) -> list[OutlineEdge]:
+    found: list[OutlineEdge] = []
+    for way in drawing.ways:
+        style: Style = "fan_out" if len(way.targets) > 1 else "edge"
+        if drawing.is_switch:
+            style = "switch" if way.condition else "otherwise"
+        found += [OutlineEdge(drawing.source, target, way.label, style) for target in way.targets]
+    return found

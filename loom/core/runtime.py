@@ -1,0 +1,76 @@
+"""What a run is given from outside: storage, models, tools, limits, a clock."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from loom.core.journal import Checkpointer
+from loom.errors import ConfigError
+from loom.types.models import Model
+from loom.types.tools import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and how patiently a failing node is tried.
+
+    The pause before attempt `n + 1` is `backoff_s * 2 ** (n - 1)`, at most `max_backoff_s`; with
+    `jitter` a random part of it, between half and all. `on` are the exceptions worth another try.
+    """
+
+    max_attempts: int = 3
+    backoff_s: float = 0.5
+    max_backoff_s: float = 30.0
+    jitter: bool = True
+    on: tuple[type[Exception], ...] = (Exception,)
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ConfigError(f"Retry(max_attempts=…) must be at least 1; got {self.max_attempts}")
+        if self.backoff_s < 0 or self.max_backoff_s < 0:
+            raise ConfigError("Retry(backoff_s=…, max_backoff_s=…) must not be negative")
+
+    def pause_s(self, attempt: int) -> float:
+        """Return the seconds to wait after the failed attempt of this number (from 1)."""
+        pause = min(self.backoff_s * 2 ** (attempt - 1), self.max_backoff_s)
+        return pause * random.uniform(0.5, 1.0) if self.jitter else pause  # noqa: S311 - spread, not secrecy
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a run stops by itself, checked before each step. None is no limit.
+
+    `max_steps`, `max_tokens` and `max_cost_usd` count over the whole run, resumes included;
+    `deadline_s` counts from each call of `run` or `resume`.
+    """
+
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+    deadline_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "max_tokens", "max_cost_usd", "deadline_s"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ConfigError(f"Limits({name}=…) must not be negative; got {value}")
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a run is given from outside; live objects stand here, never in a state.
+
+    `models` replaces models: one for all, or by `ModelRef.identifier`. Without a `checkpointer` the
+    app keeps one in memory. `clock` gives Unix seconds.
+    """
+
+    checkpointer: Checkpointer | None = None
+    models: Model | Mapping[str, Model] | None = None
+    tools: Mapping[str, Tool] = field(default_factory=dict[str, Any])
+    limits: Limits = NO_LIMITS
+    clock: Callable[[], float] = time.time

@@ -1,0 +1,290 @@
+"""The walk: a pure state machine that says, after each finished step, what is due next.
+
+No I/O, no clock, no event loop: feeding it the same records gives the same walk, live or from a
+journal. The theory in short (the long form is in the design document):
+
+- A run starts as one **branch**. A **fan-out** replaces it by a child per target. A **join** makes one
+  branch of those that arrived, once no other live branch can still reach it.
+- Every step has a **place**: its position in its branch's row, after the places of the fan-outs it
+  stands in. Places sort as a tree is read: what came before a fan-out, its children in written
+  order, what comes after it.
+- A branch sees the writes of exactly the steps in its causal past, in the order of their places: its
+  **view**. So no result depends on timing, and no branch sees a sibling's writes before they meet.
+
+While one branch is alone its view is simply kept up to date. From the first fan-out on, the steps
+are also kept in a **log**, of which a join folds the part that its arrivals saw. The log is dropped
+when a lone branch has seen all of it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loom.core.branches import ENDED, OPENED_BY_START
+from loom.core.plan import Plan
+from loom.core.state import reduce
+from loom.errors import LoomError, quoted
+
+# Any, in this module: field values, whose types are the user's.
+
+Place = tuple[int, ...]
+Writes = Mapping[str, Any]
+
+_START = OPENED_BY_START
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An open fan-out: who opened it, where its children stand, and what they all have seen."""
+
+    opener: int
+    targets: tuple[int, ...]
+    owner: "Branch"
+    place: Place
+    base: Writes
+    base_past: int
+
+
+@dataclass(slots=True, eq=False)
+class Branch:
+    """One path of a run. `at` is the node it works at or waits for; `row` counts its steps.
+
+    `past` has a bit for each entry of the log it has seen. `own` names the fields whose containers
+    belong to this view alone, so that growing them in place is seen by nobody else.
+    """
+
+    id: str
+    at: int
+    prefix: Place
+    row: int
+    frames: tuple[Frame, ...]
+    view: dict[str, Any]
+    past: int
+    own: set[str]
+    is_waiting: bool = False
+
+    @property
+    def place(self) -> Place:
+        """Where the step that is due now stands."""
+        return (*self.prefix, self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One step of the log."""
+
+    place: Place
+    writes: Writes
+
+
+class Walk:
+    """One run, as far as it has come. `live` holds its branches by id, `seq` its last finished step."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.seq = 0
+        self.live: dict[str, Branch] = {}
+        self.visits = [0] * len(plan.tasks)
+        self._log: list[Entry] = []
+        self._base: Writes = {}
+        self._final: dict[str, Any] | None = None
+        self._waiting = 0
+
+    def start(self, values: dict[str, Any], targets: Sequence[int]) -> list[Branch]:
+        """Begin with the given field values; return the branches that are due."""
+        trunk = Branch(id="", at=_START, prefix=(), row=-1, frames=(), view=values, past=0, own=set())
+        self.live[""] = trunk
+        return self.move(trunk, targets)
+
+    def absorb(self, branch: Branch, writes: Writes) -> None:
+        """Take in what the step that is due on this branch wrote. `move` must follow."""
+        self.seq += 1
+        self.visits[branch.at] += 1
+        if writes:
+            self._write(branch.view, writes, branch.own)
+        if branch.frames or self._log:
+            branch.past |= 1 << len(self._log)
+            self._log.append(Entry(branch.place, writes))
+
+    def move(self, branch: Branch, targets: Sequence[int]) -> list[Branch]:
+        """Lead a branch whose step was absorbed on; return the branches that are newly due."""
+        opener = branch.at
+        branch.row += 1
+        if len(targets) > 1:
+            return self._fan_out(branch, opener, targets)
+        target = targets[0]
+        if target == ENDED:
+            return self._end(branch)
+        due = self._enter(branch, target)
+        return due + self._fire() if self._waiting else due
+
+    def due(self) -> list[Branch]:
+        """Return the branches that wait for nothing but their node, in the order of their places."""
+        return sorted((b for b in self.live.values() if not b.is_waiting), key=lambda branch: branch.place)
+
+    def view(self, branch: str | None = None) -> Mapping[str, Any]:
+        """Return the fields as a branch sees them; by default the trunk, with finished joins.
+
+        Raises:
+            LoomError: no live branch has this id.
+        """
+        if branch is not None:
+            if branch not in self.live:
+                raise LoomError(f'no branch "{branch}" is alive here; alive are {quoted(self.live)}')
+            return self.live[branch].view
+        if self._final is not None:
+            return self._final
+        for alive in self.live.values():
+            if not alive.frames:
+                return alive.view
+        return min(self.live.values(), key=lambda alive: alive.place).frames[0].base
+
+    def _enter(self, branch: Branch, target: int) -> list[Branch]:
+        branch.at = target
+        if target in self.plan.joins and (branch.frames or len(self.live) > 1):
+            branch.is_waiting = True
+            self._waiting += 1
+            return []
+        return [branch]
+
+    def _fan_out(self, owner: Branch, opener: int, targets: Sequence[int]) -> list[Branch]:
+        if not self._log:
+            self._base = dict(owner.view)
+        frame = Frame(opener, tuple(targets), owner, owner.place, dict(owner.view), owner.past)
+        del self.live[owner.id]
+        children = [
+            Branch(
+                id=f"{owner.id}.{number}" if owner.id else str(number),
+                at=target,
+                prefix=(*frame.place, number, 0, 0),
+                row=0,
+                frames=(*owner.frames, frame),
+                view=dict(frame.base),
+                past=owner.past,
+                own=set(),
+            )
+            for number, target in enumerate(targets)
+        ]
+        self.live.update((child.id, child) for child in children)
+        due = [child for child, target in zip(children, targets, strict=True) for child in self._enter(child, target)]
+        return due + self._fire() if self._waiting else due
+
+    def _end(self, branch: Branch) -> list[Branch]:
+        del self.live[branch.id]
+        if self.live:
+            return self._fire() if self._waiting else []
+        everything = (1 << len(self._log)) - 1
+        self._final = branch.view if branch.past == everything else self._fold(self._base, everything)
+        return []
+
+    def _fire(self) -> list[Branch]:
+        """Let every join go on that no live branch can reach any more."""
+        due: list[Branch] = []
+        while ready := self._ready():
+            due.append(self._join(ready))
+        if not any(not branch.is_waiting for branch in self.live.values()):
+            joins = {self.plan.tasks[branch.at].name for branch in self.live.values()}
+            raise LoomError(f"every live branch waits, at the joins {quoted(joins)}; this is a defect of Loom, report it")
+        return due
+
+    def _ready(self) -> list[Branch]:
+        """Return the branches that wait at the first join that may go on, in the order of their places."""
+        waiting: dict[int, list[Branch]] = {}
+        for branch in self.live.values():
+            if branch.is_waiting:
+                waiting.setdefault(branch.at, []).append(branch)
+        for join, arrived in sorted(waiting.items()):
+            others = [branch for branch in self.live.values() if not (branch.is_waiting and branch.at == join)]
+            if not any(self._can_reach(other, join, one) for other in others for one in arrived):
+                return sorted(arrived, key=lambda branch: branch.prefix)
+        return []
+
+    def _can_reach(self, branch: Branch, join: int, waiting: Branch) -> bool:
+        common = _common_frames(branch.frames, waiting.frames)
+        opener = common[-1].opener if common else _START
+        return self.plan.can_reach(branch.at, join, opener)
+
+    def _join(self, arrived: Sequence[Branch]) -> Branch:
+        """Make one branch of those that arrived."""
+        join = arrived[0].at
+        self._waiting -= len(arrived)
+        for branch in arrived:
+            del self.live[branch.id]
+        frames = arrived[0].frames
+        past = 0
+        for branch in arrived:
+            frames = _common_frames(frames, branch.frames)
+            past |= branch.past
+        merged = self._stand(arrived, frames, join)
+        merged.past = past
+        base, base_past = (frames[-1].base, frames[-1].base_past) if frames else (self._base, 0)
+        if len(arrived) == 1:
+            merged.view, merged.own = arrived[0].view, arrived[0].own
+        else:
+            merged.view, merged.own = self._fold(base, past & ~base_past), set()
+        self.live[merged.id] = merged
+        if len(self.live) == 1 and not merged.frames and past == (1 << len(self._log)) - 1:
+            self._log.clear()
+            merged.past = 0
+        return merged
+
+    def _stand(self, arrived: Sequence[Branch], frames: tuple[Frame, ...], join: int) -> Branch:
+        """Say where the branch stands that those that arrived become."""
+        if not frames:
+            for branch in arrived:
+                if not branch.frames:  # the others' fan-out was already over for this one: its row goes on
+                    return Branch(branch.id, join, branch.prefix, branch.row, (), {}, 0, set())
+        last = max(arrived, key=lambda branch: branch.prefix)
+        frames = frames or last.frames[:1]
+        owner: Branch | None = None
+        while frames and self.plan.is_over_at(frames[-1].opener, frames[-1].targets, join):
+            owner = frames[-1].owner
+            frames = owner.frames
+        if owner:
+            return Branch(owner.id, join, owner.prefix, owner.row + 1, frames, {}, 0, set())
+        frame = frames[-1]
+        child, generation = last.prefix[len(frame.place)], last.prefix[len(frame.place) + 1]
+        prefix = (*frame.place, child, generation + 1, join)
+        name = f"{child}+{self.plan.tasks[join].name}"
+        own_id = f"{frame.owner.id}.{name}" if frame.owner.id else name
+        return Branch(own_id, join, prefix, 0, frames, {}, 0, set())
+
+    def _fold(self, base: Writes, past: int) -> dict[str, Any]:
+        """Apply the steps of a past to a base, in the order of their places."""
+        view = dict(base)
+        own: set[str] = set()
+        for entry in sorted((self._log[bit] for bit in _bits(past)), key=lambda entry: entry.place):
+            self._write(view, entry.writes, own)
+        return view
+
+    def _write(self, view: dict[str, Any], writes: Writes, own: set[str]) -> None:
+        fields = self.plan.fields
+        for name, write in writes.items():
+            field = fields[name]
+            if field.reducer is None or name not in view:
+                view[name] = write
+                own.discard(name)
+            elif name in own and field.reducer.name == "append":
+                view[name].extend(write)
+            elif name in own and field.reducer.name == "merge":
+                view[name].update(write)
+            else:
+                view[name] = reduce(field, view[name], write)
+                if type(view[name]) in (list, dict, set):
+                    own.add(name)
+
+
+def _common_frames(ours: tuple[Frame, ...], theirs: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    count = 0
+    for mine, other in zip(ours, theirs, strict=False):
+        if mine is not other:
+            break
+        count += 1
+    return ours[:count]
+
+
+def _bits(number: int) -> Iterator[int]:
+    while number:
+        low = number & -number
+        yield low.bit_length() - 1
+        number ^= low

@@ -1,0 +1,179 @@
+"""Every error Loom raises.
+
+    LoomError
+    ├─ GraphError          before running: .problems
+    ├─ RunError            while running: NodeError NoEdgeError EffectError AnswerError
+    │                      RunExistsError RunNotFoundError RunConflictError GraphChangedError
+    ├─ CheckpointError     storage
+    ├─ ProviderError       ProviderUnavailableError RateLimitError
+    ├─ ToolError           ToolNotFoundError ToolPermissionError ToolExecutionError
+    ├─ ContextError        ContextOverflowError
+    └─ ConfigError (also a ValueError) SpecError PromptError VetoError
+
+A message says what went wrong, where, what was got and expected, and what to do. Names stand in
+quotes, lists are sorted.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+
+class LoomError(Exception):
+    """The root: `except LoomError` catches everything that Loom raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding of `Graph.check()`."""
+
+    code: str
+    where: str
+    message: str
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        mark = "" if self.severity == "error" else " (warning)"
+        return f"{self.code}{mark} at {self.where}: {self.message}"
+
+
+class GraphError(LoomError):
+    """A graph that cannot run. `problems` holds every finding, warnings included."""
+
+    def __init__(self, graph: str, problems: Sequence[Problem]) -> None:
+        self.graph = graph
+        self.problems = tuple(problems)
+        count = sum(problem.severity == "error" for problem in problems)
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f'graph "{graph}" has {count} problem{"" if count == 1 else "s"}:\n{lines}')
+
+
+class RunError(LoomError):
+    """Something went wrong in one run; the run is saved up to there."""
+
+
+class NodeError(RunError):
+    """A node failed after its retries. Its cause is `__cause__`; the run can be resumed."""
+
+    def __init__(self, message: str, *, run_id: str, node: str, step: int, attempt: int) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.node = node
+        self.step = step
+        self.attempt = attempt
+
+
+class NoEdgeError(RunError):
+    """No condition of a switch held, and it has no `otherwise`."""
+
+    def __init__(self, message: str, *, node: str) -> None:
+        super().__init__(message)
+        self.node = node
+
+
+class EffectError(RunError):
+    """A node did more to the world than it declares."""
+
+
+class AnswerError(RunError):
+    """An answer to an unknown or answered ask, or of the wrong type. Nothing was changed."""
+
+
+class RunExistsError(RunError):
+    """A new run was to begin under an id that is taken."""
+
+
+class RunNotFoundError(RunError):
+    """The checkpointer has no run of this id."""
+
+
+class RunConflictError(RunError):
+    """Another owner works on this run, or took it over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between the graph of a journal and the graph at hand."""
+
+    node: str
+    what: Literal["body", "config", "ports", "edges", "renamed", "removed", "added", "state"]
+
+
+class GraphChangedError(RunError):
+    """The graph differs from the one the run was begun with. `changes` says where."""
+
+    def __init__(self, message: str, changes: Sequence[Change]) -> None:
+        super().__init__(message)
+        self.changes = tuple(changes)
+
+
+class CheckpointError(LoomError):
+    """Storage failed, or holds what it should not. No committed record is lost by it."""
+
+
+class ProviderError(LoomError):
+    """A model provider refused or failed; asking again as it is would fail again."""
+
+
+class ProviderUnavailableError(ProviderError):
+    """The provider cannot be reached or used: no key, no network, overloaded."""
+
+
+class RateLimitError(ProviderError):
+    """The provider wants fewer calls. `retry_after_s` is its own wish in seconds, if it gave one."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ToolError(LoomError):
+    """A tool call that did not work."""
+
+
+class ToolNotFoundError(ToolError):
+    """No tool has this name."""
+
+
+class ToolPermissionError(ToolError):
+    """A policy forbids this call, or a permission would have to be asked for."""
+
+
+class ToolExecutionError(ToolError):
+    """The tool ran and failed."""
+
+
+class ContextError(LoomError):
+    """A context window that cannot be made to work."""
+
+
+class ContextOverflowError(ContextError):
+    """The messages do not fit the model's window, whatever is left out."""
+
+
+class ConfigError(LoomError, ValueError):
+    """A setting is of the wrong type or value."""
+
+
+class SpecError(LoomError):
+    """A graph written as data cannot be read, or names what it may not."""
+
+
+class PromptError(LoomError):
+    """A prompt template is missing, broken or lacks a variable."""
+
+
+class VetoError(LoomError):
+    """A veto rule forbade a tool call."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean "x"?` for the known name closest to `name`, or an empty string."""
+    close = get_close_matches(name, sorted(known), n=1)
+    return f' Did you mean "{close[0]}"?' if close else ""
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Return the names sorted, in double quotes, separated by commas; `none` if there are none."""
+    return ", ".join(f'"{name}"' for name in sorted(names)) or "none"
