@@ -1,0 +1,117 @@
+"""Where each provider is reached: its name in litellm, its key, its server. No network, no litellm."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from loom.errors import ConfigError, ProviderUnavailableError, did_you_mean, quoted
+from loom.types.models import ModelRef
+
+# How a provider is made to answer in the shape of a type:
+# "schema": it enforces any JSON Schema; "closed": only schemas without free keys;
+# "object": it enforces JSON, the schema is told in words; "words": all of it is told in words.
+Structured = Literal["schema", "closed", "object", "words"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One row of the table. `keys` are the variables that may hold the key, the first is named in errors."""
+
+    prefix: str
+    keys: tuple[str, ...] = ()
+    base: str | None = None
+    base_env: str | None = None
+    # The provider's name in litellm's table of prices; None where a price cannot be known.
+    prices: str | None = None
+    structured: Structured = "schema"
+
+
+# Every server that speaks OpenAI's protocol goes through prefix "openai" with a base of its own, so that litellm
+# looks for neither keys nor bases in variables of its own choosing.
+PROVIDERS: Mapping[str, Provider] = {
+    "anthropic": Provider("anthropic", ("ANTHROPIC_API_KEY",), prices="anthropic", structured="closed"),
+    "openai": Provider(
+        "openai", ("OPENAI_API_KEY",), "https://api.openai.com/v1", base_env="OPENAI_BASE_URL", prices="openai"
+    ),
+    "gemini": Provider("gemini", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), prices="gemini"),
+    # Only some of Qwen's models enforce a schema; most enforce JSON.
+    "qwen": Provider(
+        "openai",
+        ("DASHSCOPE_API_KEY",),
+        "https://dashscope.aliyuncs.com/compatible-mode/v1",
+        prices="dashscope",
+        structured="object",
+    ),
+    # DeepSeek refuses a request with a schema.
+    "deepseek": Provider(
+        "deepseek", ("DEEPSEEK_API_KEY",), "https://api.deepseek.com/v1", prices="deepseek", structured="object"
+    ),
+    # MiniMax documents no way to enforce a shape.
+    "minimax": Provider(
+        "openai", ("MINIMAX_API_KEY",), "https://api.minimax.io/v1", prices="minimax", structured="words"
+    ),
+    "ollama": Provider("openai", base="http://localhost:11434", base_env="OLLAMA_BASE_URL"),
+    "local": Provider("openai"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How to reach one model. `model` is its name in litellm."""
+
+    provider: Provider
+    model: str
+    api_key: str = field(repr=False)
+    api_base: str | None
+
+
+def provider_of(ref: ModelRef) -> Provider:
+    """Return the table's row for `ref`. Raises `ConfigError` for an unknown provider."""
+    try:
+        return PROVIDERS[ref.provider]
+    except KeyError:
+        raise ConfigError(
+            f'model "{ref.identifier}": unknown provider "{ref.provider}".{did_you_mean(ref.provider, PROVIDERS)} '
+            f"Known: {quoted(PROVIDERS)}; any server that speaks OpenAI's protocol is ModelRef.local(api_base)"
+        ) from None
+
+
+def route(ref: ModelRef, environ: Mapping[str, str]) -> Route:
+    """Return how to reach `ref`, given the environment's variables.
+
+    Raises `ConfigError` for an unknown provider or a `local` model without `api_base`, and
+    `ProviderUnavailableError` naming the variable where a key is missing.
+    """
+    provider = provider_of(ref)
+    return Route(
+        provider=provider,
+        model=f"{provider.prefix}/{ref.name}",
+        api_key=_key(ref, provider, environ),
+        api_base=_base(ref, provider, environ),
+    )
+
+
+def _key(ref: ModelRef, provider: Provider, environ: Mapping[str, str]) -> str:
+    names = (ref.api_key_env,) if ref.api_key_env else provider.keys
+    if not names:
+        # OpenAI's protocol wants a key; servers that need none ignore it.
+        return "none"
+    for name in names:
+        if key := environ.get(name, "").strip():
+            return key
+    raise ProviderUnavailableError(
+        f'model "{ref.identifier}" needs a key: set {" or ".join(names)} in the environment'
+        + ("" if ref.api_key_env else ", or name another variable with ModelRef(api_key_env=…)")
+    )
+
+
+def _base(ref: ModelRef, provider: Provider, environ: Mapping[str, str]) -> str | None:
+    base = ref.api_base or (provider.base_env and environ.get(provider.base_env, "").strip()) or provider.base
+    if ref.provider == "local" and not base:
+        raise ConfigError(
+            f'model "{ref.identifier}" needs api_base, the address of its server, as in "http://127.0.0.1:8080/v1"'
+        )
+    if ref.provider == "ollama" and base and not base.rstrip("/").endswith("/v1"):
+        # Users know the server's own address; OpenAI's protocol is served below it.
+        return base.rstrip("/") + "/v1"
+    return base

@@ -1,0 +1,197 @@
+"""Requests and replies in the form of OpenAI's chat protocol, which litellm speaks to every provider. No I/O."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from loom.errors import ProviderError
+from loom.models.providers import Structured
+from loom.types.messages import Message, ToolCall
+from loom.types.models import ModelReply, ModelRequest, ToolSchema
+from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.usage import Usage
+
+# Any: what litellm hands back; which attributes its chunks have differs by provider.
+Record = Any
+# Any: JSON on its way out.
+Json = dict[str, Any]
+
+ARGUMENTS: TypeAdapter[Json] = TypeAdapter(Json)
+
+
+def request_arguments(request: ModelRequest, structured: Structured) -> Json:
+    """Return the arguments of litellm's `acompletion` that say what `request` asks; only what it sets."""
+    arguments: Json = {"messages": [_message(message) for message in request.messages]}
+    if request.tools:
+        arguments["tools"] = [_tool(tool) for tool in request.tools]
+    if request.max_output_tokens is not None:
+        arguments["max_tokens"] = request.max_output_tokens
+    if request.temperature is not None:
+        arguments["temperature"] = request.temperature
+    if request.response_type is not None:
+        _demand(request.response_type, structured, arguments)
+    return arguments
+
+
+def _message(message: Message) -> Json:
+    wire: Json = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        # A turn of calls alone has no text; some providers refuse an empty one.
+        wire["content"] = message.content or None
+        wire["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        wire["tool_call_id"] = message.tool_call_id
+    if message.name is not None:
+        wire["name"] = message.name
+    return wire
+
+
+def _tool(tool: ToolSchema) -> Json:
+    parameters = tool.parameters or {"type": "object", "properties": {}}
+    return {
+        "type": "function",
+        "function": {"name": tool.name, "description": tool.description, "parameters": parameters},
+    }
+
+
+def _demand(response_type: type[BaseModel], structured: Structured, arguments: Json) -> None:
+    """Ask for the JSON of `response_type` in the strongest way the provider knows."""
+    schema = response_type.model_json_schema()
+    if structured in {"schema", "closed"} and is_closed(schema):
+        # litellm turns the type into the strict form that providers enforce.
+        arguments["response_format"] = response_type
+    elif structured == "schema":
+        # The strict form has no free keys: it would make an always empty object of a mapping.
+        arguments["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": response_type.__name__, "schema": schema, "strict": False},
+        }
+    else:
+        if structured == "object":
+            arguments["response_format"] = {"type": "json_object"}
+        words = (
+            "Reply with one JSON object that fits this JSON Schema, and with nothing else:\n"
+            f"{json.dumps(schema, ensure_ascii=False)}"
+        )
+        arguments["messages"] = _with_instruction(arguments["messages"], words)
+
+
+def _with_instruction(messages: Sequence[Json], words: str) -> list[Json]:
+    if messages and messages[0]["role"] == "system":
+        first = messages[0]
+        return [{**first, "content": f"{first['content']}\n\n{words}"}, *messages[1:]]
+    return [{"role": "system", "content": words}, *messages]
+
+
+def is_closed(schema: Json) -> bool:
+    """Return whether a JSON Schema names every key of every object, as providers' strict mode demands."""
+    # An empty schema is what `Any` becomes.
+    if not schema.keys() & {"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"}:
+        return False
+    if schema.get("type") == "object" and ("properties" not in schema or schema.get("additionalProperties")):
+        return False
+    parts: list[Json] = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()]
+    parts += [part for key in ("prefixItems", "anyOf", "oneOf", "allOf") for part in schema.get(key, ())]
+    if "items" in schema:
+        parts.append(schema["items"])
+    return all(map(is_closed, parts))
+
+
+class Assembly:
+    """The reply, put together from a stream's chunks."""
+
+    def __init__(self, model: str, turn: int) -> None:
+        """`model` is named in errors; `turn` makes ids for tool calls that come without one."""
+        self._model = model
+        self._turn = turn
+        self._text: list[str] = []
+        self._calls: list[_Call] = []
+        self._usage: Record = None
+
+    @property
+    def characters(self) -> int:
+        """How much text has arrived."""
+        return sum(map(len, self._text))
+
+    @property
+    def usage(self) -> Record:
+        """What the last chunk said of tokens, or None."""
+        return self._usage
+
+    def add(self, chunk: Record) -> list[TextDelta | ThinkingDelta]:
+        """Take one chunk in; return what of it can be shown at once."""
+        self._usage = getattr(chunk, "usage", None) or self._usage
+        shown: list[TextDelta | ThinkingDelta] = []
+        for choice in chunk.choices[:1]:
+            delta = choice.delta
+            if thought := getattr(delta, "reasoning_content", None):
+                shown.append(ThinkingDelta(delta=thought))
+            if text := delta.content:
+                self._text.append(text)
+                shown.append(TextDelta(delta=text))
+            for piece in delta.tool_calls or ():
+                self._add_call(piece)
+        return shown
+
+    def _add_call(self, piece: Record) -> None:
+        call = next((call for call in reversed(self._calls) if call.index == piece.index), None)
+        # Some servers give every call of a turn the same index; a new id is then the only sign of a new call.
+        if call is None or (piece.id and call.id and piece.id != call.id):
+            call = _Call(piece.index)
+            self._calls.append(call)
+        call.id = call.id or piece.id or ""
+        call.name = call.name or piece.function.name or ""
+        call.arguments += piece.function.arguments or ""
+
+    def reply(self, finish_reason: str, cost_usd: float | None) -> ModelReply:
+        """Return what has arrived. Raises `ProviderError` for tool arguments that are no JSON object."""
+        return ModelReply(
+            text="".join(self._text),
+            tool_calls=tuple(self._tool_call(number, call, finish_reason) for number, call in enumerate(self._calls)),
+            usage=_usage(self._usage, cost_usd),
+            finish_reason=finish_reason,
+        )
+
+    def _tool_call(self, number: int, call: "_Call", finish_reason: str) -> ToolCall:
+        # No text at all is how a call without arguments is streamed.
+        text = call.arguments.strip() or "{}"
+        try:
+            arguments = ARGUMENTS.validate_json(text)
+        except ValueError as error:
+            hint = "; the reply was cut off: raise max_output_tokens" if finish_reason == "length" else ""
+            raise ProviderError(
+                f'model "{self._model}" called tool "{call.name}" with arguments that are no JSON object: '
+                f"{text!r} (finish_reason {finish_reason!r}){hint}"
+            ) from error
+        return ToolCall(id=call.id or f"call_{self._turn}_{number + 1}", name=call.name, arguments=arguments)
+
+
+class _Call:
+    """A tool call while its pieces arrive."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.id = ""
+        self.name = ""
+        self.arguments = ""
+
+
+def _usage(usage: Record, cost_usd: float | None) -> Usage:
+    if usage is None:
+        return Usage(cost_usd=None)
+    details = getattr(usage, "prompt_tokens_details", None)
+    return Usage(
+        input_tokens=usage.prompt_tokens or 0,
+        output_tokens=usage.completion_tokens or 0,
+        cached_tokens=getattr(details, "cached_tokens", None) or 0,
+        cost_usd=cost_usd,
+    )

@@ -1,0 +1,43 @@
+"""What a model reads and writes: messages, tool calls and their results."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class ToolCall(BaseModel):
+    """A model's wish to call a tool. `arguments` is what it wrote, not yet validated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    name: str
+    # Any: the arguments are the model's own JSON; each tool validates them against its schema.
+    arguments: dict[str, Any] = {}
+
+
+class ToolResult(BaseModel):
+    """What came of one tool call. `tool_call_id` says of which."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tool_call_id: str
+    content: str
+    is_error: bool = False
+
+
+class Message(BaseModel):
+    """One turn of a conversation.
+
+    `tool_calls` belongs to role `assistant`; `tool_call_id` and `name` to role `tool`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Role
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
