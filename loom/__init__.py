@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from loom.checkpoint.memory import MemoryCheckpointer
     from loom.checkpoint.sqlite import SqliteCheckpointer
     from loom.core.context import Context
-    from loom.core.graph import END, START, Graph
+    from loom.core.declared import END, START
+    from loom.core.graph import Graph
     from loom.core.node import Node, node
     from loom.core.result import Checkpoint, GraphResult
     from loom.core.runtime import Limits, Retry, Runtime
@@ -103,8 +104,8 @@ __all__ = [
 
 # Where each name lives. Names of `loom.errors` are not listed: everything else is from there.
 _HOMES = {
-    "END": "loom.core.graph",
-    "START": "loom.core.graph",
+    "END": "loom.core.declared",
+    "START": "loom.core.declared",
     "AgentHarness": "loom.orchestration",
     "Checkpoint": "loom.core.result",
     "Context": "loom.core.context",

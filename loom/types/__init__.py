@@ -4,14 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from loom.types.events import Event
     from loom.types.messages import Message, Role, ToolCall, ToolResult
-    from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
+    from loom.types.models import Emit, Extensions, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
     from loom.types.outline import Outline, OutlineEdge, OutlineNode, Style
     from loom.types.stream import TextDelta, ThinkingDelta
+    from loom.types.tools import Tool
     from loom.types.usage import Usage
 
 __all__ = [
     "Emit",
+    "Event",
+    "Extensions",
     "Message",
     "Model",
     "ModelRef",
@@ -24,6 +28,7 @@ __all__ = [
     "Style",
     "TextDelta",
     "ThinkingDelta",
+    "Tool",
     "ToolCall",
     "ToolResult",
     "ToolSchema",
@@ -32,6 +37,8 @@ __all__ = [
 
 _HOMES = {
     "Emit": "models",
+    "Event": "events",
+    "Extensions": "models",
     "Message": "messages",
     "Model": "models",
     "ModelRef": "models",
@@ -44,6 +51,7 @@ _HOMES = {
     "Style": "outline",
     "TextDelta": "stream",
     "ThinkingDelta": "stream",
+    "Tool": "tools",
     "ToolCall": "messages",
     "ToolResult": "messages",
     "ToolSchema": "models",

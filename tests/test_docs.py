@@ -1,0 +1,64 @@
+"""Runs every Python block of the README and the docs: a page is one program, read top to bottom."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```python(?P<mark>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|mailto:|#)(?P<target>[^)\s#]+)")
+NO_RUN = "no-run: "
+
+
+def program(page: str) -> str:
+    """Return a page's blocks as one file, each line where it stands on the page."""
+    lines = [""] * (page.count("\n") + 1)
+    for block in BLOCK.finditer(page):
+        mark = block["mark"].strip()
+        assert not mark or (mark.startswith(NO_RUN) and len(mark) > len(NO_RUN)), f'"{mark}" says not why it is not run'
+        first = page.count("\n", 0, block.start("code"))
+        code = block["code"].splitlines()
+        if mark:
+            compile(block["code"], "block", "exec", dont_inherit=True)
+        else:
+            lines[first : first + len(code)] = code
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+    code = program(page.read_text())
+    if code.strip():
+        script = tmp_path / f"{page.stem}.py"
+        script.write_text(code)
+        done = subprocess.run([sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{page.relative_to(ROOT)}:\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_inside_the_house_leads_somewhere(page: Path) -> None:
+    targets = {unquote(link["target"]) for link in LINK.finditer(page.read_text())}
+    assert {target for target in targets if not (page.parent / target).exists()} == set()
+
+
+def test_a_block_keeps_its_line_numbers() -> None:
+    assert program("one\n```python\nx = 1\n```\ntwo\n```python\ny = 2\n```\n").splitlines()[2:7:4] == ["x = 1", "y = 2"]
+
+
+def test_a_block_that_is_not_run_says_why() -> None:
+    with pytest.raises(AssertionError, match="says not why"):
+        program("```python no-run\nx = 1\n```\n")
+    assert program("```python no-run: calls a live model\nx = 1\n```\n").strip() == ""
+
+
+@pytest.mark.parametrize("record", sorted((ROOT / "docs" / "adr").glob("*.md")), ids=lambda path: path.stem)
+def test_a_decision_record_is_short_and_complete(record: Path) -> None:
+    text = record.read_text()
+    assert len(text.splitlines()) <= 60
+    for part in ("## Context", "## Decision", "## Refused", "## Consequences"):
+        assert part in text, f"{record.name} has no part {part}"
