@@ -88,7 +88,8 @@ class Walk:
         self._log: list[Entry] = []
         self._base: Writes = {}
         self._final: dict[str, Any] | None = None
-        self._waiting = 0
+        self._waiting: dict[Branch, None] = {}
+        self._blockers: dict[int, tuple[Branch, Branch]] = {}
 
     def start(self, values: dict[str, Any], targets: Sequence[int]) -> list[Branch]:
         """Begin with the given field values; return the branches that are due."""
@@ -143,7 +144,7 @@ class Walk:
         branch.at = target
         if target in self.plan.joins and (branch.frames or len(self.live) > 1):
             branch.is_waiting = True
-            self._waiting += 1
+            self._waiting[branch] = None
             return []
         return [branch]
 
@@ -182,22 +183,37 @@ class Walk:
         due: list[Branch] = []
         while ready := self._ready():
             due.append(self._join(ready))
-        if not any(not branch.is_waiting for branch in self.live.values()):
+        if len(self._waiting) == len(self.live):
             joins = {self.plan.tasks[branch.at].name for branch in self.live.values()}
             raise LoomError(f"every live branch waits, at the joins {quoted(joins)}; this is a defect of Loom, report it")
         return due
 
     def _ready(self) -> list[Branch]:
         """Return the branches that wait at the first join that may go on, in the order of their places."""
-        waiting: dict[int, list[Branch]] = {}
-        for branch in self.live.values():
-            if branch.is_waiting:
-                waiting.setdefault(branch.at, []).append(branch)
-        for join, arrived in sorted(waiting.items()):
-            others = [branch for branch in self.live.values() if not (branch.is_waiting and branch.at == join)]
-            if not any(self._can_reach(other, join, one) for other in others for one in arrived):
-                return sorted(arrived, key=lambda branch: branch.prefix)
+        for join in sorted({branch.at for branch in self._waiting}):
+            if not self._is_blocked(join):
+                return sorted((b for b in self._waiting if b.at == join), key=lambda branch: branch.prefix)
         return []
+
+    def _is_blocked(self, join: int) -> bool:
+        """Tell whether a live branch that does not wait at the join can still reach it.
+
+        The branch that was found last is asked first: it mostly still can, so a wide fan-out does not
+        look through all of its branches each time that one of them arrives.
+        """
+        if join in self._blockers:
+            other, one = self._blockers[join]
+            if self.live.get(other.id) is other and other.at != join and self._can_reach(other, join, one):
+                return True
+            del self._blockers[join]
+        for one in self._waiting:
+            if one.at != join:
+                continue
+            for other in reversed(self.live.values()):
+                if not (other.is_waiting and other.at == join) and self._can_reach(other, join, one):
+                    self._blockers[join] = (other, one)
+                    return True
+        return False
 
     def _can_reach(self, branch: Branch, join: int, waiting: Branch) -> bool:
         common = _common_frames(branch.frames, waiting.frames)
@@ -207,9 +223,9 @@ class Walk:
     def _join(self, arrived: Sequence[Branch]) -> Branch:
         """Make one branch of those that arrived."""
         join = arrived[0].at
-        self._waiting -= len(arrived)
         for branch in arrived:
-            del self.live[branch.id]
+            del self.live[branch.id], self._waiting[branch]
+        self._blockers.pop(join, None)
         frames = arrived[0].frames
         past = 0
         for branch in arrived:
