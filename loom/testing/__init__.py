@@ -1,0 +1,28 @@
+"""The test kit: scripted and recorded models, one node at a time, snapshots of what nodes give."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loom.testing.cassette import CassetteModel
+    from loom.testing.nodes import run_node
+    from loom.testing.scripted import ScriptedModel, call
+
+__all__ = ["CassetteModel", "ScriptedModel", "call", "run_node"]
+
+_HOMES = {
+    "CassetteModel": "loom.testing.cassette",
+    "ScriptedModel": "loom.testing.scripted",
+    "call": "loom.testing.scripted",
+    "run_node": "loom.testing.nodes",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f'module "{__name__}" has no attribute "{name}"')
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,130 @@
+"""One node, run by itself: no graph, no store, the same checks as in a run."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, overload
+
+from anyio import to_thread
+from pydantic import BaseModel, ValidationError
+
+from loom.core.context import Context
+from loom.core.node import FunctionNode, In, Node, Out, P, R
+from loom.core.values import values_of
+from loom.errors import ConfigError, did_you_mean, quoted
+from loom.types.events import Event
+from loom.types.models import Model, ModelRef
+from loom.types.tools import Tool
+
+# Any, in this module: port values, whose types are the node's own.
+
+
+class _Bench:
+    """Stands in for a run: gives models and tools, keeps the events."""
+
+    run_id = "test"
+
+    def __init__(self, model: Model | Mapping[str, Model] | None, tools: Mapping[str, Tool], events: list[Event]) -> None:
+        self._models = model
+        self._events = events
+        self.tools = tools
+
+    def model(self, ref: ModelRef) -> Model:
+        if isinstance(self._models, Mapping):
+            if ref.identifier in self._models:
+                return self._models[ref.identifier]
+            known = quoted(self._models)
+            raise ConfigError(f'run_node was given no model "{ref.identifier}"; it has {known}')
+        if self._models is None:
+            raise ConfigError(f'the node asks the model "{ref.identifier}"; pass run_node(…, model=ScriptedModel([…]))')
+        return self._models
+
+    def emit(self, event: Event) -> None:
+        self._events.append(event)
+
+    emit_live = emit
+
+
+@overload
+async def run_node(
+    node: Node[In, Out],
+    inputs: Mapping[str, Any] | BaseModel | None = None,
+    *,
+    model: Model | Mapping[str, Model] | None = None,
+    tools: Mapping[str, Tool] | None = None,
+    events: list[Event] | None = None,
+) -> Out: ...
+@overload
+async def run_node(
+    node: FunctionNode[P, R],
+    inputs: Mapping[str, Any] | BaseModel | None = None,
+    *,
+    model: Model | Mapping[str, Model] | None = None,
+    tools: Mapping[str, Tool] | None = None,
+    events: list[Event] | None = None,
+) -> Any: ...
+async def run_node(
+    node: Node[Any, Any] | FunctionNode[..., Any],
+    inputs: Mapping[str, Any] | BaseModel | None = None,
+    *,
+    model: Model | Mapping[str, Model] | None = None,
+    tools: Mapping[str, Tool] | None = None,
+    events: list[Event] | None = None,
+) -> Any:
+    """Run one node on inputs by port name; return what it returned, validated.
+
+    `model` answers for every `ModelRef`, or for those whose identifiers it maps. What the node emits
+    is added to `events`. The return value is the `Out` model of a node class, or the value that the
+    function returned.
+
+    Raises:
+        ConfigError: inputs or output do not fit the ports, or the node asks for a model it was not given.
+    """
+    host = _Bench(model, tools or {}, [] if events is None else events)
+    if isinstance(node, FunctionNode):
+        return await _run_function(node, _by_name(inputs), host)
+    wanted, given = node.port_models()
+    name = type(node).__name__
+    try:
+        ports = inputs if isinstance(inputs, wanted) else wanted.model_validate(_by_name(inputs))
+    except ValidationError as error:
+        raise ConfigError(f'the inputs of node "{name}" do not fit: {error}') from None
+    returned = await node.run(ports, Context(host, name))
+    try:
+        made = returned if isinstance(returned, given) else given.model_validate(returned)
+        return given.model_validate(made.model_dump(exclude_unset=True))
+    except ValidationError as error:
+        raise ConfigError(f'the output of node "{name}" does not fit: {error}') from None
+
+
+def _by_name(inputs: Mapping[str, Any] | BaseModel | None) -> dict[str, Any]:
+    if isinstance(inputs, BaseModel):
+        return {name: getattr(inputs, name) for name in inputs.model_fields_set}
+    return dict(inputs or {})
+
+
+async def _run_function(node: FunctionNode[..., Any], inputs: dict[str, Any], host: _Bench) -> Any:
+    ports = {port.name: port for port in node.inputs}
+    for name in inputs:
+        if name not in ports:
+            known = quoted(ports)
+            raise ConfigError(f'node "{node.name}" has no port "{name}"; ports are {known}.{did_you_mean(name, ports)}')
+    try:
+        arguments = {name: values_of(ports[name].type).validate(value) for name, value in inputs.items()}
+    except ValidationError as error:
+        raise ConfigError(f'the inputs of node "{node.name}" do not fit: {error}') from None
+    missing = [name for name, port in ports.items() if name not in inputs and not port.has_default]
+    if missing:
+        raise ConfigError(f'node "{node.name}" lacks the inputs {quoted(missing)}')
+    if node.context_parameter:
+        arguments[node.context_parameter] = Context(host, node.name)
+    if node.is_async:
+        returned = await node.fn(**arguments)
+    elif node.thread:
+        returned = await to_thread.run_sync(partial(node.fn, **arguments))
+    else:
+        returned = node.fn(**arguments)
+    expected = node.returns or (node.outputs[0].type if node.outputs else None)
+    try:
+        return values_of(expected).validate(returned)
+    except ValidationError as error:
+        raise ConfigError(f'the output of node "{node.name}" does not fit: {error}') from None
