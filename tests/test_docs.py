@@ -9,8 +9,10 @@ from urllib.parse import unquote
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PICTURES = ROOT / "docs" / "pictures"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python(?P<mark>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+PRINTED = re.compile(r"^```text\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)(?P<target>[^)\s#]+)")
 NO_RUN = "no-run: "
 
@@ -31,13 +33,21 @@ def program(page: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_block_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+def test_every_block_of_a_page_runs_and_prints_what_the_page_says(
+    page: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     code = program(page.read_text())
     if code.strip():
-        script = tmp_path / f"{page.stem}.py"
-        script.write_text(code)
-        done = subprocess.run([sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, check=False)
+        (tmp_path / "page.py").write_text(code)
+        done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{page.relative_to(ROOT)}:\n{done.stderr}"
+        for block in PRINTED.finditer(page.read_text()):
+            assert block["text"] in done.stdout
+    for drawn in sorted(tmp_path.glob("*.svg")):
+        shown = PICTURES / drawn.name
+        if request.config.getoption("update_snapshots"):
+            shown.write_text(drawn.read_text())
+        assert shown.read_text() == drawn.read_text(), f"{shown.name} is not what {page.name} draws"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
