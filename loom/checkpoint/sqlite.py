@@ -14,9 +14,9 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeVar, TypeVarTuple, Unpack
 
 from anyio import to_thread
 
@@ -24,7 +24,8 @@ from loom.core.journal import Claim, Journal
 from loom.core.result import RunInfo, Status
 from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunExistsError, RunNotFoundError
 
-# Any, in this module: what SQLite returns in a row.
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _APPLICATION = 0x4C6F6F6D  # "Loom"
 _VERSION = 1
@@ -72,10 +73,7 @@ class SqliteCheckpointer:
         return await self._do(self._claim, run_id, head)
 
     async def append(self, claim: Claim, records: Sequence[bytes], status: Status = "running") -> None:
-        if self.durability == "process":
-            self._append(claim, records, status)  # a commit costs less than a hop to a thread
-        else:
-            await to_thread.run_sync(self._append, claim, records, status)
+        await self._do(self._append, claim, records, status)
 
     async def read(self, run_id: str, start: int = 0) -> Journal:
         return await self._do(self._read, run_id, start)
@@ -90,8 +88,8 @@ class SqliteCheckpointer:
         """Write the log back into the file and close it. A later use opens it again."""
         await self._do(self._close)
 
-    # Any: passed through to a method of this class, whose types are checked there.
-    async def _do(self, work: Any, *arguments: Any) -> Any:
+    async def _do(self, work: Callable[[Unpack[Ts]], T], *arguments: Unpack[Ts]) -> T:
+        """Do it here, as a commit costs less than a hop to a thread; there if a commit waits for the disk."""
         if self.durability == "process":
             return work(*arguments)
         return await to_thread.run_sync(work, *arguments)
@@ -297,8 +295,7 @@ _HINTS = {
 }
 
 
-# Any: what SQLite returns is not used.
-def _until_free(work: Any) -> None:
+def _until_free(work: Callable[[], object]) -> None:
     """Retry what SQLite refuses at once, without waiting, while another process opens the file."""
     deadline = time.monotonic() + _BUSY_S
     while True:

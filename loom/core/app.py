@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Generic, Literal, TypeVar, overload
 
 from loom.core.executor import Executor
@@ -127,7 +127,7 @@ class CompiledGraph(Generic[S]):
 
     async def events(
         self, run_id: str, *, after: int = 0, runtime: Runtime | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Yield the events of a run with offsets above `after`; follow it if it is running elsewhere.
 
         Raises:

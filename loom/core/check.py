@@ -103,7 +103,7 @@ def _ways_out(declared: Declared) -> Iterator[Problem]:
 def _reachability(declared: Declared) -> Iterator[Problem]:
     """LOOM102, LOOM103 and LOOM104."""
     successors = declared.successors()
-    shape = nx.DiGraph()
+    shape: "nx.DiGraph[str]" = nx.DiGraph()
     shape.add_nodes_from([*successors, END])
     shape.add_edges_from((source, target) for source, targets in successors.items() for target in targets)
     from_start = nx.descendants(shape, START)
@@ -133,8 +133,9 @@ def _ports(declared: Declared) -> Iterator[Problem]:
     fields = declared.fields
     for name, placed in declared.nodes.items():
         where = f'node "{name}"'
-        yield from _unknown_ports(placed, where)
-        for port, read in placed.inputs():
+        if placed.reads or placed.writes:
+            yield from _unknown_ports(placed, where)
+        for port, read in placed.inputs:
             if read not in fields:
                 if not port.has_default or port.name in placed.reads:
                     yield _no_field(declared, where, f'port "{port.name}" reads "{read}"', read)
@@ -144,7 +145,7 @@ def _ports(declared: Declared) -> Iterator[Problem]:
                     f'field "{read}" holds {type_name(fields[read].values.type)}'
                 )
                 yield Problem("LOOM202", where, message)
-        for port, written in placed.outputs():
+        for port, written in placed.outputs:
             if written not in fields:
                 yield _no_field(declared, where, f'port "{port.name}" writes "{written}"', written)
             elif not fits(port.type, fields[written].values.type):
@@ -157,8 +158,8 @@ def _ports(declared: Declared) -> Iterator[Problem]:
 
 def _unknown_ports(placed: Placed, where: str) -> Iterator[Problem]:
     for mapping, ports, word in (
-        (placed.reads, [port.name for port, _ in placed.inputs()], "reads"),
-        (placed.writes, [port.name for port, _ in placed.outputs()], "writes"),
+        (placed.reads, [port.name for port, _ in placed.inputs], "reads"),
+        (placed.writes, [port.name for port, _ in placed.outputs], "writes"),
     ):
         for name in sorted(mapping.keys() - set(ports)):
             message = f'{word}= maps "{name}", which is no port; ports are {quoted(ports)}.{did_you_mean(name, ports)}'
@@ -173,7 +174,7 @@ def _no_field(declared: Declared, where: str, what: str, name: str) -> Problem:
 
 def _fields(declared: Declared) -> Iterator[Problem]:
     """LOOM205 and LOOM207, and reducers and inputs that do not fit."""
-    read = {name for placed in declared.nodes.values() for _, name in placed.inputs()}
+    read = {name for placed in declared.nodes.values() for _, name in placed.inputs}
     read |= {name for drawing in declared.drawings for way in drawing.ways if way.condition for name in way.condition.reads}
     used = read | declared.written() | set(declared.inputs)
     for name, field in declared.fields.items():
@@ -204,7 +205,7 @@ def _gates(declared: Declared) -> Iterator[Problem]:
     if not writers:
         return
     successors = declared.successors()
-    open_ways = nx.DiGraph()
+    open_ways: "nx.DiGraph[str]" = nx.DiGraph()
     open_ways.add_nodes_from([START, *declared.nodes])
     for source, targets in successors.items():
         if source == START or not declared.nodes[source].is_gate:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from loom.core.condition import Condition
-from loom.core.node import GATES, AnyNode, Port, inputs_of, outputs_of
+from loom.core.node import GATES, AnyNode, Port
 from loom.core.runtime import Retry
 from loom.core.state import Field, State, fields_of
 
@@ -15,6 +15,10 @@ END = "END"
 """Where a branch is over; only ever a target."""
 
 
+Bound = tuple[tuple[Port, str], ...]
+"""Ports, each with the name of its field."""
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A node in a graph: its name, its ports bound to fields, its policies."""
@@ -23,6 +27,8 @@ class Placed:
     node: AnyNode
     reads: Mapping[str, str]
     writes: Mapping[str, str]
+    inputs: Bound
+    outputs: Bound
     retry: Retry | None
     timeout_s: float | None
     ungated: str
@@ -32,13 +38,10 @@ class Placed:
     def is_gate(self) -> bool:
         return self.node.kind in GATES
 
-    def inputs(self) -> tuple[tuple[Port, str], ...]:
-        """Return each input port with the name of the field it reads."""
-        return tuple((port, self.reads.get(port.name, port.name)) for port in inputs_of(self.node))
 
-    def outputs(self) -> tuple[tuple[Port, str], ...]:
-        """Return each output port with the name of the field it writes."""
-        return tuple((port, self.writes.get(port.name, port.name)) for port in outputs_of(self.node))
+def bound(ports: tuple[Port, ...], mapping: Mapping[str, str]) -> Bound:
+    """Bind ports to fields: to those of their own names, unless mapped."""
+    return tuple([(port, mapping.get(port.name, port.name)) for port in ports])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class Declared:
 
     def written(self) -> frozenset[str]:
         """Return the fields that some node may write."""
-        return frozenset(name for placed in self.nodes.values() for _, name in placed.outputs())
+        return frozenset(name for placed in self.nodes.values() for _, name in placed.outputs)
 
     def given(self) -> tuple[str, ...]:
         """Return the fields that a run's inputs must hold."""

@@ -58,7 +58,7 @@ def branch_problems(declared: Declared) -> Iterator[Problem]:
 
 def _double_writes(declared: Declared, names: list[str], pairs: dict[tuple[int, int], None]) -> Iterator[Problem]:
     writes = {
-        name: {field for _, field in placed.outputs() if declared.fields[field].reducer is None}
+        name: {field for _, field in placed.outputs if declared.fields[field].reducer is None}
         for name, placed in declared.nodes.items()
     }
     clashes = {
@@ -83,7 +83,7 @@ def unwritten_reads(declared: Declared) -> Iterator[Problem]:
     before = _surely_written(declared, doubtful)
     reported: set[tuple[str, str]] = set()
     for name, placed in declared.nodes.items():
-        reads = {field for port, field in placed.inputs() if not port.has_default}
+        reads = {field for port, field in placed.inputs if not port.has_default}
         for field in sorted(reads & doubtful - before[name]):
             yield _unwritten(f'node "{name}"', f'"{name}" may read', field)
     for drawing in declared.drawings:
@@ -110,13 +110,13 @@ def _writes(declared: Declared, name: str) -> frozenset[str]:
     """Return the fields that a node surely writes."""
     if name == START:
         return frozenset()
-    return frozenset(field for port, field in declared.nodes[name].outputs() if not port.has_default)
+    return frozenset(field for port, field in declared.nodes[name].outputs if not port.has_default)
 
 
 def _surely_written(declared: Declared, fields: set[str]) -> dict[str, frozenset[str]]:
     """Return, for START and each node, which of `fields` are surely written before it starts."""
     successors = declared.successors()
-    shape = nx.DiGraph()
+    shape: "nx.DiGraph[str]" = nx.DiGraph()
     shape.add_nodes_from(successors)
     shape.add_edges_from((s, t) for s, targets in successors.items() for t in targets if t != END)
     writes = {name: _writes(declared, name) & fields for name in successors}

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from loom.core.condition import condition_of
-from loom.core.declared import END, Declared, Drawing, Placed, Way
-from loom.core.node import AnyNode, FunctionNode, Node
+from loom.core.declared import END, Declared, Drawing, Placed, Way, bound
+from loom.core.node import AnyNode, FunctionNode, Node, inputs_of, outputs_of
 from loom.core.runtime import Retry
 from loom.core.state import State
 from loom.errors import ConfigError, GraphError, Problem
@@ -78,6 +78,8 @@ class Graph(Generic[S]):
             node=node,
             reads=dict(reads or {}),
             writes=dict(writes or {}),
+            inputs=bound(inputs_of(node), reads or {}),
+            outputs=bound(outputs_of(node), writes or {}),
             retry=retry or self._retry,
             timeout_s=timeout_s or self._timeout_s,
             ungated=ungated,

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Generic, TypeVar
 
 from loom.core.executor import Executor
@@ -44,7 +44,7 @@ class GraphRun(Generic[S]):
             self._executor.cancel_requested = True
             self._task.cancel()
 
-    async def events(self, after: int = 0) -> AsyncIterator[Event]:
+    async def events(self, after: int = 0) -> AsyncGenerator[Event, None]:
         """Yield the run's events with offsets above `after`, live, to its end.
 
         Any number of readers may follow; a slow one holds nothing up.

@@ -1,7 +1,7 @@
 """Following a run: its saved records as events, and in between what its nodes emit right now."""
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 import anyio
@@ -61,7 +61,7 @@ class Reader:
 
 async def follow(
     story: Story, store: Checkpointer, run_id: str, *, after: int, live: Live | None, ends_from: int
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """Yield the events of a run with offsets above `after`, up to an end.
 
     The end is the first one at record `ends_from` or later; for a run of another process (`live` is

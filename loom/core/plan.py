@@ -154,8 +154,8 @@ def _holds(condition: Condition, fields: Mapping[str, Field]) -> Callable[[View]
 
 def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...]) -> Task:
     node = placed.node
-    reads = [(port, declared.fields[name]) for port, name in placed.inputs() if name in declared.fields]
-    outputs = [(port, declared.fields[name]) for port, name in placed.outputs()]
+    reads = [(port, declared.fields[name]) for port, name in placed.inputs if name in declared.fields]
+    outputs = [(port, declared.fields[name]) for port, name in placed.outputs]
     if isinstance(node, FunctionNode):
         invoke = _invoke_function(node, reads)
         settle = _settle_one(placed.name, *outputs[0]) if node.writes_one else _settle_many(placed.name, node.returns, outputs)

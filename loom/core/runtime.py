@@ -34,7 +34,7 @@ class Retry:
 
     def pause_s(self, attempt: int) -> float:
         """Return the seconds to wait after the failed attempt of this number (from 1)."""
-        pause = min(self.backoff_s * 2 ** (attempt - 1), self.max_backoff_s)
+        pause = min(self.backoff_s * 2.0 ** (attempt - 1), self.max_backoff_s)
         return pause * random.uniform(0.5, 1.0) if self.jitter else pause  # noqa: S311 - spread, not secrecy
 
 

@@ -210,6 +210,8 @@ def fits(source: Any, target: Any) -> bool:
 
     Errs towards yes: only what cannot fit is refused, the rest is checked when a value comes.
     """
+    if source is target:
+        return True
     source, target = bare(source), bare(target)
     if source == target or Any in (source, target) or target is object:
         return True
