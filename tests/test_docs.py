@@ -8,6 +8,8 @@ from urllib.parse import unquote
 
 import pytest
 
+import loom
+
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -72,3 +74,15 @@ def test_a_decision_record_is_short_and_complete(record: Path) -> None:
     assert len(text.splitlines()) <= 60
     for part in ("## Context", "## Decision", "## Refused", "## Consequences"):
         assert part in text, f"{record.name} has no part {part}"
+
+
+def test_the_reference_has_every_name_of_the_door() -> None:
+    words = set(re.findall(r"\w+", (ROOT / "docs" / "reference.md").read_text()))
+    assert set(loom.__all__) - words == set()
+
+
+def test_the_reference_has_every_problem_code() -> None:
+    code = re.compile(r"LOOM\d{3}")
+    found = {match for path in (ROOT / "loom" / "core").glob("*.py") for match in code.findall(path.read_text())}
+    listed = code.findall((ROOT / "docs" / "reference.md").read_text())
+    assert listed == sorted(found)
