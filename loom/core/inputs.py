@@ -51,7 +51,7 @@ def starting_values(plan: Plan, inputs: Inputs) -> tuple[dict[str, Any], bytes]:
         if name in inputs:
             value, text = _checked(plan, field, inputs[name])
         elif field.has_default:
-            value, text = _checked(plan, field, field.default())
+            value, text = _checked(plan, field, field.default(values))
         else:
             continue
         values[name] = value
@@ -59,7 +59,7 @@ def starting_values(plan: Plan, inputs: Inputs) -> tuple[dict[str, Any], bytes]:
     return values, b"{" + b",".join(saved) + b"}"
 
 
-def _checked(plan: Plan, field: Field, given: Any) -> tuple[Any, bytes]:
+def _checked(plan: Plan, field: Field, given: object) -> tuple[Any, bytes]:
     try:
         value = field.values.validate(given)
         text = field.values.dump(value)

@@ -120,7 +120,7 @@ def make_plan(declared: Declared) -> Plan:
         ways[drawing.source] = tuple(
             Way(
                 targets=tuple(numbers[target] for target in way.targets),
-                holds=way.condition and _holds(way.condition, declared.fields),
+                holds=_holds(way.condition, declared.fields) if way.condition else None,
                 label=way.label,
                 taken=_taken(way.targets),
             )
@@ -252,9 +252,11 @@ def _settle_one(node: str, port: Port, field: Field) -> Settle:
         try:
             value = validate(returned if check is None else check(returned))
             saved = dump(value)
+            if not is_exact:
+                value = values.load_json(saved)
         except ValueError as error:  # ValidationError, PydanticSerializationError
             raise _bad_output(node, port.name, name, values, returned, error) from None
-        return {name: value if is_exact else values.load_json(saved)}, head + saved + b"}"
+        return {name: value}, head + saved + b"}"
 
     return settle
 
@@ -283,9 +285,9 @@ def _settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[t
             try:
                 value = field.values.validate(value)
                 text = field.values.dump(value)
+                writes[field.name] = field.values.round_trip(value, text)
             except ValueError as error:
                 raise _bad_output(node, port, field.name, field.values, value, error) from None
-            writes[field.name] = field.values.round_trip(value, text)
             saved.append(to_json(field.name) + b":" + text)
         return writes, b"{" + b",".join(saved) + b"}"
 
@@ -302,7 +304,7 @@ def _bad_output(node: str, port: str, field: str, values: Values, value: Any, er
 def first_finding(error: ValueError) -> str:
     """Return the first finding of a validation in a line."""
     if not isinstance(error, ValidationError):
-        return str(error).splitlines()[0]
+        return str(error).partition("\n")[0]
     found = error.errors(include_url=False, include_input=False)[0]
     path = ".".join(str(piece) for piece in found["loc"])
     return f"{path}: {found['msg']}" if path else found["msg"]
