@@ -12,13 +12,12 @@ It over-approximates: it takes every way of a switch as possible and every relat
 is reachability on paths that do not pass through the node that opened the fan-out, so that fan-outs
 work inside loops.
 
-Positions are numbers: `n` is node n at work, `~n` is waiting at join n. `END` is -1 among targets.
+Positions are numbers: `2 * n` is node n at work, `2 * n + 1` is waiting at join n. Sets of positions
+are the bits of an int, so that wide fan-outs take no longer than they must. `END` is -1 among targets.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
 
 Pair = tuple[int, int]
 ENDED = -1
@@ -31,6 +30,7 @@ class Reach:
     def __init__(self, successors: Sequence[Sequence[int]]) -> None:
         self._successors = successors
         self._known: dict[Pair, frozenset[int]] = {}
+        self._positions: dict[Pair, int] = {}
 
     @cached_property
     def _predecessors(self) -> list[list[int]]:
@@ -55,63 +55,85 @@ class Reach:
             self._known[key] = frozenset(found)
         return self._known[key]
 
+    def positions(self, opener: int, join: int) -> int:
+        """Return the positions, as bits, of the nodes that `of` returns."""
+        key = (opener, join)
+        if key not in self._positions:
+            self._positions[key] = sum(0b11 << 2 * node for node in self.of(opener, join))
+        return self._positions[key]
 
-@dataclass(slots=True)
+
 class Relation:
-    """What may happen at once in one fan-out. `clashes` and `deadlocks` are what must not."""
+    """What may happen at once in one fan-out. `clashes`, `returns` and `deadlocks` are what must not."""
 
-    opener: int
-    beside: dict[int, set[int]] = field(default_factory=dict[int, set[int]])
-    clashes: set[int] = field(default_factory=set[int])
-    returns: bool = False
-    deadlocks: set[Pair] = field(default_factory=set[Pair])
-
-    def is_new(self, a: int, b: int) -> bool:
-        """Take in a pair; tell whether it leads to others that are not known yet."""
-        if a == b:
-            if a >= 0:
-                self.clashes.add(a)
-            return False  # two that wait at one join become one
-        if self.opener in (a, b) and self.opener != OPENED_BY_START:  # which is no position: ~1 has the same number
-            self.returns = True
-            return False
-        if b in self.beside.setdefault(a, set()):
-            return False
-        self.beside[a].add(b)
-        self.beside.setdefault(b, set()).add(a)
-        return True
+    def __init__(self, opener: int, count: int) -> None:
+        self.clashes: set[int] = set()
+        self.returns = False
+        self.deadlocks: set[Pair] = set()
+        self.unfollowed: dict[int, int] = {}
+        self._opener = opener
+        self._beside = [0] * (2 * count)
 
     def is_over_at(self, join: int) -> bool:
         """Tell whether nothing of the fan-out can be alive beside this join, be it only waiting."""
-        return not self.beside.get(join)
+        return not self._beside[2 * join]
 
-    def pairs_at_work(self) -> list[Pair]:
-        """Return the pairs of nodes that may be at work at once, smaller number first, sorted."""
-        return sorted((a, b) for a, others in self.beside.items() if a >= 0 for b in others if b > a)
+    def are_at_work(self, first: int, second: int) -> bool:
+        """Tell whether two nodes may be at work at once."""
+        return bool(self._beside[2 * first] >> 2 * second & 1)
+
+    def meet(self, position: int, partners: int, *, each_tells: bool = False) -> None:
+        """Take in the pairs of a position with partners, which are bits; note those that are new.
+
+        With `each_tells` the partners will be told of their own pairs by themselves.
+        """
+        if partners >> position & 1:
+            partners ^= 1 << position  # two that wait at one join become one
+            if position % 2 == 0:
+                self.clashes.add(position // 2)
+        if self._opener != OPENED_BY_START:
+            at_opener = 2 * self._opener
+            if partners and (position == at_opener or partners >> at_opener & 1):
+                self.returns = True
+            partners = 0 if position == at_opener else partners & ~(1 << at_opener)
+        new = partners & ~self._beside[position]
+        if new:
+            self._add(position, new)
+            for partner in () if each_tells else _bits(new):
+                self._add(partner, 1 << position)
+
+    def _add(self, position: int, new: int) -> None:
+        self._beside[position] |= new
+        self.unfollowed[position] = self.unfollowed.get(position, 0) | new
 
 
 def relate(
     successors: Sequence[Sequence[int]], joins: frozenset[int], reach: Reach, opener: int, targets: Sequence[int]
 ) -> Relation:
     """Work out the relation of the fan-out from `opener` to `targets`."""
-    relation = Relation(opener)
-
-    def entered(target: int) -> int:
-        return ~target if target in joins else target
-
-    def follow(mover: int, partner: int) -> Iterator[Pair]:
-        if mover >= 0:
-            yield from ((entered(target), partner) for target in successors[mover] if target != ENDED)
-            return
-        join, other = ~mover, partner if partner >= 0 else ~partner
-        if other not in reach.of(opener, join):
-            yield join, partner
-        elif partner < 0 and join in reach.of(opener, other):
-            relation.deadlocks.add((min(join, other), max(join, other)))
-
-    todo = [(entered(first), entered(second)) for first, second in combinations(targets, 2)]
-    while todo:
-        a, b = todo.pop()
-        if relation.is_new(a, b):
-            todo += [*follow(a, b), *follow(b, a)]
+    relation = Relation(opener, len(successors))
+    entered = [2 * node + (node in joins) for node in range(len(successors))]
+    together = sum({1 << entered[target] for target in targets})
+    for target in targets:
+        relation.meet(entered[target], together & ~(1 << entered[target]), each_tells=True)
+    while relation.unfollowed:
+        position, partners = relation.unfollowed.popitem()
+        node, is_waiting = divmod(position, 2)
+        if is_waiting:
+            coming = partners & reach.positions(opener, node)
+            relation.meet(2 * node, partners & ~coming)
+            for other in {partner // 2 for partner in _bits(coming) if partner % 2}:
+                if node in reach.of(opener, other):
+                    relation.deadlocks.add((min(node, other), max(node, other)))
+        else:
+            for target in successors[node]:
+                if target != ENDED:
+                    relation.meet(entered[target], partners)
     return relation
+
+
+def _bits(number: int) -> Iterator[int]:
+    while number:
+        low = number & -number
+        yield low.bit_length() - 1
+        number ^= low

@@ -19,10 +19,11 @@ Both over-approximate: every way of a switch counts as possible, whatever its co
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import networkx as nx
 
-from loom.core.branches import ENDED, OPENED_BY_START, Reach, relate
+from loom.core.branches import ENDED, OPENED_BY_START, Reach, Relation, relate
 from loom.core.declared import END, START, Declared, Drawing
 from loom.errors import Problem, quoted
 
@@ -42,13 +43,13 @@ def branch_problems(declared: Declared) -> Iterator[Problem]:
     clashes: dict[str, str] = {}
     returns: dict[str, None] = {}
     deadlocks: dict[tuple[str, str], None] = {}
-    pairs: dict[tuple[int, int], None] = {}
+    relations: list[Relation] = []
     for source, targets in declared.fan_outs():
         relation = relate(successors, joins, reach, index[source], [index[target] for target in targets])
         clashes |= {names[number]: source for number in sorted(relation.clashes)}
         returns |= {source: None} if relation.returns else {}
         deadlocks |= {(names[a], names[b]): None for a, b in sorted(relation.deadlocks)}
-        pairs |= dict.fromkeys(relation.pairs_at_work())
+        relations.append(relation)
     for name, source in clashes.items():
         message = (
             f'branches from "{source}" may be at work at "{name}" at once; make it a join '
@@ -61,16 +62,20 @@ def branch_problems(declared: Declared) -> Iterator[Problem]:
     for first, second in deadlocks:
         message = f'the joins "{first}" and "{second}" wait for each other: each can still be reached from the other'
         yield Problem("LOOM108", f'node "{first}"', message)
-    yield from _double_writes(declared, names, pairs)
+    yield from _double_writes(declared, index, relations)
 
 
-def _double_writes(declared: Declared, names: list[str], pairs: dict[tuple[int, int], None]) -> Iterator[Problem]:
-    writes = {
-        name: {field for _, field in placed.outputs if declared.fields[field].reducer is None}
-        for name, placed in declared.nodes.items()
-    }
+def _double_writes(declared: Declared, index: Mapping[str, int], relations: list[Relation]) -> Iterator[Problem]:
+    writers: dict[str, list[str]] = {}
+    for name in sorted(declared.nodes):
+        for _, field in declared.nodes[name].outputs:
+            if declared.fields[field].reducer is None:
+                writers.setdefault(field, []).append(name)
     clashes = {
-        (field, *sorted((names[a], names[b]))): None for a, b in pairs for field in writes[names[a]] & writes[names[b]]
+        (field, first, second)
+        for field, names in writers.items()
+        for first, second in combinations(names, 2)
+        if any(relation.are_at_work(index[first], index[second]) for relation in relations)
     }
     for field, first, second in sorted(clashes):
         message = (
