@@ -2,22 +2,25 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Generic, Literal, TypeVar, overload
 
+from loom.core.answers import Answers, answer_records
 from loom.core.executor import Executor
 from loom.core.handle import GraphRun
 from loom.core.inputs import Inputs, check_header, new_run_id, starting_values, starting_way
 from loom.core.journal import FORMAT, Checkpointer, Claim, encode
 from loom.core.live import Live, follow
 from loom.core.outline import outline_of
+from loom.core.node import EFFECTS, GraphNode, Port
 from loom.core.past import Past, past_at, points
 from loom.core.plan import Plan
 from loom.core.result import Checkpoint, GraphResult
+from loom.core.run import Run
 from loom.core.runtime import Runtime
 from loom.core.state import State, state_from
 from loom.core.story import Story
-from loom.errors import ConfigError
+from loom.errors import ConfigError, did_you_mean, quoted
 from loom.types.events import Event
 from loom.types.outline import Outline
 
@@ -76,18 +79,21 @@ class CompiledGraph(Generic[S]):
             return asyncio.run(self.run(inputs, run_id=run_id, runtime=runtime))
         raise ConfigError(f'run_sync of graph "{self.name}" was called where an event loop runs; use `await app.run(…)`')
 
-    async def resume(self, run_id: str, *, runtime: Runtime | None = None) -> GraphResult[S]:
-        """Go on with a run after a crash, a failure, a cancellation or a stop.
+    async def resume(
+        self, run_id: str, *, answers: Answers | None = None, runtime: Runtime | None = None
+    ) -> GraphResult[S]:
+        """Go on with a run after a crash, a failure, a cancellation, a stop or a pause.
 
-        What was finished does not run again. Of a completed run this returns the result, and nothing
-        runs.
+        What was finished does not run again. `answers` are by the id of the ask; those that stay open
+        are asked again with the same ids. Of a completed run this returns the result, and nothing runs.
 
         Raises:
             RunNotFoundError: the store has no run of this id.
+            AnswerError: an ask is unknown or answered, or the answer is of the wrong type; nothing is changed.
             GraphChangedError: the run was begun with another graph.
             NodeError, NoEdgeError, CheckpointError: as `run`.
         """
-        executor = await self._take_up(run_id, runtime or DEFAULT, Live())
+        executor = await self._take_up(run_id, answers or {}, runtime or DEFAULT, Live())
         return await executor.drive()
 
     def start(
@@ -139,6 +145,35 @@ class CompiledGraph(Generic[S]):
             async for event in told:
                 yield event
 
+    # As a part of another graph.
+
+    def as_node(self, *, reads: Mapping[str, str], writes: Mapping[str, str]) -> GraphNode:
+        """Return this graph as a node of another one; each visit walks it afresh.
+
+        `reads` and `writes` map fields of this graph to fields of the outer one, and are complete: a
+        field that is not mapped stays inside.
+
+        Raises:
+            ConfigError: a map names no field of this graph, or leaves out one that it must be given.
+        """
+        plan = self._plan
+        for word, mapping in (("reads", reads), ("writes", writes)):
+            for name in mapping:
+                if name not in plan.fields:
+                    hint = did_you_mean(name, plan.fields)
+                    raise ConfigError(f'as_node({word}=…) of graph "{self.name}" maps "{name}", which is no field.{hint}')
+        missing = [name for name in plan.given if name not in reads]
+        if missing:
+            raise ConfigError(f'as_node(reads=…) of graph "{self.name}" leaves out {quoted(missing)}, which it must be given')
+        return GraphNode(
+            plan=plan,
+            reads=dict(reads),
+            writes=dict(writes),
+            inputs=tuple(Port(name, plan.fields[name].values.type, name not in plan.given) for name in reads),
+            outputs=tuple(Port(name, plan.fields[name].values.type) for name in writes),
+            effect=EFFECTS[max((task.effect for task in plan.tasks), default=0)],
+        )
+
     # Showing it.
 
     def outline(self) -> Outline:
@@ -174,20 +209,22 @@ class CompiledGraph(Generic[S]):
         claim = await store.create(run_id, plan.name, self._header, (record,))
         live.head = claim.head
         past = Past(plan, run_id)
-        due = past.walk.start(values, way.targets)
-        return Executor(plan, past, store, claim, runtime, live, due)
+        past.walk.start(values, way.targets)
+        return Executor(Run(run_id, past.totals, store, claim, runtime, live), past, passes_breakpoints=False)
 
-    async def _take_up(self, run_id: str, runtime: Runtime, live: Live) -> Executor:
+    async def _take_up(self, run_id: str, answers: Answers, runtime: Runtime, live: Live) -> Executor:
         plan, store = self._plan, self._store(runtime)
         journal = await store.read(run_id)
         check_header(plan, journal)
         past = Past(plan, run_id)
         past.take_all(journal)
+        totals, was_paused = past.totals, past.totals.status == "paused"
+        records = [*answer_records(totals, answers, runtime.clock()), {"kind": "resume", "at": runtime.clock()}]
         claim = Claim(run_id, token=0, head=len(journal.records))
-        if past.status != "completed":
+        if totals.status != "completed":
             claim = await store.claim(run_id, len(journal.records))
-            await store.append(claim, [encode({"kind": "resume", "at": runtime.clock()})])
-            past.status, past.stop_reason = "running", None
+            await store.append(claim, [encode(record) for record in records])
+            for record in records:
+                past.take(record)
         live.head = claim.head
-        due = [branch for branch in past.walk.due() if branch.id not in past.undecided]
-        return Executor(plan, past, store, claim, runtime, live, due)
+        return Executor(Run(run_id, totals, store, claim, runtime, live), past, passes_breakpoints=was_paused)

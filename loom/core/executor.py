@@ -1,31 +1,29 @@
 """The executor: the only place that awaits nodes.
 
-It asks the walk what is due, runs it, has the record committed, and only then lets the successors
-start. While one branch is alone it simply loops; a task group is opened for a fan-out and closed
-when the branches have become one again.
+A walker asks the walk of its graph what is due, runs it, has the record committed, and only then lets
+the successors start. While one branch is alone it simply loops; a task group is opened for a fan-out
+and closed when the branches have become one again. A graph inside a node gets a walker of its own,
+over the same run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from loom.core.context import Context
-from loom.core.journal import Checkpointer, Claim, encode
-from loom.core.live import Live
-from loom.core.past import Past
-from loom.core.plan import Plan, Task, Way
+from loom.core.desk import Desk, Paused
+from loom.core.inputs import starting_way, values_from
+from loom.core.past import Past, branch_of, path_of
+from loom.core.plan import Inner, Task, Way
 from loom.core.result import GraphResult, Status
-from loom.core.runtime import NO_LIMITS, Runtime
+from loom.core.run import Run
 from loom.core.state import state_from
 from loom.core.walk import Branch
-from loom.errors import LoomError, NodeError, NoEdgeError, RunError
-from loom.types.events import Event
-from loom.types.models import Model, ModelRef
-from loom.types.tools import Tool
+from loom.errors import EffectError, LoomError, NodeError, NoEdgeError, RunError
 from loom.types.usage import Usage
 
 # Any, in this module: what nodes return and write.
@@ -34,30 +32,11 @@ from loom.types.usage import Usage
 class Executor:
     """One walk of one run, from a claim to its end."""
 
-    def __init__(self, plan: Plan, past: Past, store: Checkpointer, claim: Claim, runtime: Runtime, live: Live, due: list[Branch]) -> None:
-        self.run_id = past.run_id
-        self.tools: Mapping[str, Tool] = runtime.tools
+    def __init__(self, run: Run, past: Past, *, passes_breakpoints: bool) -> None:
         self.cancel_requested = False
-        self._plan = plan
+        self._run = run
         self._past = past
-        self._walk = past.walk
-        self._store = store
-        self._claim = claim
-        self._runtime = runtime
-        self._clock = runtime.clock
-        self._limits = runtime.limits
-        self._has_limits = runtime.limits != NO_LIMITS
-        self._deadline = None if runtime.limits.deadline_s is None else runtime.clock() + runtime.limits.deadline_s
-        self._live = live
-        self._due = due
-        self._begun = perf_counter()
-        self._at_work: dict[str, Task] = {}
-        self._attempts: dict[str, int] = {}
-        self._failures: list[LoomError] = []
-        self._stop_reason: str | None = None
-        self._is_together = False
-        self._alone: list[Branch] = []
-        self._commits = anyio.Lock(fast_acquire=True)
+        self._walker = Walker(run, past, place="", passes_breakpoints=passes_breakpoints)
 
     async def drive(self) -> GraphResult[Any]:
         """Walk on to the end, a stop or a failure. A walk that is over gives its result.
@@ -68,44 +47,83 @@ class Executor:
             RunConflictError: another owner took the run over.
             CheckpointError: the store failed.
         """
+        run = self._run
         try:
-            due = await self._first()
-            while due:
-                due = await (self._alone_on(due[0]) if len(due) == 1 else self._together(due))
-        except LoomError as error:
-            self._failures.append(error)
+            await self._walker.walk_on()
+        except (NodeError, NoEdgeError) as error:
+            await run.end("failed", error=str(error), node=error.node)
+            raise
         except anyio.get_cancelled_exc_class():
-            abandoned = sorted(task.name for task in self._at_work.values() if task.is_thread)
+            abandoned = sorted(task.name for task in run.at_work.values() if task.is_thread)
             with anyio.CancelScope(shield=True):
-                await self._end("cancelled", abandoned=abandoned or None)
+                await run.end("cancelled", abandoned=abandoned or None)
             if self.cancel_requested:
                 return self._result("cancelled")
             raise
-        if self._failures:
-            await self._fail()
-        if self._stop_reason:
-            await self._end("stopped", reason=self._stop_reason)
+        if run.stop_reason:
+            await run.end("stopped", reason=run.stop_reason)
             return self._result("stopped")
+        if run.is_paused:
+            await run.end("paused", asks=sorted(run.totals.open_asks) or None)
+            return self._result("paused")
+        if self._past.totals.status != "completed":
+            await run.end("completed")
         return self._result("completed")
 
     async def cancel(self) -> GraphResult[Any]:
         """End the run before anything starts."""
-        await self._end("cancelled")
+        await self._run.end("cancelled")
         return self._result("cancelled")
 
-    # The walk itself.
+    def _result(self, status: Status) -> GraphResult[Any]:
+        totals, walk = self._past.totals, self._past.walk
+        return GraphResult(
+            run_id=self._run.run_id,
+            status=status,
+            state=state_from(walk.plan.state, walk.view()),
+            steps=totals.seq,
+            usage=totals.usage,
+            asks=tuple(ask for _, ask in sorted(totals.open_asks.items())) if status == "paused" else (),
+            stop_reason=self._run.stop_reason,
+            duration_s=self._run.duration_s,
+        )
+
+
+class Walker:
+    """Walks one graph of a run: the whole, or one inside a node. `place` tells the visit it is for."""
+
+    def __init__(self, run: Run, past: Past, *, place: str, passes_breakpoints: bool) -> None:
+        self._run = run
+        self._past = past
+        self._plan = past.plan
+        self._walk = past.walk
+        self._place = place
+        self._passes_breakpoints = passes_breakpoints
+        self._is_top = not past.hops
+        self._in = b"" if self._is_top else b',"in":' + to_json(past.hops)
+        self._alone: list[Branch] = []
+        self._failures: list[LoomError] = []
+
+    async def walk_on(self) -> None:
+        """Walk until nothing may start any more: the graph is over, or waits, or the run stops."""
+        due = await self._first()
+        while due:
+            due = await (self._alone_on(due[0]) if len(due) == 1 else self._together(due))
 
     async def _first(self) -> list[Branch]:
         """Return what may start first: what is due, and what follows steps recorded without a way on."""
-        due = self._due
-        for branch in list(self._past.undecided.values()):
-            due = due + await self._decide(branch)
-        if not self._walk.live and self._past.status != "completed":
-            await self._end("completed")
-        return self._admit(due)
+        due: list[Branch] = []
+        for branch in self._walk.due():
+            if branch.id in self._past.undecided:
+                due += await self._decide(branch)
+            elif self._past.waits_for_answer(branch):
+                self._run.is_paused = True
+            else:
+                due.append(branch)
+        return self._admit(due, passes_breakpoints=self._passes_breakpoints)
 
     async def _alone_on(self, branch: Branch) -> list[Branch]:
-        """Follow the only live branch until it is over or fans out."""
+        """Follow the only branch at work until it is over or fans out."""
         while True:
             due = await self._step(branch)
             if len(due) != 1:
@@ -113,13 +131,20 @@ class Executor:
             branch = due[0]
 
     async def _together(self, due: Sequence[Branch]) -> list[Branch]:
-        """Follow several branches until one is left, or none."""
-        self._alone = []
-        self._is_together = True
-        async with anyio.create_task_group() as group:
-            for branch in due:
-                group.start_soon(self._follow, branch, group)
-        self._is_together = False
+        """Follow several branches until one is left, or none. The first failure cancels the others."""
+        self._alone, self._failures = [], []
+        self._run.together += 1
+        try:
+            async with anyio.create_task_group() as group:
+                for branch in due:
+                    group.start_soon(self._follow, branch, group)
+        finally:
+            self._run.together -= 1
+        if self._failures:
+            first, *others = self._failures
+            for other in others:
+                first.add_note(f"A sibling branch failed too: {other}")
+            raise first
         return self._alone
 
     async def _follow(self, branch: Branch, group: TaskGroup) -> None:
@@ -137,142 +162,182 @@ class Executor:
 
     async def _step(self, branch: Branch) -> list[Branch]:
         """Run the node that is due on a branch, save its record, return what may start next."""
-        task = self._plan.tasks[branch.at]
-        self._at_work[branch.id] = task
+        task, run = self._plan.tasks[branch.at], self._run
+        run.at_work[branch] = task
         begun = perf_counter()
         try:
-            if task.is_plain and not self._past.attempts:
+            if task.is_plain and not self._past.notes:
                 writes, saved = task.settle(await task.invoke(branch.view, None))
                 attempt, usage = 1, None
+            elif task.inner:
+                if (ended := await self._inside(branch, task, task.inner)) is None:
+                    return []
+                (writes, saved), attempt, usage = ended, 1, None
             else:
                 writes, saved, attempt, usage = await self._try(branch, task)
+        except Paused:
+            run.is_paused = True
+            return []
+        except RunError as error:
+            if isinstance(error, EffectError):
+                raise self._node_error(branch, task, error) from error
+            raise
         except Exception as error:  # noqa: BLE001 - a node may raise anything; it becomes a NodeError
             raise self._node_error(branch, task, error) from error
         finally:
-            del self._at_work[branch.id]
+            del run.at_work[branch]
         finished = _Finished(branch, task, writes, saved, attempt, usage, perf_counter() - begun)
-        if not self._is_together:
+        if not run.together:
             return await self._save(finished)
-        async with self._commits:  # the order of records is the order in which the walk took them in
+        async with run.commits:  # the order of records is the order in which the walk took them in
             return await self._save(finished)
+
+    async def _inside(self, branch: Branch, task: Task, inner: Inner) -> tuple[dict[str, Any], bytes] | None:
+        """Walk the graph inside a node; return its writes, or None if it is not over."""
+        past = self._past.inner.get(branch.id)
+        passes_breakpoints = self._passes_breakpoints and past is not None
+        if past is None:
+            hops = (*self._past.hops, (branch.id, task.name))
+            past = Past(inner.plan, self._run.run_id, self._run.totals, hops)
+            given = {name: branch.view[outer] for name, outer in inner.reads.items() if outer in branch.view}
+            values, saved = values_from(inner.plan, given)
+            way = starting_way(inner.plan, values)
+            record = b'{"kind":"input","in":%b,"at":%.6f,"values":%b,"taken":%b}'
+            async with self._run.commits:
+                await self._run.append([record % (to_json(hops), self._run.clock(), saved, way.taken)])
+            self._past.inner[branch.id] = past
+            past.walk.start(values, way.targets)
+        place = f"{self._place}{branch.place}/"
+        walker = Walker(self._run, past, place=place, passes_breakpoints=passes_breakpoints)
+        await walker.walk_on()
+        return None if past.walk.live else inner.settle(past.walk.view())
 
     async def _try(self, branch: Branch, task: Task) -> tuple[dict[str, Any], bytes, int, Usage | None]:
         """Run a node under its policies: context, timeout, retries."""
-        attempt = 1 + self._past.attempts.pop(branch.id, 0)
+        notes, run = self._past.notes_of(branch.id), self._run
+        attempt = notes.attempts + 1
         while True:
-            ctx = self._context(branch, task, attempt) if task.wants_context else None
+            desk = Desk(run, self._past, branch, task, self._place) if task.wants_context else None
+            ctx = self._context(desk, branch, task, attempt) if desk else None
             try:
                 with anyio.move_on_after(task.timeout_s) as scope:
+                    if desk:
+                        desk.scope = scope
                     returned = await task.invoke(branch.view, ctx)
                 if scope.cancelled_caught:
                     raise TimeoutError(f"it took longer than its timeout of {task.timeout_s:g} s")
                 writes, saved = task.settle(returned)
             except Exception as error:
-                if ctx:
-                    self._past.usage += ctx.usage
-                self._attempts[branch.id] = attempt
+                notes.attempts = attempt
+                usage = self._spend(ctx)
                 retry = task.retry
                 if retry is None or attempt >= retry.max_attempts or not isinstance(error, retry.on):
                     raise
-                await self._save_attempt(branch, task, attempt, error, ctx.usage if ctx else None)
+                if isinstance(error, EffectError):
+                    raise
+                await run.note(self._attempt_record(branch, task, attempt, error, usage))
                 await anyio.sleep(retry.pause_s(attempt))
                 attempt += 1
             else:
-                if ctx:
-                    self._past.usage += ctx.usage
-                return writes, saved, attempt, ctx.usage if ctx and ctx.usage.total_tokens else None
+                return writes, saved, attempt, self._spend(ctx)
 
-    def _context(self, branch: Branch, task: Task, attempt: int) -> Context:
-        visit = self._walk.visits[branch.at] + 1
-        return Context(self, task.name, branch=branch.id, visit=visit, attempt=attempt, deadline=self._deadline)
+    def _context(self, desk: Desk, branch: Branch, task: Task, attempt: int) -> Context:
+        return Context(
+            desk,
+            path_of(self._past.hops, task.name),
+            branch=branch_of(self._past.hops, branch.id),
+            visit=self._walk.visits[branch.at] + 1,
+            attempt=attempt,
+            deadline=self._run.deadline,
+        )
+
+    def _spend(self, ctx: Context | None) -> Usage | None:
+        """Count what a node's model calls used; None if it made none."""
+        if ctx is None or ctx.usage == NOTHING:
+            return None
+        self._run.totals.usage += ctx.usage
+        return ctx.usage
+
+    def _attempt_record(
+        self, branch: Branch, task: Task, attempt: int, error: Exception, usage: Usage | None
+    ) -> dict[str, Any]:
+        record: dict[str, Any] = {"kind": "attempt", "node": task.name, "branch": branch.id, "attempt": attempt}
+        if not self._is_top:
+            record["in"] = self._past.hops
+        if usage:
+            record["usage"] = usage.model_dump()
+        return record | {"error": f"{type(error).__name__}: {error}"}
 
     def _node_error(self, branch: Branch, task: Task, error: Exception) -> NodeError:
-        attempt, step = self._attempts.get(branch.id, 1), self._walk.seq + 1
-        where = f'run "{self.run_id}", node "{task.name}", step {step}, attempt {attempt}'
+        notes = self._past.notes.get(branch.id)
+        attempt, step = notes.attempts if notes and notes.attempts else 1, self._run.totals.seq + 1
+        path = path_of(self._past.hops, task.name)
+        where = f'run "{self._run.run_id}", node "{path}", step {step}, attempt {attempt}'
         message = f"{where}: {type(error).__name__}: {error}"
-        return NodeError(message, run_id=self.run_id, node=task.name, step=step, attempt=attempt)
+        return NodeError(message, run_id=self._run.run_id, node=path, step=step, attempt=attempt)
 
     # Saving: a record is committed before any successor starts.
 
     async def _save(self, finished: "_Finished") -> list[Branch]:
         """Take a finished step into the walk, commit its record, return what may start next."""
-        branch, task, walk = finished.branch, finished.task, self._walk
-        walk.absorb(branch, finished.writes)
-        seq, branch_id = walk.seq, branch.id
-        try:
-            way = self._choose(task.name, task.ways, branch)
-        except RunError:
-            await self._append([self._record(finished, seq, branch_id, b"null", b"")])
-            raise
-        due = walk.move(branch, way.targets)
-        admitted = self._admit(due)
-        held = b"" if admitted is due else b',"held":%d' % (len(due) - len(admitted))
-        record = self._record(finished, seq, branch_id, way.taken, held)
-        if walk.live:
-            await self._append((record,))
+        branch, run, walk = finished.branch, self._run, self._walk
+        self._past.finished(branch)
+        run.totals.seq += 1
+        number = branch.at
+        chooser = walk.absorb(branch, finished.writes)
+        if chooser is None:
+            due, taken = walk.next_item(branch), b"[]"
         else:
-            await self._append((record, self._end_record("completed")), "completed")
+            try:
+                way = self._choose(chooser)
+            except RunError:
+                await run.append([self._record(finished, b"null", b"")])
+                raise
+            due, taken = walk.move(chooser, way.targets), way.taken
+        admitted = self._admit(due, after=number) if due else due
+        held = b"" if admitted is due else b',"held":' + to_json([one.id for one in due if one not in admitted])
+        record = self._record(finished, taken, held)
+        if self._is_top and not walk.live:
+            await run.append((record, run.end_record("completed")), "completed")
+            self._past.totals.status = "completed"
+        else:
+            await run.append((record,))
         return admitted
 
-    def _record(self, finished: "_Finished", seq: int, branch_id: str, taken: bytes, extra: bytes) -> bytes:
+    def _record(self, finished: "_Finished", taken: bytes, extra: bytes) -> bytes:
         if finished.usage:
             extra += b',"usage":' + finished.usage.model_dump_json().encode()
-        if self._live.emitted:
-            extra += b',"events":' + self._emitted()
-        return b'%b%b,"seq":%d,"attempt":%d,"at":%.6f,"s":%.6f,"writes":%b,"taken":%b%b}' % (
+        if emitted := self._run.emitted():
+            extra += b',"events":' + emitted
+        return b'%b%b,"seq":%d,"attempt":%d,"at":%.6f,"s":%.6f,"writes":%b,"taken":%b%b%b}' % (
             finished.task.opening,
-            to_json(branch_id) if branch_id else b'""',
-            seq,
+            to_json(finished.branch.id) if finished.branch.id else b'""',
+            self._run.totals.seq,
             finished.attempt,
-            self._clock(),
+            self._run.clock(),
             finished.duration_s,
             finished.saved,
             taken,
+            self._in,
             extra,
         )
 
-    def _emitted(self) -> bytes:
-        return to_json([{"type": e.type, "payload": e.payload, "at": e.at} for e in self._live.emitted])
-
-    async def _save_attempt(
-        self, branch: Branch, task: Task, attempt: int, error: Exception, usage: Usage | None
-    ) -> None:
-        record = {"kind": "attempt", "node": task.name, "branch": branch.id, "attempt": attempt, "at": self._clock()}
-        record["error"] = f"{type(error).__name__}: {error}"
-        if usage and usage.total_tokens:
-            record["usage"] = usage.model_dump()
-        async with self._commits:
-            if self._live.emitted:
-                record["events"] = from_json(self._emitted())
-            await self._append([encode(record)])
-
-    async def _append(self, records: Sequence[bytes], status: Status = "running") -> None:
-        await self._store.append(self._claim, records, status)
-        if self._live.readers or self._live.emitted:
-            self._live.saved(self._claim.head)
-        else:
-            self._live.head = self._claim.head
-
-    def _end_record(self, status: Status, **more: Any) -> bytes:
-        record = {"kind": "end", "status": status, "at": self._clock(), **more}
-        return encode({name: value for name, value in record.items() if value is not None})
-
-    async def _end(self, status: Status, **more: Any) -> None:
-        await self._append([self._end_record(status, **more)], status)
-
-    async def _fail(self) -> None:
-        """Save how the run failed, then raise it; failures of siblings are notes."""
-        first, *others = self._failures
-        for other in others:
-            first.add_note(f"A sibling branch failed too: {other}")
-        if isinstance(first, (NodeError, NoEdgeError)):
-            await self._end("failed", error=str(first), node=first.node)
-        raise first
-
     # Ways on, and whether to go on.
 
-    def _choose(self, name: str, ways: Sequence[Way], branch: Branch) -> Way:
-        for way in ways:
+    def _choose(self, branch: Branch) -> Way:
+        """Return the way on from the node at which a branch stands; an `each` over nothing is passed."""
+        number = branch.at
+        while True:
+            way = self._way(number, branch)
+            each = self._plan.eaches.get(number)
+            if each is None or branch.view[each.over]:
+                return way
+            number = each.node
+
+    def _way(self, number: int, branch: Branch) -> Way:
+        task = self._plan.tasks[number]
+        path, run_id = path_of(self._past.hops, task.name), self._run.run_id
+        for way in task.ways:
             if way.holds is None:
                 return way
             try:
@@ -280,78 +345,44 @@ class Executor:
                     return way
             except Exception as error:
                 message = (
-                    f'run "{self.run_id}", node "{name}": the condition "{way.label}" of its switch raised '
+                    f'run "{run_id}", node "{path}": the condition "{way.label}" of its switch raised '
                     f"{type(error).__name__}: {error}"
                 )
-                raise NodeError(message, run_id=self.run_id, node=name, step=self._walk.seq, attempt=1) from error
-        tried = ", ".join(f'"{way.label}"' for way in ways)
-        raise NoEdgeError(
-            f'run "{self.run_id}", node "{name}": no condition of its switch holds ({tried}) and it has no otherwise',
-            node=name,
-        )
+                raise NodeError(
+                    message, run_id=run_id, node=path, step=self._run.totals.seq, attempt=1
+                ) from error
+        tried = ", ".join(f'"{way.label}"' for way in task.ways)
+        message = f'run "{run_id}", node "{path}": no condition of its switch holds ({tried}) and it has no otherwise'
+        raise NoEdgeError(message, node=path)
 
     async def _decide(self, branch: Branch) -> list[Branch]:
         """Choose the way on from a step that was recorded without one."""
-        task = self._plan.tasks[branch.at]
-        way = self._choose(task.name, task.ways, branch)
-        record = b'{"kind":"taken","branch":%b,"at":%.6f,"taken":%b}' % (to_json(branch.id), self._clock(), way.taken)
+        way = self._choose(branch)
+        name = self._plan.tasks[branch.at].name
+        record = b'{"kind":"taken","node":%b,"branch":%b,"at":%.6f,"taken":%b%b}' % (
+            to_json(name), to_json(branch.id), self._run.clock(), way.taken, self._in,
+        )  # fmt: skip
         del self._past.undecided[branch.id]
         due = self._walk.move(branch, way.targets)
-        await self._append([record])
+        async with self._run.commits:
+            await self._run.append([record])
         return due
 
-    def _admit(self, due: list[Branch]) -> list[Branch]:
-        """Return those of the due branches that the limits let start; note the limit that was met."""
-        if not due or not self._has_limits:
-            return due
-        limits, usage = self._limits, self._past.usage
-        if limits.max_tokens is not None and usage.total_tokens >= limits.max_tokens:
-            self._stop_reason = "max_tokens"
-        elif limits.max_cost_usd is not None and (usage.cost_usd or 0) >= limits.max_cost_usd:
-            self._stop_reason = "max_cost"
-        elif self._deadline is not None and self._clock() >= self._deadline:
-            self._stop_reason = "deadline"
-        if self._stop_reason:
+    def _admit(self, due: list[Branch], *, after: int | None = None, passes_breakpoints: bool = False) -> list[Branch]:
+        """Return those of the due branches that may start now: no breakpoint, limit or failure holds them."""
+        admitted = due
+        plan = self._plan
+        if (plan.pause_before or plan.pause_after) and not passes_breakpoints:
+            admitted = [b for b in due if b.at not in plan.pause_before and after not in plan.pause_after]
+            if len(admitted) < len(due):
+                self._run.is_paused = True
+        if self._run.stop_reason:
             return []
-        if limits.max_steps is not None:
-            room = limits.max_steps - self._walk.seq - len(self._at_work)
-            if room < len(due):
-                self._stop_reason = "max_steps"
-                return due[: max(room, 0)]
-        return due
+        room = self._run.room(len(admitted))
+        return admitted if room == len(admitted) else admitted[:room]
 
-    # What a running node can reach.
 
-    def model(self, ref: ModelRef) -> Model:
-        """Return the model of the runtime for `ref`, else the provider's client."""
-        models = self._runtime.models
-        if isinstance(models, Mapping):
-            if ref.identifier in models:
-                return models[ref.identifier]
-        elif models is not None:
-            return models
-        from loom.models.litellm import client  # noqa: PLC0415 - optional and heavy, loaded on first use
-
-        return client(ref)
-
-    def emit(self, event: Event) -> None:
-        """Show an event, and save it with the next record."""
-        self._live.emit(event.model_copy(update={"at": self._clock()}))
-
-    def emit_live(self, event: Event) -> None:
-        """Show an event to those who read now."""
-        self._live.show(event.model_copy(update={"at": self._clock(), "run_id": self.run_id, "seq": self._walk.seq}))
-
-    def _result(self, status: Status) -> GraphResult[Any]:
-        return GraphResult(
-            run_id=self.run_id,
-            status=status,
-            state=state_from(self._plan.state, self._walk.view()),
-            steps=self._walk.seq,
-            usage=self._past.usage,
-            stop_reason=self._stop_reason,
-            duration_s=perf_counter() - self._begun,
-        )
+NOTHING = Usage()
 
 
 class _Finished(NamedTuple):

@@ -45,9 +45,14 @@ def starting_values(plan: Plan, inputs: Inputs) -> tuple[dict[str, Any], bytes]:
     for name in plan.given:
         if name not in inputs:
             raise ConfigError(f'graph "{plan.name}" needs the input "{name}", which has no default; pass it to run')
+    return values_from(plan, inputs)
+
+
+def values_from(plan: Plan, inputs: Inputs) -> tuple[dict[str, Any], bytes]:
+    """Return the given fields and the defaults of the others, checked, and their JSON."""
     values: dict[str, Any] = {}
     saved: list[bytes] = []
-    for name, field in fields.items():
+    for name, field in plan.fields.items():
         if name in inputs:
             value, text = _checked(plan, field, inputs[name])
         elif field.has_default:

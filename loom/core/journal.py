@@ -4,15 +4,21 @@ A run is a header and a list of records, numbered by their index without gaps. A
 of JSON with a `kind`:
 
     input    at, values, taken                         the run begins; seq 0, node START
-    step     seq, node, branch, attempt, at, s, writes, taken, usage?, events?
-    attempt  node, branch, attempt, at, error          a node failed and is tried again
-    taken    branch, taken                             a way chosen after its step was recorded
+    step     seq, node, branch, attempt, at, s, writes, taken, held?, usage?, events?
+    attempt  node, branch, attempt, at, error, usage?  a node failed and is tried again
+    taken    node, branch, at, taken                    a way chosen after its step was recorded
+    intent   node, branch, key, effect, at             `ctx.once` is about to call its function
+    effect   node, branch, key, at, result | error     the function returned, or raised
+    ask      node, branch, id, key, ask, question, answer_type, payload, at
+    answer   id, value, at
     resume   at                                        the run was taken up again
-    end      status, at, reason?, error?, node?, events?   the run ended, or this walk of it
+    end      status, at, reason?, error?, node?        the run ended, or this walk of it
 
-`writes` are as the node wrote them, `taken` names the targets that follow. `events` are those that
-nodes emitted since the record before. Unknown kinds are refused, so a journal written by a newer
-version is never read half. The records of asks, effects and snapshots will be further kinds.
+`writes` are as the node wrote them, `taken` names the targets that follow, `held` names the branches
+that did not start. `events` are those that nodes emitted since the record before. `times` are what
+`ctx.now()` gave to the node since then. Records of an inner graph have `in`: the branches and nodes
+that lead to it, from the outside. Unknown kinds are refused, so a journal written by a newer version
+is never read half.
 """
 
 import json
@@ -28,7 +34,7 @@ from loom.errors import CheckpointError
 # Any, in this module: parsed JSON.
 
 FORMAT = 1
-KINDS = frozenset({"input", "step", "attempt", "taken", "resume", "end"})
+KINDS = frozenset({"input", "step", "attempt", "taken", "intent", "effect", "ask", "answer", "resume", "end"})
 
 
 @dataclass(slots=True)

@@ -14,12 +14,11 @@ from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticUndefined
 
-from loom.core.context import Context
+from loom.core.context import Context, Effect
 from loom.errors import ConfigError
 
 # Any, in this module: port types and values are the user's.
 
-Effect = Literal["pure", "read", "model", "write"]
 EFFECTS: tuple[Effect, ...] = ("pure", "read", "model", "write")
 GATES = ("veto", "approve")
 
@@ -127,7 +126,23 @@ class FunctionNode(Generic[P, R]):
         )
 
 
-AnyNode = Node[Any, Any] | FunctionNode[..., Any]
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    """A compiled graph as a node. Made by `CompiledGraph.as_node`; `plan` is that graph's plan.
+
+    `reads` and `writes` map fields of the inner graph to fields of the outer one.
+    """
+
+    plan: object
+    reads: Mapping[str, str]
+    writes: Mapping[str, str]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    effect: Effect
+    kind: str = "graph"
+
+
+AnyNode = Node[Any, Any] | FunctionNode[..., Any] | GraphNode
 
 
 def _hints(fn: Callable[..., Any], name: str) -> dict[str, Any]:
@@ -150,12 +165,12 @@ def _ports_of(model: type[BaseModel]) -> tuple[Port, ...]:
 
 def inputs_of(given: AnyNode) -> tuple[Port, ...]:
     """Return the input ports of a node."""
-    return given.inputs if isinstance(given, FunctionNode) else _ports_of(given.port_models()[0])
+    return given.inputs if isinstance(given, (FunctionNode, GraphNode)) else _ports_of(given.port_models()[0])
 
 
 def outputs_of(given: AnyNode) -> tuple[Port, ...]:
     """Return the output ports of a node."""
-    return given.outputs if isinstance(given, FunctionNode) else _ports_of(given.port_models()[1])
+    return given.outputs if isinstance(given, (FunctionNode, GraphNode)) else _ports_of(given.port_models()[1])
 
 
 @overload
