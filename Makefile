@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 ARGS   ?=
+DRIVER ?=
 
 # make demo                                    a recording of a real model, no key, no network
 # make demo MODEL=anthropic/claude-sonnet-4-5  the same with a live model
@@ -20,7 +21,7 @@ help:
 	@echo "make test     run the tests              (ARGS='-m \"not slow\"' leaves the slow ones out)"
 	@echo "make check    all that CI runs: format, lint, types, floors, spelling, tests"
 	@echo "make format   rewrite the files as the formatter wants them"
-	@echo "make bench    measure the engine         (ARGS= is passed on)"
+	@echo "make bench    measure the engine         (DRIVER= names the driver, ARGS= is passed on)"
 	@echo "make record   record the demo's model    (MODEL= and API_BASE= name it)"
 	@echo "make clean    remove the environment and every cache"
 
@@ -30,8 +31,10 @@ demo: .venv/.$(if $(MODEL),agent,base)
 record: .venv/.agent
 	@$(BIN)/python examples/record.py $(LIVE) $(ARGS)
 
-bench: .venv/.dev
-	@$(BIN)/python bench/run.py $(ARGS)
+# The driver, which makes its own environments, is not part of this repository: see bench/README.md.
+bench:
+	@test -f "$(DRIVER)" || { echo 'make bench DRIVER=path/to/run.py: the side-by-side driver, see bench/README.md' >&2; exit 2; }
+	@BENCH_LOOM_ADAPTER=bench/peer_loom.py BENCH_LOOM=. $(PYTHON) $(DRIVER) $(or $(ARGS),--peers loom)
 
 test: .venv/.dev
 	$(BIN)/pytest $(ARGS)
@@ -46,7 +49,7 @@ lint: .venv/.dev
 
 types: .venv/.dev
 	$(BIN)/mypy -p loom
-	$(BIN)/mypy tests examples bench
+	$(BIN)/mypy tests examples
 	$(BIN)/pyright
 
 floors: .venv/.dev

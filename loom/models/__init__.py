@@ -1,5 +1,6 @@
 """How models are named, asked and answered. The provider client is loaded when it is first asked for."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from loom.types.messages import Message, ToolCall
@@ -29,7 +30,10 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name not in {"LiteLLMModel", "client"}:
-        raise AttributeError(f'module "{__name__}" has no attribute "{name}"')
-    from loom.models import litellm
+        raise AttributeError(f'module "{__name__}" has no name "{name}"')
+    value: object = getattr(import_module("loom.models.litellm"), name)
+    return value
 
-    return getattr(litellm, name)
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -34,6 +34,7 @@ from loom.types.stream import TextDelta, ThinkingDelta
 Library = Any
 
 MAX_DETAIL = 2000  # characters of a provider's own words in an error
+SECRET = 8  # a key of fewer characters is a placeholder
 
 
 class LiteLLMModel(BaseModel):
@@ -182,8 +183,9 @@ def _load() -> Library:
 
 def _detail(error: Exception, key: str) -> str:
     """Return the provider's own words, without litellm's prefixes and without the key."""
-    text = re.sub(r"^(?:(?:litellm\.)?[A-Za-z ]*(?:Error|Exception|Timeout)(?:: | - ))+", "", str(error))
-    if key != "none":
+    said, *_ = str(error).split("\nTraceback ")
+    text = re.sub(r"^(?:(?:litellm\.)?[A-Za-z ]*(?:Error|Exception|Timeout)(?:: | - ))+", "", said)
+    if len(key) >= SECRET:
         text = text.replace(key, "***")
     return text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}…"
 

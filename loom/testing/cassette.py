@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from loom.errors import ConfigError, ProviderError
 from loom.models.litellm import LiteLLMModel
-from loom.testing.scripted import pieces
+from loom.testing.scripted import counted, pieces
 from loom.types.messages import ToolCall
 from loom.types.models import Emit, Model, ModelReply, ModelRequest
 from loom.types.stream import TextDelta
@@ -154,7 +154,7 @@ class CassetteModel:
         again = "record it again with CassetteModel(path, inner)"
         if entry is not None:
             count = len(entry.replies)
-            return f"{head} has {count} replies to this request and was asked {count + 1} times; {again}"
+            return f"{head} has {counted(count)} to this request and was asked {count + 1} times; {again}"
         if not self._entries:
             return f"{head} is empty; {again}"
         here = _as_lines(asked)

@@ -33,8 +33,8 @@ class ScriptedModel:
     """A model that gives the listed replies in order, whatever it is asked.
 
     A reply is a text, `call("tool", x=1)`, a list of calls, a pydantic object (its JSON is the text), a whole
-    `ModelReply`, an exception (raised), or a sync or async function of the request that returns any of these.
-    Calls without an id are numbered `call_1`, `call_2`, … over the model's life. A token is four characters, the
+    `ModelReply`, an exception or its type (raised), or a sync or async function of the request that returns any of
+    these. Calls without an id are numbered `call_1`, `call_2`, … over the model's life. A token is four characters, the
     cost is 0. `requests` holds what was asked, oldest first.
 
     Raises `ConfigError` for a reply of another type.
@@ -57,7 +57,7 @@ class ScriptedModel:
         if position > len(self._replies):
             asker = f' by node "{request.node}"' if request.node else ""
             raise ProviderError(
-                f"ScriptedModel ran out: it has {len(self._replies)} replies and was asked {position} times, "
+                f"ScriptedModel ran out: it has {counted(len(self._replies))} and was asked {position} times, "
                 f"last{asker}: {_last_message(request)}"
             )
         reply = self._replies[position - 1]
@@ -66,7 +66,7 @@ class ScriptedModel:
             reply = await answer if inspect.isawaitable(answer) else answer
         settled = _settled(reply, f"the function that is reply {position} of ScriptedModel")
         if not isinstance(settled, ModelReply):
-            raise settled
+            raise settled("scripted") if isinstance(settled, type) else settled
         finished = self._finished(settled, request)
         for piece in pieces(finished.text):
             emit(TextDelta(delta=piece))
@@ -77,7 +77,7 @@ class ScriptedModel:
         used, count = len(self.requests), len(self._replies)
         if used < count:
             raise AssertionError(
-                f"ScriptedModel has {count} replies and was asked {used} times: {count - used} left, "
+                f"ScriptedModel has {counted(count)}, {used} used and {count - used} left: "
                 f"the next is {_shown(repr(self._replies[used]))}"
             )
 
@@ -94,6 +94,11 @@ class ScriptedModel:
 def pieces(text: str) -> list[str]:
     """Return `text` in the pieces it is streamed in: words with the space around them."""
     return re.findall(r"\s*\S+\s*|\s+", text)
+
+
+def counted(replies: int) -> str:
+    """Return `1 reply`, `2 replies`, …"""
+    return f"{replies} {'reply' if replies == 1 else 'replies'}"
 
 
 def _settled(reply: Fixed, where: str) -> ModelReply | Failure:

@@ -1,0 +1,576 @@
+"""The client against real HTTP servers on loopback, through litellm itself."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from threading import Event, Thread
+from typing import Any, NamedTuple
+
+import anyio
+import pytest
+from pydantic import BaseModel
+
+from loom.errors import (
+    ConfigError,
+    ContextOverflowError,
+    LoomError,
+    ProviderError,
+    ProviderUnavailableError,
+    RateLimitError,
+)
+from loom.models.litellm import LiteLLMModel, client
+from loom.models.retry import Backoff
+from loom.types.messages import Message, ToolCall
+from loom.types.models import Model, ModelRef, ModelReply, ModelRequest, ToolSchema
+from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.usage import Usage
+
+pytestmark = [
+    pytest.mark.anyio,
+    # Found, not imported: that takes seconds, which collecting tests should not.
+    pytest.mark.skipif(find_spec("litellm") is None, reason='needs litellm: pip install "loom-agent[agent]"'),
+    # litellm silences it when it is imported; pytest takes that back for each test.
+    pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning"),
+]
+
+# Any: JSON.
+Json = dict[str, Any]
+Delta = TextDelta | ThinkingDelta
+
+
+class Asked(NamedTuple):
+    path: str
+    headers: dict[str, str]
+    body: Json
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Gives the server's next answer. Every connection ends with its answer, so none outlives its test's loop."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    provider: "Provider"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.provider.asked.append(Asked(self.path, headers, body))
+        self.close_connection = True
+        self.provider.answers.pop(0)(self)
+
+
+Answer = Callable[[Handler], None]
+
+
+class Provider:
+    """What a test knows of its server: where it is, what it will answer, what it was asked."""
+
+    def __init__(self, base: str, answers: list[Answer]) -> None:
+        self.base = base
+        self.answers = answers
+        self.asked: list[Asked] = []
+
+    @property
+    def ref(self) -> ModelRef:
+        return ModelRef.local(f"{self.base}/v1")
+
+
+@contextmanager
+def provider(*answers: Answer) -> Generator[Provider]:
+    """Serve `answers`, one a request, on a free port of this machine."""
+
+    class Bound(Handler):
+        pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Bound) as server:
+        Bound.provider = Provider(f"http://127.0.0.1:{server.server_address[1]}", list(answers))
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield Bound.provider
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def begin_stream(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Type", "text/event-stream")
+    handler.send_header("Connection", "close")
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+
+
+def send(handler: Handler, event: str) -> None:
+    data = event.encode()
+    handler.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+    handler.wfile.flush()
+
+
+def data(chunk: Json) -> str:
+    return f"data: {json.dumps(chunk)}\n\n"
+
+
+def stream(*chunks: Json, broken: bool = False) -> Answer:
+    """Answer in OpenAI's protocol; `broken` ends in the middle of the transfer."""
+
+    def answer(handler: Handler) -> None:
+        begin_stream(handler)
+        for chunk in chunks:
+            send(handler, data(chunk))
+        if not broken:
+            send(handler, "data: [DONE]\n\n")
+            handler.wfile.write(b"0\r\n\r\n")
+
+    return answer
+
+
+def delta(finish_reason: str | None = None, **fields: object) -> Json:
+    choice = {"index": 0, "delta": fields, "finish_reason": finish_reason}
+    return {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+
+
+USED: Json = delta() | {
+    "choices": [],
+    "usage": {
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "total_tokens": 15,
+        "prompt_tokens_details": {"cached_tokens": 4},
+    },
+}
+HELLO = stream(delta(role="assistant", content="Hel"), delta(content="lo"), delta("stop"), USED)
+
+
+def calls(*pieces: Json) -> Answer:
+    return stream(delta(role="assistant", content=None, tool_calls=pieces), delta("tool_calls"), USED)
+
+
+def status(code: int, message: str = "no", **headers: str) -> Answer:
+    def answer(handler: Handler) -> None:
+        body = json.dumps({"error": {"message": message}}).encode()
+        handler.send_response(code)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Connection", "close")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+ASK = ModelRequest(messages=(Message(role="user", content="hi"),))
+
+
+async def ask(model: Model, request: ModelRequest = ASK) -> tuple[ModelReply, list[Delta]]:
+    heard: list[Delta] = []
+    return await model.complete(request, heard.append), heard
+
+
+class Waits:
+    """A sleep that only takes note."""
+
+    def __init__(self) -> None:
+        self.s: list[float] = []
+
+    async def __call__(self, wait_s: float) -> None:
+        self.s.append(wait_s)
+
+
+def patient(ref: ModelRef, waits: Waits, **backoff: Any) -> LiteLLMModel:
+    return LiteLLMModel(ref=ref, backoff=Backoff(**backoff), sleep=waits, chance=lambda: 0.0)
+
+
+async def test_a_reply_has_text_usage_and_why_it_ended() -> None:
+    with provider(HELLO) as server:
+        reply, heard = await ask(client(server.ref))
+    assert reply == ModelReply(
+        text="Hello",
+        usage=Usage(input_tokens=10, output_tokens=5, cached_tokens=4, cost_usd=None),
+        finish_reason="stop",
+    )
+    assert heard == [TextDelta(delta="Hel"), TextDelta(delta="lo")]
+
+
+async def test_text_is_heard_before_the_reply_is_finished() -> None:
+    heard_one = Event()
+
+    def answer(handler: Handler) -> None:
+        begin_stream(handler)
+        send(handler, data(delta(role="assistant", content="Hel")))
+        assert heard_one.wait(10)
+        send(handler, data(delta(content="lo")) + data(delta("stop")) + "data: [DONE]\n\n")
+        handler.wfile.write(b"0\r\n\r\n")
+
+    with provider(answer) as server:
+        reply = await client(server.ref).complete(ASK, lambda _: heard_one.set())
+    assert reply.text == "Hello"
+
+
+async def test_visible_reasoning_is_heard_and_is_no_part_of_the_text() -> None:
+    thinking = stream(delta(role="assistant", reasoning_content="hm"), delta(content="yes"), delta("stop"), USED)
+    with provider(thinking) as server:
+        reply, heard = await ask(client(server.ref))
+    assert heard == [ThinkingDelta(delta="hm"), TextDelta(delta="yes")]
+    assert reply.text == "yes"
+
+
+async def test_a_request_arrives_as_it_was_asked() -> None:
+    add = ToolSchema(name="add", description="Add.", parameters={"type": "object", "properties": {}})
+    request = ASK.model_copy(update={"tools": (add,), "max_output_tokens": 7, "temperature": 0.5})
+    with provider(HELLO) as server:
+        await ask(client(server.ref), request)
+    (asked,) = server.asked
+    assert asked.path == "/v1/chat/completions"
+    assert asked.headers["authorization"] == "Bearer none"
+    assert asked.body == {
+        "model": "local",
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [{"type": "function", "function": add.model_dump()}],
+        "max_tokens": 7,
+        "temperature": 0.5,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+async def test_provider_parameters_are_passed_on() -> None:
+    with provider(HELLO) as server:
+        ref = ModelRef.local(f"{server.base}/v1", extensions={"top_p": 0.1, "enable_thinking": False})
+        await ask(client(ref))
+    assert server.asked[0].body["top_p"] == 0.1
+    assert server.asked[0].body["enable_thinking"] is False
+
+
+async def test_provider_parameters_cannot_replace_the_request() -> None:
+    ref = ModelRef.local("http://127.0.0.1:1/v1", extensions={"messages": [], "stream": False})
+    with pytest.raises(ConfigError, match='extensions must not set "messages", "stream"'):
+        await ask(client(ref))
+
+
+class Verdict(BaseModel):
+    passed: bool
+    why: str = ""
+
+
+async def test_a_response_type_is_asked_for_as_a_strict_schema() -> None:
+    with provider(HELLO) as server:
+        await ask(client(server.ref), ASK.model_copy(update={"response_type": Verdict}))
+    asked = server.asked[0].body["response_format"]
+    assert asked["type"] == "json_schema"
+    assert asked["json_schema"]["strict"] is True
+    assert asked["json_schema"]["schema"]["required"] == ["passed", "why"]
+
+
+async def test_tool_calls_have_their_ids_and_arguments() -> None:
+    first = {"index": 0, "id": "a", "type": "function", "function": {"name": "add", "arguments": '{"x": 1}'}}
+    second = {"index": 1, "id": "b", "type": "function", "function": {"name": "now", "arguments": ""}}
+    with provider(calls(first, second)) as server:
+        reply, _ = await ask(client(server.ref))
+    assert reply.tool_calls == (ToolCall(id="a", name="add", arguments={"x": 1}), ToolCall(id="b", name="now"))
+    assert reply.finish_reason == "tool_calls"
+
+
+async def test_broken_arguments_are_an_error_that_names_the_tool() -> None:
+    broken = {"index": 0, "id": "a", "type": "function", "function": {"name": "add", "arguments": '{"x": '}}
+    with (
+        provider(calls(broken)) as server,
+        pytest.raises(ProviderError, match='called tool "add" with arguments that are no JSON object'),
+    ):
+        await ask(client(server.ref))
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "times"),
+    [
+        (400, ProviderError, 1),
+        (401, ProviderError, 1),
+        (403, ProviderError, 1),
+        (404, ProviderError, 1),
+        (409, ProviderError, 1),
+        (422, ProviderError, 1),
+        (413, ContextOverflowError, 1),
+        (408, ProviderUnavailableError, 3),
+        (429, RateLimitError, 3),
+        (500, ProviderUnavailableError, 3),
+        (502, ProviderUnavailableError, 3),
+        (503, ProviderUnavailableError, 3),
+        (504, ProviderUnavailableError, 3),
+        (529, ProviderUnavailableError, 3),
+    ],
+)
+async def test_a_refusal_is_typed_and_only_what_may_pass_is_asked_again(
+    code: int, error: type[LoomError], times: int
+) -> None:
+    with (
+        provider(*[status(code, "because")] * 3) as server,
+        pytest.raises(error, match=r'model "local:local" at "http://127.*: because') as caught,
+    ):
+        await ask(patient(server.ref, Waits()))
+    assert type(caught.value) is error
+    assert len(server.asked) == times
+
+
+async def test_a_request_that_does_not_fit_is_a_context_overflow() -> None:
+    words = "request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it"
+    with provider(status(400, words)) as server, pytest.raises(ContextOverflowError, match="9000 tokens"):
+        await ask(client(server.ref))
+
+
+async def test_an_outage_is_waited_out() -> None:
+    waits = Waits()
+    with provider(status(500), status(503), HELLO) as server:
+        reply, _ = await ask(patient(server.ref, waits, backoff_s=0.5))
+    assert reply.text == "Hello"
+    assert waits.s == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("code", [429, 503])
+async def test_the_providers_wish_to_wait_is_honoured(code: int) -> None:
+    waits = Waits()
+    with provider(status(code, Retry_After="7"), HELLO) as server:
+        await ask(patient(server.ref, waits))
+    assert waits.s == [7.0]
+
+
+async def test_a_long_wish_to_wait_is_left_to_the_caller() -> None:
+    waits = Waits()
+    with (
+        provider(status(429, Retry_After="3600")) as server,
+        pytest.raises(RateLimitError, match="asks to wait 3600 s") as caught,
+    ):
+        await ask(patient(server.ref, waits, max_backoff_s=60.0))
+    assert caught.value.retry_after_s == 3600.0
+    assert waits.s == []
+
+
+async def test_a_server_that_is_not_there_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(ProviderUnavailableError, match=rf"127.0.0.1:{port}.*is its server running\?") as caught:
+        await ask(patient(ModelRef.local(f"http://127.0.0.1:{port}/v1"), Waits()))
+    assert caught.value.__notes__ == ["asked 3 times"]
+
+
+@pytest.mark.parametrize("broken", [True, False])
+async def test_a_stream_that_breaks_off_is_no_reply_and_is_not_asked_again(broken: bool) -> None:
+    half = stream(delta(role="assistant", content="Hel"), broken=broken)
+    heard: list[Delta] = []
+    with provider(half, HELLO) as server, pytest.raises(ProviderUnavailableError):
+        await patient(server.ref, Waits()).complete(ASK, heard.append)
+    assert heard == [TextDelta(delta="Hel")]
+    assert len(server.asked) == 1
+
+
+async def test_a_stream_that_breaks_off_before_its_first_word_is_asked_again() -> None:
+    with provider(stream(), HELLO) as server:
+        reply, heard = await ask(patient(server.ref, Waits()))
+    assert reply.text == "Hello"
+    assert heard == [TextDelta(delta="Hel"), TextDelta(delta="lo")]
+
+
+async def test_silence_is_given_up_after_the_timeout() -> None:
+    done = Event()
+
+    def silent(handler: Handler) -> None:
+        done.wait(10)
+
+    with provider(silent) as server:
+        model = LiteLLMModel(ref=server.ref, timeout_s=0.2, backoff=Backoff(max_attempts=1))
+        began = time.monotonic()
+        with pytest.raises(ProviderUnavailableError):
+            await ask(model)
+        done.set()
+    assert time.monotonic() - began < 5
+
+
+async def test_a_cancelled_call_ends_at_once_and_closes_its_connection() -> None:
+    hung_up = Event()
+
+    def endless(handler: Handler) -> None:
+        begin_stream(handler)
+        try:
+            while True:
+                send(handler, data(delta(content="la")))
+                time.sleep(0.01)
+        except OSError:
+            hung_up.set()
+
+    with provider(endless) as server:
+        with anyio.CancelScope() as scope:
+            await client(server.ref).complete(ASK, lambda _: scope.cancel())
+        assert scope.cancelled_caught
+        assert await anyio.to_thread.run_sync(hung_up.wait, 5)
+
+
+async def test_an_error_of_the_listener_is_its_own() -> None:
+    def listen(_: Delta) -> None:
+        raise ZeroDivisionError
+
+    with provider(HELLO) as server, pytest.raises(ZeroDivisionError):
+        await client(server.ref).complete(ASK, listen)
+
+
+async def test_a_known_model_has_a_price_and_an_unknown_one_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
+    with provider(HELLO, HELLO) as server:
+        known, _ = await ask(client(ModelRef.openai("gpt-4o-mini", api_base=f"{server.base}/v1")))
+        unknown, _ = await ask(client(ModelRef.openai("not-listed", api_base=f"{server.base}/v1")))
+    # 6 tokens at 0.15 and 4 cached ones at 0.075, 5 written at 0.60 dollars a million.
+    assert known.usage.cost_usd == pytest.approx(4.2e-6)
+    assert unknown.usage == Usage(input_tokens=10, output_tokens=5, cached_tokens=4, cost_usd=None)
+
+
+async def test_key_and_organization_reach_the_provider_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "very-secret")
+    with provider(status(401, "key very-secret is wrong")) as server:
+        ref = ModelRef.openai("gpt-4o", api_base=f"{server.base}/v1", organization="acme", api_key_env="MY_KEY")
+        with pytest.raises(ProviderError, match=r"key \*\*\* is wrong"):
+            await ask(client(ref))
+    assert server.asked[0].headers["authorization"] == "Bearer very-secret"
+    assert server.asked[0].headers["openai-organization"] == "acme"
+
+
+async def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    with provider(status(500), HELLO) as server:
+        await ask(patient(server.ref, Waits()))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_second_event_loop_can_use_the_same_model() -> None:
+    with provider(HELLO, HELLO) as server:
+        model = client(server.ref)
+        replies = [asyncio.run(ask(model))[0].text for _ in range(2)]
+    assert replies == ["Hello", "Hello"]
+
+
+def anthropic(*events: Json) -> Answer:
+    """Answer in Anthropic's protocol."""
+
+    def answer(handler: Handler) -> None:
+        begin_stream(handler)
+        for event in events:
+            send(handler, f"event: {event['type']}\n{data(event)}")
+        handler.wfile.write(b"0\r\n\r\n")
+
+    return answer
+
+
+def block(index: int, start: Json, *deltas: Json) -> list[Json]:
+    return [
+        {"type": "content_block_start", "index": index, "content_block": start},
+        *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
+        {"type": "content_block_stop", "index": index},
+    ]
+
+
+async def test_anthropic_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "secret-key")
+    used = {"input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 1}
+    message: Json = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": [], "usage": used}
+    answer = anthropic(
+        {"type": "message_start", "message": message},
+        *block(0, {"type": "thinking", "thinking": ""}, {"type": "thinking_delta", "thinking": "hm"}),
+        *block(1, {"type": "text", "text": ""}, {"type": "text_delta", "text": "Adding."}),
+        *block(
+            2,
+            {"type": "tool_use", "id": "t", "name": "add", "input": {}},
+            {"type": "input_json_delta", "partial_json": '{"x":'},
+            {"type": "input_json_delta", "partial_json": " 1}"},
+        ),
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 7}},
+        {"type": "message_stop"},
+    )
+    with provider(answer) as server:
+        reply, heard = await ask(client(ModelRef.anthropic("claude-sonnet-4-5", api_base=server.base)))
+    assert server.asked[0].path == "/v1/messages"
+    assert server.asked[0].headers["x-api-key"] == "secret-key"
+    assert heard == [ThinkingDelta(delta="hm"), TextDelta(delta="Adding.")]
+    assert reply.tool_calls == (ToolCall(id="t", name="add", arguments={"x": 1}),)
+    assert (reply.usage.input_tokens, reply.usage.cached_tokens, reply.usage.output_tokens) == (110, 100, 7)
+    # 10 tokens at 3, 100 cached ones at 0.30, 7 written at 15 dollars a million.
+    assert reply.usage.cost_usd == pytest.approx(165e-6)
+
+
+def run_python(code: str) -> str:
+    environ = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ)
+    return done.stdout.strip()
+
+
+COMPLETE = """
+import asyncio, sys
+{before}
+from loom.models.litellm import client
+from loom.types.models import ModelRef, ModelRequest
+try:
+    asyncio.run(client({ref}).complete(ModelRequest(messages=()), print))
+except Exception as error:
+    print(type(error).__name__, error, sys.modules.get("litellm"))
+"""
+
+
+def test_a_missing_key_is_told_without_loading_the_client() -> None:
+    said = run_python(COMPLETE.format(before="", ref='ModelRef.openai("gpt-4o")'))
+    assert said.startswith('ProviderUnavailableError model "openai:gpt-4o" needs a key: set OPENAI_API_KEY')
+    assert said.endswith(" None")
+
+
+def test_a_missing_package_is_told_with_how_to_install_it() -> None:
+    # What Python does where a package is not installed, it does for a module of None.
+    before = 'sys.modules["litellm"] = None'
+    said = run_python(COMPLETE.format(before=before, ref='ModelRef.local("http://127.0.0.1:1/v1")'))
+    assert said.startswith('ProviderUnavailableError models at providers need the package "litellm"')
+    assert 'pip install "loom-agent[agent]"' in said
+
+
+def test_a_client_is_a_model_and_is_made_without_a_key() -> None:
+    assert isinstance(client(ModelRef.openai("gpt-4o")), Model)
+
+
+def test_an_unknown_provider_is_refused_when_the_client_is_made() -> None:
+    with pytest.raises(ConfigError, match='unknown provider "opnai"'):
+        client(ModelRef("opnai", "gpt-4o"))
+
+
+real = pytest.mark.skipif(
+    "LOOM_LOCAL_MODEL_API_BASE" not in os.environ,
+    reason="needs LOOM_LOCAL_MODEL_API_BASE, the address of a server of OpenAI's protocol with a small model",
+)
+
+
+@pytest.fixture
+def real_model() -> LiteLLMModel:
+    return client(ModelRef.local(os.environ["LOOM_LOCAL_MODEL_API_BASE"]))
+
+
+@real
+@pytest.mark.slow
+async def test_a_real_model_streams_text_and_counts_tokens(real_model: LiteLLMModel) -> None:
+    request = ModelRequest(messages=(Message(role="user", content="Say hello."),), max_output_tokens=8)
+    reply, heard = await ask(real_model, request)
+    assert reply.text == "".join(delta.delta for delta in heard)
+    assert reply.text
+    assert reply.usage.input_tokens > 0
+    assert 0 < reply.usage.output_tokens <= 8
+
+
+@real
+@pytest.mark.slow
+async def test_a_real_model_replies_in_the_shape_of_a_type(real_model: LiteLLMModel) -> None:
+    question = Message(role="user", content="Does 2 + 2 make 4? Judge.")
+    request = ModelRequest(messages=(question,), response_type=Verdict, max_output_tokens=200, temperature=0.0)
+    reply, _ = await ask(real_model, request)
+    assert isinstance(Verdict.model_validate_json(reply.text), Verdict)

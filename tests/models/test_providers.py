@@ -1,0 +1,100 @@
+import pytest
+
+from loom.errors import ConfigError, ProviderUnavailableError
+from loom.models.providers import PROVIDERS, provider_of, route
+from loom.types.models import ModelRef
+
+
+@pytest.mark.parametrize(
+    ("ref", "environ", "model", "key", "base"),
+    [
+        (ModelRef.anthropic("c"), {"ANTHROPIC_API_KEY": "k"}, "anthropic/c", "k", None),
+        (ModelRef.openai("g"), {"OPENAI_API_KEY": "k"}, "openai/g", "k", "https://api.openai.com/v1"),
+        (ModelRef.gemini("g"), {"GEMINI_API_KEY": "k"}, "gemini/g", "k", None),
+        (ModelRef.gemini("g"), {"GOOGLE_API_KEY": "k"}, "gemini/g", "k", None),
+        (
+            ModelRef.qwen("q"),
+            {"DASHSCOPE_API_KEY": "k"},
+            "openai/q",
+            "k",
+            "https://dashscope.aliyuncs.com/compatible-mode/v1",
+        ),
+        (
+            ModelRef.deepseek(),
+            {"DEEPSEEK_API_KEY": "k"},
+            "deepseek/deepseek-chat",
+            "k",
+            "https://api.deepseek.com/v1",
+        ),
+        (
+            ModelRef.minimax(),
+            {"MINIMAX_API_KEY": "k"},
+            "openai/MiniMax-Text-01",
+            "k",
+            "https://api.minimax.io/v1",
+        ),
+        (ModelRef.ollama("l"), {}, "openai/l", "none", "http://localhost:11434/v1"),
+        (ModelRef.ollama("l"), {"OLLAMA_BASE_URL": "http://box:1/"}, "openai/l", "none", "http://box:1/v1"),
+        (ModelRef.ollama("l", api_base="http://box:1/v1"), {}, "openai/l", "none", "http://box:1/v1"),
+        (ModelRef.local("http://box:1/v1"), {}, "openai/local", "none", "http://box:1/v1"),
+    ],
+)
+def test_a_provider_is_reached_with_its_key_at_its_server(
+    ref: ModelRef, environ: dict[str, str], model: str, key: str, base: str | None
+) -> None:
+    way = route(ref, environ)
+    assert (way.model, way.api_key, way.api_base) == (model, key, base)
+
+
+def test_a_variable_moves_openai_to_another_server() -> None:
+    way = route(ModelRef.openai("g"), {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://proxy/v1"})
+    assert way.api_base == "http://proxy/v1"
+
+
+def test_a_reference_goes_before_the_variable() -> None:
+    ref = ModelRef.openai("g", api_base="http://mine/v1")
+    way = route(ref, {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://proxy/v1"})
+    assert way.api_base == "http://mine/v1"
+
+
+@pytest.mark.parametrize("provider", sorted(name for name, row in PROVIDERS.items() if row.keys))
+def test_a_missing_key_is_named_before_anything_is_tried(provider: str) -> None:
+    with pytest.raises(ProviderUnavailableError, match=f"set {' or '.join(PROVIDERS[provider].keys)} in the env"):
+        route(ModelRef(provider, "m"), {})
+
+
+def test_an_empty_key_is_a_missing_key() -> None:
+    with pytest.raises(ProviderUnavailableError, match="set OPENAI_API_KEY in the environment"):
+        route(ModelRef.openai("g"), {"OPENAI_API_KEY": " "})
+
+
+def test_another_server_needs_the_key_too() -> None:
+    with pytest.raises(ProviderUnavailableError, match="OPENAI_API_KEY"):
+        route(ModelRef.openai("g", api_base="http://proxy/v1"), {})
+
+
+def test_another_variable_may_hold_the_key() -> None:
+    ref = ModelRef.openai("g", api_key_env="PROXY_KEY")
+    assert route(ref, {"PROXY_KEY": "p", "OPENAI_API_KEY": "k"}).api_key == "p"
+    with pytest.raises(ProviderUnavailableError, match=r'"openai:g" needs a key: set PROXY_KEY in the environment$'):
+        route(ref, {"OPENAI_API_KEY": "k"})
+
+
+def test_a_local_server_gets_no_key_that_was_not_meant_for_it() -> None:
+    environ = {"OPENAI_API_KEY": "k", "LOCAL_KEY": "l"}
+    assert route(ModelRef.local("http://box/v1"), environ).api_key == "none"
+    assert route(ModelRef.local("http://box/v1", api_key_env="LOCAL_KEY"), environ).api_key == "l"
+
+
+def test_a_local_model_needs_an_address() -> None:
+    with pytest.raises(ConfigError, match='model "local:m" needs api_base'):
+        route(ModelRef("local", "m"), {})
+
+
+def test_an_unknown_provider_is_refused_with_the_closest_known() -> None:
+    with pytest.raises(ConfigError, match=r'unknown provider "antropic"\. Did you mean "anthropic"\?'):
+        provider_of(ModelRef("antropic", "claude"))
+
+
+def test_a_route_shows_no_key() -> None:
+    assert "secret" not in repr(route(ModelRef.openai("g"), {"OPENAI_API_KEY": "secret"}))

@@ -1,0 +1,202 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from loom.errors import ProviderError
+from loom.models.providers import Structured
+from loom.models.wire import Assembly, is_closed, request_arguments
+from loom.types.messages import Message, ToolCall
+from loom.types.models import ModelRequest, ToolSchema
+from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.usage import Usage
+
+
+class Verdict(BaseModel):
+    passed: bool
+    notes: list[str] = []
+
+
+class Scores(BaseModel):
+    scores: dict[str, int]
+
+
+class Anything(BaseModel):
+    # Any: this is what the test is about.
+    value: Any
+
+
+class Tree(BaseModel):
+    name: str
+    children: list["Tree"] = []
+
+
+HI = Message(role="user", content="hi")
+
+
+def asked(*messages: Message, response_type: type[BaseModel] | None = None) -> ModelRequest:
+    return ModelRequest(messages=messages or (HI,), response_type=response_type)
+
+
+def test_only_what_is_set_is_sent() -> None:
+    assert request_arguments(asked(), "schema") == {"messages": [{"role": "user", "content": "hi"}]}
+
+
+def test_limits_and_temperature_are_sent_when_given() -> None:
+    request = ModelRequest(messages=(HI,), max_output_tokens=5, temperature=0.0)
+    arguments = request_arguments(request, "schema")
+    assert (arguments["max_tokens"], arguments["temperature"]) == (5, 0.0)
+
+
+def test_a_turn_of_calls_has_no_text_and_its_results_name_them() -> None:
+    call = ToolCall(id="a", name="add", arguments={"word": "né"})
+    request = asked(
+        HI,
+        Message(role="assistant", tool_calls=(call,)),
+        Message(role="tool", content="5", tool_call_id="a", name="add"),
+    )
+    assert request_arguments(request, "schema")["messages"][1:] == [
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "a", "type": "function", "function": {"name": "add", "arguments": '{"word": "né"}'}}],
+        },
+        {"role": "tool", "content": "5", "tool_call_id": "a", "name": "add"},
+    ]
+
+
+def test_a_tool_without_parameters_takes_an_empty_object() -> None:
+    request = ModelRequest(messages=(HI,), tools=(ToolSchema(name="now", description="Tell the time."),))
+    assert request_arguments(request, "schema")["tools"] == [
+        {
+            "type": "function",
+            "function": {
+                "name": "now",
+                "description": "Tell the time.",
+                "parameters": {"type": "object", "properties": {}},
+            },
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("response_type", "closed"), [(Verdict, True), (Tree, True), (Scores, False), (Anything, False)]
+)
+def test_a_type_is_closed_when_it_names_every_key(response_type: type[BaseModel], closed: bool) -> None:
+    assert is_closed(response_type.model_json_schema()) is closed
+
+
+def test_a_list_of_anything_is_not_closed() -> None:
+    assert not is_closed({"type": "object", "properties": {"all": {"type": "array", "items": {}}}})
+
+
+@pytest.mark.parametrize("structured", ["schema", "closed"])
+def test_a_closed_type_is_enforced(structured: Structured) -> None:
+    assert request_arguments(asked(response_type=Verdict), structured)["response_format"] is Verdict
+
+
+def test_free_keys_are_asked_for_without_the_strict_form() -> None:
+    arguments = request_arguments(asked(response_type=Scores), "schema")
+    assert arguments["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "Scores", "schema": Scores.model_json_schema(), "strict": False},
+    }
+
+
+def test_free_keys_are_told_in_words_where_only_the_strict_form_is_known() -> None:
+    arguments = request_arguments(asked(response_type=Scores), "closed")
+    assert "response_format" not in arguments
+    assert [message["role"] for message in arguments["messages"]] == ["system", "user"]
+
+
+def test_a_provider_that_enforces_json_alone_is_told_the_schema() -> None:
+    system = Message(role="system", content="Be brief.")
+    arguments = request_arguments(asked(system, HI, response_type=Verdict), "object")
+    assert arguments["response_format"] == {"type": "json_object"}
+    told = arguments["messages"][0]["content"]
+    assert told.startswith("Be brief.\n\nReply with one JSON object")
+    assert '"passed"' in told
+    assert len(arguments["messages"]) == 2
+
+
+def test_a_provider_that_enforces_nothing_is_told_in_words() -> None:
+    arguments = request_arguments(asked(response_type=Verdict), "words")
+    assert "response_format" not in arguments
+    assert arguments["messages"][0]["content"].startswith("Reply with one JSON object")
+
+
+def piece(index: int, id: str | None, name: str | None, arguments: str) -> SimpleNamespace:  # noqa: A002
+    return SimpleNamespace(index=index, id=id, function=SimpleNamespace(name=name, arguments=arguments))
+
+
+def chunk(
+    text: str | None = None, *, thought: str | None = None, calls: list[SimpleNamespace] | None = None
+) -> SimpleNamespace:
+    delta = SimpleNamespace(content=text, reasoning_content=thought, tool_calls=calls)
+    return SimpleNamespace(choices=[SimpleNamespace(delta=delta)])
+
+
+def assembled(*chunks: SimpleNamespace) -> tuple[Assembly, list[object]]:
+    assembly = Assembly("local:m", turn=3)
+    return assembly, [delta for each in chunks for delta in assembly.add(each)]
+
+
+def test_text_and_thoughts_are_shown_as_they_arrive() -> None:
+    assembly, shown = assembled(chunk(thought="hm"), chunk("Hel"), chunk("lo"), chunk(""))
+    assert shown == [ThinkingDelta(delta="hm"), TextDelta(delta="Hel"), TextDelta(delta="lo")]
+    assert assembly.reply("stop", None).text == "Hello"
+    assert assembly.characters == 5
+
+
+def test_calls_are_put_together_from_their_pieces() -> None:
+    assembly, shown = assembled(
+        chunk(calls=[piece(0, "a", "add", "")]),
+        chunk(calls=[piece(0, None, None, '{"x":')]),
+        chunk(calls=[piece(1, "b", "sub", '{"y": 2}'), piece(0, None, None, " 1}")]),
+    )
+    assert shown == []
+    assert assembly.reply("tool_calls", None).tool_calls == (
+        ToolCall(id="a", name="add", arguments={"x": 1}),
+        ToolCall(id="b", name="sub", arguments={"y": 2}),
+    )
+
+
+def test_calls_that_share_an_index_are_told_apart_by_id() -> None:
+    assembly, _ = assembled(chunk(calls=[piece(0, "a", "add", "{}")]), chunk(calls=[piece(0, "b", "sub", "{}")]))
+    assert [call.name for call in assembly.reply("tool_calls", None).tool_calls] == ["add", "sub"]
+
+
+def test_a_call_without_an_id_gets_one_that_no_other_turn_has() -> None:
+    assembly, _ = assembled(chunk(calls=[piece(0, None, "add", ""), piece(1, "", "sub", " ")]))
+    assert assembly.reply("tool_calls", None).tool_calls == (
+        ToolCall(id="call_3_1", name="add"),
+        ToolCall(id="call_3_2", name="sub"),
+    )
+
+
+@pytest.mark.parametrize("text", ['{"x": ', "[1]", "null", "add(1)"])
+def test_arguments_that_are_no_object_are_an_error_that_shows_them(text: str) -> None:
+    assembly, _ = assembled(chunk(calls=[piece(0, "a", "add", text)]))
+    with pytest.raises(ProviderError, match='model "local:m" called tool "add" with arguments') as caught:
+        assembly.reply("tool_calls", None)
+    assert repr(text.strip()) in str(caught.value)
+
+
+def test_arguments_that_were_cut_off_say_what_to_raise() -> None:
+    assembly, _ = assembled(chunk(calls=[piece(0, "a", "add", '{"x": ')]))
+    with pytest.raises(ProviderError, match="raise max_output_tokens"):
+        assembly.reply("length", None)
+
+
+def test_usage_is_what_the_last_chunk_says() -> None:
+    used = SimpleNamespace(
+        prompt_tokens=10, completion_tokens=5, prompt_tokens_details=SimpleNamespace(cached_tokens=4)
+    )
+    assembly, _ = assembled(chunk("hi"), SimpleNamespace(choices=[], usage=used))
+    assert assembly.reply("stop", 0.5).usage == Usage(input_tokens=10, output_tokens=5, cached_tokens=4, cost_usd=0.5)
+
+
+def test_usage_that_nobody_told_has_an_unknown_cost() -> None:
+    assembly, _ = assembled(chunk("hi"))
+    assert assembly.reply("stop", None).usage == Usage(cost_usd=None)

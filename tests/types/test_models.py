@@ -1,0 +1,76 @@
+import pytest
+from pydantic import ValidationError
+
+from loom.errors import ConfigError
+from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest
+
+
+def test_an_identifier_is_provider_and_name() -> None:
+    assert ModelRef("openai", "gpt-4o").identifier == "openai:gpt-4o"
+
+
+@pytest.mark.parametrize(
+    ("ref", "identifier"),
+    [
+        (ModelRef.anthropic("claude-sonnet-4-5"), "anthropic:claude-sonnet-4-5"),
+        (ModelRef.openai("gpt-4o"), "openai:gpt-4o"),
+        (ModelRef.gemini("gemini-2.5-flash"), "gemini:gemini-2.5-flash"),
+        (ModelRef.qwen("qwen-plus"), "qwen:qwen-plus"),
+        (ModelRef.deepseek(), "deepseek:deepseek-chat"),
+        (ModelRef.minimax(), "minimax:MiniMax-Text-01"),
+        (ModelRef.ollama("llama3"), "ollama:llama3"),
+        (ModelRef.local("http://127.0.0.1:8080/v1"), "local:local"),
+        (ModelRef.local("http://127.0.0.1:8080/v1", "smol"), "local:smol"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_provider_has_a_factory(ref: ModelRef, identifier: str) -> None:
+    assert ref.identifier == identifier
+
+
+def test_a_factory_keeps_its_settings() -> None:
+    ref = ModelRef.openai(
+        "gpt-4o", api_base="http://proxy/v1", organization="acme", api_key_env="PROXY_KEY", extensions={"top_p": 0.5}
+    )
+    assert ref == ModelRef(
+        "openai",
+        "gpt-4o",
+        api_base="http://proxy/v1",
+        organization="acme",
+        api_key_env="PROXY_KEY",
+        extensions={"top_p": 0.5},
+    )
+
+
+def test_a_reference_survives_json() -> None:
+    ref = ModelRef.local("http://127.0.0.1:8080/v1", extensions={"top_p": 0.5})
+    assert ModelRef.model_validate_json(ref.model_dump_json()) == ref
+
+
+def test_a_misspelt_setting_is_refused() -> None:
+    with pytest.raises(ValidationError, match="api_bse"):
+        ModelRef("openai", "gpt-4o", api_bse="http://proxy/v1")
+
+
+def test_a_command_line_names_provider_and_model() -> None:
+    assert ModelRef.parse("anthropic/claude-sonnet-4-5") == ModelRef.anthropic("claude-sonnet-4-5")
+
+
+def test_a_parsed_name_may_have_slashes_and_a_server() -> None:
+    ref = ModelRef.parse("local/org/model", api_base="http://127.0.0.1:8080/v1")
+    assert ref == ModelRef.local("http://127.0.0.1:8080/v1", "org/model")
+
+
+@pytest.mark.parametrize("text", ["gpt-4o", "openai/", "/gpt-4o", "", " / ", "openai:gpt-4o"])
+def test_a_model_without_provider_or_name_is_refused_with_what_was_got(text: str) -> None:
+    with pytest.raises(ConfigError, match=f'written "provider/name".* but got "{text}"'):
+        ModelRef.parse(text)
+
+
+def test_whatever_can_complete_is_a_model() -> None:
+    class Echo:
+        async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
+            return ModelReply(text=request.messages[-1].content)
+
+    assert isinstance(Echo(), Model)
+    assert not isinstance("echo", Model)
