@@ -101,6 +101,7 @@ class Walker:
         self._passes_breakpoints = passes_breakpoints
         self._is_top = not past.hops
         self._in = b"" if self._is_top else b',"in":' + to_json(past.hops)
+        self._admits_all = not (run.has_limits or past.plan.pause_before or past.plan.pause_after)
         self._alone: list[Branch] = []
         self._failures: list[LoomError] = []
 
@@ -294,7 +295,7 @@ class Walker:
                 await run.append([self._record(finished, b"null", b"")])
                 raise
             due, taken = walk.move(chooser, way.targets), way.taken
-        admitted = self._admit(due, after=number) if due else due
+        admitted = due if self._admits_all else self._admit(due, after=number)
         held = b"" if admitted is due else b',"held":' + to_json([one.id for one in due if one not in admitted])
         record = self._record(finished, taken, held)
         if self._is_top and not walk.live:
@@ -307,8 +308,8 @@ class Walker:
     def _record(self, finished: "_Finished", taken: bytes, extra: bytes) -> bytes:
         if finished.usage:
             extra += b',"usage":' + finished.usage.model_dump_json().encode()
-        if emitted := self._run.emitted():
-            extra += b',"events":' + emitted
+        if self._run.has_emitted:
+            extra += b',"events":' + self._run.emitted()
         return b'%b%b,"seq":%d,"attempt":%d,"at":%.6f,"s":%.6f,"writes":%b,"taken":%b%b%b}' % (
             finished.task.opening,
             to_json(finished.branch.id) if finished.branch.id else b'""',
@@ -336,7 +337,6 @@ class Walker:
 
     def _way(self, number: int, branch: Branch) -> Way:
         task = self._plan.tasks[number]
-        path, run_id = path_of(self._past.hops, task.name), self._run.run_id
         for way in task.ways:
             if way.holds is None:
                 return way
@@ -344,6 +344,7 @@ class Walker:
                 if way.holds(branch.view):
                     return way
             except Exception as error:
+                path, run_id = path_of(self._past.hops, task.name), self._run.run_id
                 message = (
                     f'run "{run_id}", node "{path}": the condition "{way.label}" of its switch raised '
                     f"{type(error).__name__}: {error}"
@@ -351,9 +352,13 @@ class Walker:
                 raise NodeError(
                     message, run_id=run_id, node=path, step=self._run.totals.seq, attempt=1
                 ) from error
+        path = path_of(self._past.hops, task.name)
         tried = ", ".join(f'"{way.label}"' for way in task.ways)
-        message = f'run "{run_id}", node "{path}": no condition of its switch holds ({tried}) and it has no otherwise'
-        raise NoEdgeError(message, node=path)
+        raise NoEdgeError(
+            f'run "{self._run.run_id}", node "{path}": no condition of its switch holds ({tried}) '
+            "and it has no otherwise",
+            node=path,
+        )
 
     async def _decide(self, branch: Branch) -> list[Branch]:
         """Choose the way on from a step that was recorded without one."""

@@ -44,12 +44,17 @@ class Run:
         self._live = live
         self._models = runtime.models
         self._limits = runtime.limits
-        self._has_limits = runtime.limits != NO_LIMITS
+        self.has_limits = runtime.limits is not NO_LIMITS and runtime.limits != NO_LIMITS
 
     @property
     def duration_s(self) -> float:
         """Seconds since this call of `run` or `resume` began."""
         return perf_counter() - self._begun
+
+    @property
+    def has_emitted(self) -> bool:
+        """Tell whether events wait for the next record."""
+        return bool(self._live.emitted)
 
     async def append(self, records: Sequence[bytes], status: Status = "running") -> None:
         """Commit records. Callers beside others hold `commits`."""
@@ -63,7 +68,7 @@ class Run:
         """Commit one record of a step that is not finished."""
         async with self.commits:
             record["at"] = self.clock()
-            if self._live.emitted:
+            if self.has_emitted:
                 record["events"] = from_json(self.emitted())
             await self.append([encode(record)])
 
@@ -77,13 +82,12 @@ class Run:
         await self.append([self.end_record(status, **more)], status)
 
     def emitted(self) -> bytes:
-        """Return the events that wait for the next record, as JSON; empty if there are none."""
-        waiting = self._live.emitted
-        return to_json([{"type": e.type, "payload": e.payload, "at": e.at} for e in waiting]) if waiting else b""
+        """Return the events that wait for the next record, as JSON."""
+        return to_json([{"type": e.type, "payload": e.payload, "at": e.at} for e in self._live.emitted])
 
     def room(self, wanted: int) -> int:
         """Return how many of the wanted steps the limits let start; note the limit that was met."""
-        if not self._has_limits or not wanted:
+        if not self.has_limits or not wanted:
             return wanted
         limits, usage = self._limits, self.totals.usage
         if limits.max_tokens is not None and usage.total_tokens >= limits.max_tokens:

@@ -114,13 +114,14 @@ class Walk:
         an item and others are not over, then `next_item` follows.
         """
         self.visits[branch.at] += 1
-        items = branch.frames[-1].items if branch.frames else None
-        if writes and not items:
+        if not branch.frames and not self._log:  # alone: the view is all there is to keep
             self._write(branch.view, writes, branch.own)
-        if branch.frames or self._log:
-            branch.past |= 1 << len(self._log)
-            self._log.append(Entry(branch.place, writes))
+            return branch
+        branch.past |= 1 << len(self._log)
+        self._log.append(Entry(branch.place, writes))
+        items = branch.frames[-1].items if branch.frames else None
         if not items:
+            self._write(branch.view, writes, branch.own)
             return branch
         items.left -= 1
         items.past |= branch.past
