@@ -214,16 +214,15 @@ class CompiledGraph(Generic[S]):
 
     async def _take_up(self, run_id: str, answers: Answers, runtime: Runtime, live: Live) -> Executor:
         plan, store = self._plan, self._store(runtime)
-        journal = await store.read(run_id)
+        journal = await store.read(run_id, from_snapshot=True)
         check_header(plan, journal)
         past = Past(plan, run_id)
         past.take_all(journal)
         totals, was_paused = past.totals, past.totals.status == "paused"
         records = [*answer_records(totals, answers, runtime.clock()), {"kind": "resume", "at": runtime.clock()}]
-        claim = Claim(run_id, token=0, head=len(journal.records))
+        claim = Claim(run_id, token=0, head=journal.head)
         if totals.status != "completed":
-            claim = await store.claim(run_id, len(journal.records))
-            await store.append(claim, [encode(record) for record in records])
+            claim = await store.claim(run_id, journal.head, [encode(record) for record in records])
             for record in records:
                 past.take(record)
         live.head = claim.head

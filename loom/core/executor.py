@@ -47,6 +47,12 @@ class Executor:
             RunConflictError: another owner took the run over.
             CheckpointError: the store failed.
         """
+        try:
+            return await self._drive()
+        finally:
+            await self._run.release()
+
+    async def _drive(self) -> GraphResult[Any]:
         run = self._run
         try:
             await self._walker.walk_on()
@@ -301,9 +307,17 @@ class Walker:
         if self._is_top and not walk.live:
             await run.append((record, run.end_record("completed")), "completed")
             self._past.totals.status = "completed"
+        elif self._is_top and run.snapshot_due(len(record)):
+            await run.append((record,), snapshot=self._snapshot())
         else:
             await run.append((record,))
         return admitted
+
+    def _snapshot(self) -> bytes | None:
+        snapshot = self._past.snapshot()
+        if snapshot is not None:
+            self._run.snapshot_taken(len(snapshot))
+        return snapshot
 
     def _record(self, finished: "_Finished", taken: bytes, extra: bytes) -> bytes:
         if finished.usage:

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from pydantic_core import from_json
+
 from loom.core.declared import START
-from loom.core.journal import Journal, decode
+from loom.core.journal import Journal, decode, encode
 from loom.core.plan import Plan
 from loom.core.result import Ask, Checkpoint, Status
 from loom.core.walk import Branch, Walk
@@ -67,13 +69,49 @@ class Past:
         self.inner: dict[str, Past] = {}
         self.newly_due: list[Branch] = []
 
+    def snapshot(self) -> bytes | None:
+        """Return the walk as JSON, to go on from without the records before.
+
+        None where there is more to it than the trunk: branches, inner graphs, notes of a step under way.
+        """
+        trunk = self.walk.trunk_alone
+        if trunk is None or self.notes or self.inner or self.undecided or self.totals.open_asks:
+            return None
+        fields = self.plan.fields
+        values = b",".join([b"%b:%b" % (fields[n].key, fields[n].values.dump(v)) for n, v in trunk.view.items()])
+        names = [task.name for task in self.plan.tasks]
+        rest = {
+            "seq": self.totals.seq,
+            "at": names[trunk.at],
+            "row": trunk.row,
+            "visits": {name: count for name, count in zip(names, self.walk.visits, strict=True) if count},
+            "usage": self.totals.usage.model_dump(),
+        }
+        return b'{"values":{%b},"rest":%b}' % (values, encode(rest))
+
+    def _go_on_from(self, snapshot: bytes) -> None:
+        try:
+            saved = from_json(snapshot)
+            rest = saved["rest"]
+            self.totals.seq = rest["seq"]
+            self.totals.usage = Usage.model_validate(rest["usage"])
+            visits = rest["visits"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f'run "{self.run_id}" has a snapshot that cannot be read: {error}') from None
+        for name, count in visits.items():
+            if name in self.plan.index:
+                self.walk.visits[self.plan.index[name]] = count
+        self.walk.start_at(self._number(rest["at"]), rest["row"], self._restore(saved["values"]))
+
     def take_all(self, journal: Journal) -> None:
-        """Take in every record of a journal.
+        """Take in every record of a journal, after its snapshot if it has one.
 
         Raises:
             CheckpointError: a record is damaged or out of order.
             GraphChangedError: a record names what the graph does not have.
         """
+        if journal.snapshot is not None:
+            self._go_on_from(journal.snapshot)
         for record in journal.records:
             self.take(decode(record, self.run_id))
 

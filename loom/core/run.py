@@ -21,6 +21,9 @@ from loom.types.tools import Tool
 # Any, in this module: JSON of records.
 
 
+_SNAPSHOT_BYTES = 8192  # replaying less than this is quicker than saving it was
+
+
 class Run:
     """A claimed run: its totals, its limits, and the one place that appends to its journal."""
 
@@ -41,6 +44,9 @@ class Run:
         self._begun = perf_counter()
         self._store = store
         self._claim = claim
+        self._is_claimed = True
+        self._grown = 0
+        self._enough = _SNAPSHOT_BYTES
         self._live = live
         self._models = runtime.models
         self._limits = runtime.limits
@@ -56,13 +62,32 @@ class Run:
         """Tell whether events wait for the next record."""
         return bool(self._live.emitted)
 
-    async def append(self, records: Sequence[bytes], status: Status = "running") -> None:
+    async def append(
+        self, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None
+    ) -> None:
         """Commit records. Callers beside others hold `commits`."""
-        await self._store.append(self._claim, records, status)
+        await self._store.append(self._claim, records, status, snapshot)
+        self._is_claimed = status == "running"
         if self._live.readers or self._live.emitted:
             self._live.saved(self._claim.head)
         else:
             self._live.head = self._claim.head
+
+    async def release(self) -> None:
+        """Give the claim back, if no end did, so that the run can be resumed at once."""
+        if self._is_claimed:
+            self._is_claimed = False
+            with anyio.CancelScope(shield=True):
+                await self._store.release(self._claim)
+
+    def snapshot_due(self, grown: int) -> bool:
+        """Tell whether the journal has outgrown the last snapshot, after `grown` bytes more."""
+        self._grown += grown
+        return self._grown > self._enough
+
+    def snapshot_taken(self, size: int) -> None:
+        """Count anew, until the journal has grown by as much as the snapshot holds."""
+        self._grown, self._enough = 0, max(size, _SNAPSHOT_BYTES)
 
     async def note(self, record: dict[str, Any]) -> None:
         """Commit one record of a step that is not finished."""

@@ -107,6 +107,18 @@ class Walk:
         self.live[""] = trunk
         return self.move(trunk, targets)
 
+    def start_at(self, node: int, row: int, values: dict[str, Any]) -> None:
+        """Begin in the middle: with the trunk alone, its step `row` due at a node."""
+        self.live[""] = Branch("", node, (), row, (), values, 0, set())
+
+    @property
+    def trunk_alone(self) -> Branch | None:
+        """The trunk, if it is alone, not waiting, and has seen everything that was written."""
+        if len(self.live) != 1 or self._log:
+            return None
+        (only,) = self.live.values()
+        return None if only.frames or only.is_waiting else only
+
     def absorb(self, branch: Branch, writes: Writes) -> Branch | None:
         """Take in what the step that is due on this branch wrote.
 
