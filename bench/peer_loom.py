@@ -213,13 +213,14 @@ def w10b(n):
 
 
 _steps: dict[str, int] = {}
+_left_open = []
 
 
 def _resume(app, path, steps):
     """Resume for one step more than the run has."""
 
     async def main():
-        store = SqliteCheckpointer(path)
+        _left_open.append(store := SqliteCheckpointer(path))
         limits = Limits(max_steps=_steps.setdefault(path, steps) + 1)
         result = await app.resume("t", runtime=Runtime(checkpointer=store, limits=limits))
         _steps[path] += 1

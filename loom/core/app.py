@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import AsyncGenerator, Mapping
+from functools import cached_property
 from typing import Generic, Literal, TypeVar, overload
 
 from loom.core.answers import Answers, answer_records
+from loom.core.changes import OnChange, Rename, header_of, read_back
 from loom.core.executor import Executor
 from loom.core.handle import GraphRun
-from loom.core.inputs import Inputs, check_header, new_run_id, starting_values, starting_way
-from loom.core.journal import FORMAT, Checkpointer, Claim, encode
+from loom.core.inputs import Inputs, new_run_id, starting_values, starting_way
+from loom.core.journal import Checkpointer, Claim, encode
 from loom.core.live import Live, follow
 from loom.core.outline import outline_of
 from loom.core.node import EFFECTS, GraphNode, Port
@@ -33,7 +36,6 @@ class CompiledGraph(Generic[S]):
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._header = encode({"format": FORMAT, "graph": plan.name, "nodes": [task.name for task in plan.tasks]})
         self._own_store: Checkpointer | None = None
 
     @property
@@ -45,6 +47,19 @@ class CompiledGraph(Generic[S]):
     def state_type(self) -> type[S]:
         """The state the graph works on."""
         return self._plan.state  # type: ignore[return-value]  # the plan was made of a Graph[S]
+
+    @cached_property
+    def _header(self) -> bytes:
+        return header_of(self._plan)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what the graph means: bodies, settings, ports, edges, state.
+
+        Comments, docstrings, layout and Python's minor version do not change it. Helpers that a body
+        calls and globals that it reads are not seen.
+        """
+        return hashlib.sha256(self._header).hexdigest()[:24]
 
     def __repr__(self) -> str:
         return f"<compiled graph {self.name}, {len(self._plan.tasks)} nodes>"
@@ -80,12 +95,20 @@ class CompiledGraph(Generic[S]):
         raise ConfigError(f'run_sync of graph "{self.name}" was called where an event loop runs; use `await app.run(…)`')
 
     async def resume(
-        self, run_id: str, *, answers: Answers | None = None, runtime: Runtime | None = None
+        self,
+        run_id: str,
+        *,
+        answers: Answers | None = None,
+        on_change: OnChange = "raise",
+        rename: Rename | None = None,
+        runtime: Runtime | None = None,
     ) -> GraphResult[S]:
         """Go on with a run after a crash, a failure, a cancellation, a stop or a pause.
 
         What was finished does not run again. `answers` are by the id of the ask; those that stay open
         are asked again with the same ids. Of a completed run this returns the result, and nothing runs.
+        `on_change="continue"` goes on under a graph that has changed, if what is due and in use still
+        exists; `rename` maps old names of nodes to new ones.
 
         Raises:
             RunNotFoundError: the store has no run of this id.
@@ -93,7 +116,7 @@ class CompiledGraph(Generic[S]):
             GraphChangedError: the run was begun with another graph.
             NodeError, NoEdgeError, CheckpointError: as `run`.
         """
-        executor = await self._take_up(run_id, answers or {}, runtime or DEFAULT, Live())
+        executor = await self._take_up(run_id, answers or {}, on_change, rename or {}, runtime or DEFAULT, Live())
         return await executor.drive()
 
     def start(
@@ -212,12 +235,12 @@ class CompiledGraph(Generic[S]):
         past.walk.start(values, way.targets)
         return Executor(Run(run_id, past.totals, store, claim, runtime, live), past, passes_breakpoints=False)
 
-    async def _take_up(self, run_id: str, answers: Answers, runtime: Runtime, live: Live) -> Executor:
+    async def _take_up(
+        self, run_id: str, answers: Answers, on_change: OnChange, rename: Rename, runtime: Runtime, live: Live
+    ) -> Executor:
         plan, store = self._plan, self._store(runtime)
         journal = await store.read(run_id, from_snapshot=True)
-        check_header(plan, journal)
-        past = Past(plan, run_id)
-        past.take_all(journal)
+        past = read_back(plan, journal, self._header, on_change, rename)
         totals, was_paused = past.totals, past.totals.status == "paused"
         records = [*answer_records(totals, answers, runtime.clock()), {"kind": "resume", "at": runtime.clock()}]
         claim = Claim(run_id, token=0, head=journal.head)

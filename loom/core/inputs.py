@@ -5,10 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import from_json
-
 from loom.core.declared import START
-from loom.core.journal import FORMAT, Journal
 from loom.core.plan import Plan, Way, first_finding
 from loom.core.state import Field
 from loom.core.values import type_name
@@ -88,23 +85,3 @@ def starting_way(plan: Plan, values: Mapping[str, Any]) -> Way:
     tried = ", ".join(f'"{way.label}"' for way in plan.start)
     message = f'graph "{plan.name}": no condition of the switch at START holds ({tried}) and it has no otherwise'
     raise NoEdgeError(message, node=START)
-
-
-def check_header(plan: Plan, journal: Journal) -> None:
-    """Make sure that a journal belongs to this graph.
-
-    Raises:
-        GraphChangedError: it was begun with a graph of another name.
-        CheckpointError: the header is damaged, or of another format.
-    """
-    try:
-        header = from_json(journal.header)
-    except ValueError as error:
-        raise CheckpointError(f'run "{journal.run_id}" has a damaged header: {error}') from None
-    if header.get("format") != FORMAT:
-        found = header.get("format")
-        raise CheckpointError(f'run "{journal.run_id}" is stored in format {found}; this version reads {FORMAT}')
-    if header["graph"] != plan.name:
-        changes = [Change(name, "removed") for name in header["nodes"]]
-        message = f'run "{journal.run_id}" belongs to graph "{header["graph"]}", not to "{plan.name}"'
-        raise GraphChangedError(message, changes)

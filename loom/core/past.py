@@ -58,7 +58,14 @@ class Past:
     record made due, with `at` saying in which graph.
     """
 
-    def __init__(self, plan: Plan, run_id: str, totals: Totals | None = None, hops: Hops = ()) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        run_id: str,
+        totals: Totals | None = None,
+        hops: Hops = (),
+        rename: Mapping[str, str] | None = None,
+    ) -> None:
         self.plan = plan
         self.run_id = run_id
         self.hops = hops
@@ -68,6 +75,8 @@ class Past:
         self.undecided: dict[str, Branch] = {}
         self.inner: dict[str, Past] = {}
         self.newly_due: list[Branch] = []
+        self._rename = rename
+        self._ghosts: dict[str, int] = {}
 
     def snapshot(self) -> bytes | None:
         """Return the walk as JSON, to go on from without the records before.
@@ -84,7 +93,7 @@ class Past:
             "seq": self.totals.seq,
             "at": names[trunk.at],
             "row": trunk.row,
-            "visits": {name: count for name, count in zip(names, self.walk.visits, strict=True) if count},
+            "visits": {names[number]: count for number, count in self.walk.visits.items()},
             "usage": self.totals.usage.model_dump(),
         }
         return b'{"values":{%b},"rest":%b}' % (values, encode(rest))
@@ -199,7 +208,7 @@ class Past:
         branch = self.walk.live.get(record["branch"])
         number = self._number(record["node"])
         if branch is None or branch.at != number or record["seq"] != self.totals.seq + 1:
-            due = quoted(self.plan.tasks[one.at].name for one in self.walk.due())
+            due = quoted(self.plan.tasks[one.at].name for one in self.walk.due() if one.at < len(self.plan.tasks))
             raise CheckpointError(
                 f'run "{self.run_id}" holds step {record["seq"]} of node "{record["node"]}" where '
                 f"step {self.totals.seq + 1} of {due} was due"
@@ -234,9 +243,23 @@ class Past:
         return tuple([self._number(name) for name in names])
 
     def _number(self, name: str) -> int:
-        if name not in self.plan.index:
+        if self._rename is not None:
+            name = self._rename.get(name, name)
+            if name not in self.plan.index:  # gone, which matters only if it is due: see `refuse_ghosts`
+                return self._ghosts.setdefault(name, len(self.plan.tasks) + len(self._ghosts))
+        elif name not in self.plan.index:
             raise self._changed(name, "removed", f'node "{name}"')
         return self.plan.index[name]
+
+    def refuse_ghosts(self) -> None:
+        """Make sure that every node that is due or waited at exists.
+
+        Raises:
+            GraphChangedError: one does not.
+        """
+        for name, number in self._ghosts.items():
+            if any(branch.at == number for branch in self.walk.live.values()):
+                raise self._changed(name, "removed", f'node "{name}", which is due')
 
     def _changed(self, name: str, what: Any, spoken: str) -> GraphChangedError:
         message = f'run "{self.run_id}" was begun with another form of graph "{self.plan.name}": it knew the {spoken}'

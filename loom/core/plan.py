@@ -177,7 +177,7 @@ def _taken(targets: tuple[str, ...]) -> bytes:
 def _holds(condition: Condition, fields: Mapping[str, Field]) -> Callable[[View], bool]:
     """Return how a condition is decided; a function gets copies, as a node does."""
     copied = {name: fields[name].values.copy for name in condition.reads}
-    if not condition.is_function or not any(copied.values()):
+    if condition.function is None or not any(copied.values()):
         return condition.holds
 
     def holds(view: View) -> bool:

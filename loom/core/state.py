@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
@@ -78,6 +78,14 @@ class State(BaseModel):
                 f'state "{cls.__name__}" has the validator "{hidden[0]}", which writes would bypass; '
                 "put it into the field's type: Annotated[T, AfterValidator(fn)]"
             )
+
+    # Any: data as saved under an older version, as JSON, and what it is now.
+    if TYPE_CHECKING:
+
+        @staticmethod
+        def migrate(data: dict[str, Any], from_version: int) -> dict[str, Any]:
+            """Return the data of an older version as data of this one. Written by the user."""
+            ...
 
     def __getattr__(self, name: str) -> Any:
         if name in type(self).model_fields:

@@ -16,6 +16,7 @@ are also kept in a **log**, of which a join folds the part that its arrivals saw
 when a lone branch has seen all of it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,7 +95,7 @@ class Walk:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.live: dict[str, Branch] = {}
-        self.visits = [0] * len(plan.tasks)
+        self.visits: Counter[int] = Counter()
         self._log: list[Entry] = []
         self._base: Writes = {}
         self._final: dict[str, Any] | None = None
