@@ -10,6 +10,7 @@ from typing import Generic, Literal, TypeVar, overload
 from loom.core.answers import Answers, answer_records
 from loom.core.changes import OnChange, Rename, header_of, read_back
 from loom.core.executor import Executor
+from loom.core.fork import ReplayReport, forked, replayed
 from loom.core.handle import GraphRun
 from loom.core.inputs import Inputs, new_run_id, starting_values, starting_way
 from loom.core.journal import Checkpointer, Claim, encode
@@ -167,6 +168,36 @@ class CompiledGraph(Generic[S]):
         async with contextlib.aclosing(follow(story, store, run_id, after=after, live=None, ends_from=0)) as told:
             async for event in told:
                 yield event
+
+    async def fork(
+        self, run_id: str, *, at: int | None = None, set: Inputs | None = None, runtime: Runtime | None = None
+    ) -> str:
+        """Make a new run that begins at step `at` of this one, by default its last; return its id.
+
+        `set` replaces fields. The new run does not start: `resume` starts it. Answers and finished
+        effects are kept; the new run has idempotency keys of its own.
+
+        Raises:
+            RunNotFoundError: the store has no run of this id.
+            CheckpointError: the run has no such step.
+            LoomError: `set` where the run has several branches; it names the nearest steps that do.
+            ConfigError: a value does not fit its field.
+        """
+        runtime = runtime or DEFAULT
+        store, new_id = self._store(runtime), new_run_id()
+        journal = await store.read(run_id)
+        *records, end = forked(self._plan, journal, at, set or {}, runtime.clock())
+        claim = await store.create(new_id, self.name, journal.header, records, parent=run_id)
+        await store.append(claim, [end], "stopped")
+        return new_id
+
+    async def replay(self, run_id: str, *, runtime: Runtime | None = None) -> ReplayReport:
+        """Walk a run again on its recorded writes, without running a node, and tell where it would go elsewhere.
+
+        Raises:
+            RunNotFoundError: the store has no run of this id.
+        """
+        return replayed(self._plan, await self._store(runtime or DEFAULT).read(run_id))
 
     # As a part of another graph.
 

@@ -18,7 +18,7 @@ from loom.core.context import Context
 from loom.core.desk import Desk, Paused
 from loom.core.inputs import starting_way, values_from
 from loom.core.past import Past, branch_of, path_of
-from loom.core.plan import Inner, Task, Way
+from loom.core.plan import ConditionError, Inner, Task, Way
 from loom.core.result import GraphResult, Status
 from loom.core.run import Run
 from loom.core.state import state_from
@@ -340,39 +340,23 @@ class Walker:
     # Ways on, and whether to go on.
 
     def _choose(self, branch: Branch) -> Way:
-        """Return the way on from the node at which a branch stands; an `each` over nothing is passed."""
-        number = branch.at
-        while True:
-            way = self._way(number, branch)
-            each = self._plan.eaches.get(number)
-            if each is None or branch.view[each.over]:
-                return way
-            number = each.node
+        """Return the way on from the node at which a branch stands."""
+        try:
+            way = self._plan.way_on(branch.at, branch.view)
+        except ConditionError as error:
+            path, run_id = self._path(branch), self._run.run_id
+            message = f'run "{run_id}", node "{path}": {error}'
+            failed = NodeError(message, run_id=run_id, node=path, step=self._run.totals.seq, attempt=1)
+            raise failed from error.__cause__
+        if way is None:
+            tried = ", ".join(f'"{way.label}"' for way in self._plan.tasks[branch.at].ways)
+            path = self._path(branch)
+            message = f'run "{self._run.run_id}", node "{path}": no condition of its switch holds ({tried})'
+            raise NoEdgeError(f"{message} and it has no otherwise", node=path)
+        return way
 
-    def _way(self, number: int, branch: Branch) -> Way:
-        task = self._plan.tasks[number]
-        for way in task.ways:
-            if way.holds is None:
-                return way
-            try:
-                if way.holds(branch.view):
-                    return way
-            except Exception as error:
-                path, run_id = path_of(self._past.hops, task.name), self._run.run_id
-                message = (
-                    f'run "{run_id}", node "{path}": the condition "{way.label}" of its switch raised '
-                    f"{type(error).__name__}: {error}"
-                )
-                raise NodeError(
-                    message, run_id=run_id, node=path, step=self._run.totals.seq, attempt=1
-                ) from error
-        path = path_of(self._past.hops, task.name)
-        tried = ", ".join(f'"{way.label}"' for way in task.ways)
-        raise NoEdgeError(
-            f'run "{self._run.run_id}", node "{path}": no condition of its switch holds ({tried}) '
-            "and it has no otherwise",
-            node=path,
-        )
+    def _path(self, branch: Branch) -> str:
+        return path_of(self._past.hops, self._plan.tasks[branch.at].name)
 
     async def _decide(self, branch: Branch) -> list[Branch]:
         """Choose the way on from a step that was recorded without one."""

@@ -34,11 +34,7 @@ def starting_values(plan: Plan, inputs: Inputs) -> tuple[dict[str, Any], bytes]:
     Raises:
         ConfigError: a field is unknown, missing or of the wrong type.
     """
-    fields = plan.fields
-    for name in inputs:
-        if name not in fields:
-            hint = did_you_mean(name, fields)
-            raise ConfigError(f'graph "{plan.name}" has no field "{name}"; fields are {quoted(fields)}.{hint}')
+    _refuse_unknown(plan, inputs)
     for name in plan.given:
         if name not in inputs:
             raise ConfigError(f'graph "{plan.name}" needs the input "{name}", which has no default; pass it to run')
@@ -59,6 +55,23 @@ def values_from(plan: Plan, inputs: Inputs) -> tuple[dict[str, Any], bytes]:
         values[name] = value
         saved.append(b"%b:%b" % (field.key, text))
     return values, b"{" + b",".join(saved) + b"}"
+
+
+def checked_values(plan: Plan, given: Inputs) -> bytes:
+    """Return the JSON of fields that are to be set.
+
+    Raises:
+        ConfigError: a field is unknown or of the wrong type.
+    """
+    _refuse_unknown(plan, given)
+    return b"{" + b",".join(b"%b:%b" % (plan.fields[n].key, _checked(plan, plan.fields[n], given[n])[1]) for n in given) + b"}"
+
+
+def _refuse_unknown(plan: Plan, given: Inputs) -> None:
+    for name in given:
+        if name not in plan.fields:
+            hint = did_you_mean(name, plan.fields)
+            raise ConfigError(f'graph "{plan.name}" has no field "{name}"; fields are {quoted(plan.fields)}.{hint}')
 
 
 def _checked(plan: Plan, field: Field, given: Any) -> tuple[Any, bytes]:

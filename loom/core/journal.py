@@ -11,6 +11,7 @@ of JSON with a `kind`:
     effect   node, branch, key, at, result | error     the function returned, or raised
     ask      node, branch, id, key, ask, question, answer_type, payload, at
     answer   id, value, at
+    set      at, values                                fields replaced by a fork
     resume   at                                        the run was taken up again
     end      status, at, reason?, error?, node?        the run ended, or this walk of it
 
@@ -34,7 +35,7 @@ from loom.errors import CheckpointError
 # Any, in this module: parsed JSON.
 
 FORMAT = 1
-KINDS = frozenset({"input", "step", "attempt", "taken", "intent", "effect", "ask", "answer", "resume", "end"})
+KINDS = frozenset({"input", "step", "attempt", "taken", "intent", "effect", "ask", "answer", "set", "resume", "end"})
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """A journal read back: the walk as far as its records lead, and what is known of the steps under way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -51,6 +51,10 @@ class Totals:
     answers: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
+Watch = Callable[["Past", Branch, tuple[str, ...]], None]
+"""Called before each move with the graph's past, the branch, and the names of the recorded targets."""
+
+
 class Past:
     """What the records taken in so far say of one graph's walk; `inner` are those of graphs inside it.
 
@@ -65,6 +69,7 @@ class Past:
         totals: Totals | None = None,
         hops: Hops = (),
         rename: Mapping[str, str] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.plan = plan
         self.run_id = run_id
@@ -76,6 +81,7 @@ class Past:
         self.inner: dict[str, Past] = {}
         self.newly_due: list[Branch] = []
         self._rename = rename
+        self._watch = watch
         self._ghosts: dict[str, int] = {}
 
     def snapshot(self) -> bytes | None:
@@ -130,6 +136,8 @@ class Past:
             case "answer":
                 self.totals.answers[record["id"]] = record["value"]
                 self.totals.open_asks.pop(record["id"], None)
+            case "set":
+                self._set(self._restore(record["values"]))
             case "resume":
                 self.totals.status, self.totals.stop_reason = "running", None
             case "end":
@@ -139,6 +147,12 @@ class Past:
                 return self._descend(record)
         self.newly_due = []
         return self
+
+    def _set(self, values: Mapping[str, Any]) -> None:
+        """Replace fields of the trunk, as a fork does."""
+        for branch in self.walk.live.values():
+            branch.view.update(values)
+            branch.own.difference_update(values)
 
     def notes_of(self, branch: str) -> Notes:
         """Return the notes of the step that is due on a branch."""
@@ -169,7 +183,9 @@ class Past:
                 task = past.plan.tasks[past._number(node)]
                 if task.inner is None:
                     raise past._changed(node, "body", f'inner graph "{node}"')
-                past.inner[branch] = Past(task.inner.plan, self.run_id, self.totals, hops[: depth + 1])
+                past.inner[branch] = Past(
+                    task.inner.plan, self.run_id, self.totals, hops[: depth + 1], self._rename, self._watch
+                )
             past = past.inner[branch]
         past._take(record)
         return past
@@ -184,8 +200,7 @@ class Past:
             case "step":
                 self._take_step(record)
             case "taken":
-                branch = self.undecided.pop(record["branch"])
-                self.newly_due = self.walk.move(branch, self._targets(record["taken"]))
+                self._move(self.undecided.pop(record["branch"]), record["taken"])
             case "attempt":
                 notes.attempts = record["attempt"]
                 self._spend(record)
@@ -222,7 +237,12 @@ class Past:
         elif record["taken"] is None:
             self.undecided[chooser.id] = chooser
         else:
-            self.newly_due = self.walk.move(chooser, self._targets(record["taken"]))
+            self._move(chooser, record["taken"])
+
+    def _move(self, branch: Branch, taken: Sequence[str]) -> None:
+        if self._watch:
+            self._watch(self, branch, tuple(taken))
+        self.newly_due = self.walk.move(branch, self._targets(taken))
 
     def _spend(self, record: Mapping[str, Any]) -> None:
         if "usage" in record:

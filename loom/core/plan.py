@@ -26,6 +26,10 @@ View = Mapping[str, Any]
 Settle = Callable[[Any], tuple[dict[str, Any], bytes]]
 
 
+class ConditionError(LoomError):
+    """A condition raised. Its cause is `__cause__`."""
+
+
 class OutputError(LoomError):
     """A node returned something else than it declares."""
 
@@ -129,6 +133,23 @@ class Plan:
                     found[opener, way.targets] = relation
         return found
 
+    def names(self, targets: Sequence[int]) -> tuple[str, ...]:
+        """Return the names of targets."""
+        return tuple(END if target == ENDED else self.tasks[target].name for target in targets)
+
+    def way_on(self, number: int, view: View) -> Way | None:
+        """Return the first open way on from a node, an `each` over nothing passed; None if none is open.
+
+        Raises:
+            ConditionError: a condition raised, which is its cause.
+        """
+        while True:
+            way = _open_way(self.tasks[number].ways, view)
+            each = self.eaches.get(number)
+            if each is None or view[each.over]:
+                return way
+            number = each.node
+
     def can_reach(self, node: int, join: int, opener: int) -> bool:
         """Tell whether `join` can be reached from `node` without passing `opener` again."""
         return node in self._reach.of(opener, join)
@@ -136,6 +157,19 @@ class Plan:
     def is_over_at(self, opener: int, targets: tuple[int, ...], join: int) -> bool:
         """Tell whether nothing of the fan-out from `opener` to `targets` can be at work beside `join`."""
         return self._relations[opener, targets].is_over_at(join)
+
+
+def _open_way(ways: Sequence[Way], view: View) -> Way | None:
+    for way in ways:
+        if way.holds is None:
+            return way
+        try:
+            if way.holds(view):
+                return way
+        except Exception as error:
+            message = f'the condition "{way.label}" of its switch raised {type(error).__name__}: {error}'
+            raise ConditionError(message) from error
+    return None
 
 
 def make_plan(declared: Declared, pause_before: frozenset[str], pause_after: frozenset[str]) -> Plan:
