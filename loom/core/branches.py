@@ -66,8 +66,8 @@ class Relation:
     deadlocks: set[Pair] = field(default_factory=set[Pair])
 
     def is_over_at(self, join: int) -> bool:
-        """Tell whether nothing of the fan-out can be at work beside this join."""
-        return all(position < 0 for position in self.beside.get(join, ()))
+        """Tell whether nothing of the fan-out can be alive beside this join, be it only waiting."""
+        return not self.beside.get(join)
 
     def pairs_at_work(self) -> list[Pair]:
         """Return the pairs of nodes that may be at work at once, smaller number first, sorted."""
@@ -89,7 +89,7 @@ def relate(
             if a >= 0:
                 relation.clashes.add(a)
             return  # two that wait at one join become one
-        if opener in (a, b):
+        if opener in (a, b) and opener != OPENED_BY_START:  # which is no position: ~1 has the same number
             relation.returns = True
             return
         if b not in relation.beside.setdefault(a, set()):

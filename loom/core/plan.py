@@ -155,7 +155,7 @@ class Plan:
         return node in self._reach.of(opener, join)
 
     def is_over_at(self, opener: int, targets: tuple[int, ...], join: int) -> bool:
-        """Tell whether nothing of the fan-out from `opener` to `targets` can be at work beside `join`."""
+        """Tell whether nothing of the fan-out from `opener` to `targets` can be alive beside `join`."""
         return self._relations[opener, targets].is_over_at(join)
 
 

@@ -179,7 +179,7 @@ class Walk:
 
     def _enter(self, branch: Branch, target: int) -> list[Branch]:
         branch.at = target
-        if target in self.plan.joins and (branch.frames or len(self.live) > 1):
+        if target in self.plan.joins and branch.frames:
             branch.is_waiting = True
             self._waiting[branch] = None
             return []
@@ -318,23 +318,17 @@ class Walk:
             past |= branch.past
         merged = self._stand(arrived, frames, join)
         merged.past = past
-        base, base_past = (frames[-1].base, frames[-1].base_past) if frames else (self._base, 0)
         if len(arrived) == 1:
             merged.view, merged.own = arrived[0].view, arrived[0].own
         else:
-            merged.view, merged.own = self._fold(base, past & ~base_past), set()
+            merged.view, merged.own = self._fold(frames[-1].base, past & ~frames[-1].base_past), set()
         self.live[merged.id] = merged
         self._forget(merged)
         return merged
 
     def _stand(self, arrived: Sequence[Branch], frames: tuple[Frame, ...], join: int) -> Branch:
         """Say where the branch stands that those that arrived become."""
-        if not frames:
-            for branch in arrived:
-                if not branch.frames:  # the others' fan-out was already over for this one: its row goes on
-                    return Branch(branch.id, join, branch.prefix, branch.row, (), {}, 0, set())
         last = max(arrived, key=lambda branch: branch.prefix)
-        frames = frames or last.frames[:1]
         owner: Branch | None = None
         while frames and self.plan.is_over_at(frames[-1].opener, frames[-1].targets, join):
             owner = frames[-1].owner

@@ -89,7 +89,8 @@ class LiteLLMModel(BaseModel):
             while (chunk := await self._next(stream, way)) is not None:
                 for delta in assembly.add(chunk):
                     emit(delta)
-        # At the end of a stream that broke off, litellm makes up a chunk that says "stop".
+        # At the end of a stream that broke off, litellm makes up a chunk that says "stop". (For Gemini it makes up the
+        # reason itself: there only a transfer that is cut can be told, not one that ends early in good order.)
         finish_reason = stream.received_finish_reason or stream.intermittent_finish_reason
         if finish_reason is None:
             raise ProviderUnavailableError(
@@ -133,9 +134,9 @@ class LiteLLMModel(BaseModel):
             )
         return arguments | self.ref.extensions
 
-    def _translated(self, error: Exception, way: Route) -> LoomError:
-        # MidStreamFallbackError carries the error that a stream broke off with.
-        status = getattr(getattr(error, "original_exception", None) or error, "status_code", None)
+    def _translated(self, error: BaseException, way: Route) -> LoomError:
+        error = _original(error)
+        status = getattr(error, "status_code", None)
         detail = _detail(error, way.api_key)
         where = f'model "{self.ref.identifier}"' + (f' at "{way.api_base}"' if way.api_base else "")
         if type(error).__name__ == "ContextWindowExceededError" or status == 413:
@@ -181,7 +182,13 @@ def _load() -> Library:
     return library
 
 
-def _detail(error: Exception, key: str) -> str:
+def _original(error: BaseException) -> BaseException:
+    """Return the error inside litellm's mark of a stream that failed, which has neither its headers nor its type."""
+    original = getattr(error, "original_exception", None)
+    return original if isinstance(original, BaseException) else error
+
+
+def _detail(error: BaseException, key: str) -> str:
     """Return the provider's own words, without litellm's prefixes and without the key."""
     said, *_ = str(error).split("\nTraceback ")
     text = re.sub(r"^(?:(?:litellm\.)?[A-Za-z ]*(?:Error|Exception|Timeout)(?:: | - ))+", "", said)
@@ -190,7 +197,7 @@ def _detail(error: Exception, key: str) -> str:
     return text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}…"
 
 
-def _header_wish_s(error: BaseException | None) -> float | None:
+def _header_wish_s(error: BaseException) -> float | None:
     headers = getattr(error, "litellm_response_headers", None)
     return retry_after_s(headers, time.time()) if headers else None
 
@@ -198,7 +205,7 @@ def _header_wish_s(error: BaseException | None) -> float | None:
 def _wish_s(error: ProviderError) -> float | None:
     if isinstance(error, RateLimitError):
         return error.retry_after_s
-    return _header_wish_s(error.__cause__)
+    return None if error.__cause__ is None else _header_wish_s(_original(error.__cause__))
 
 
 def _cost_usd(library: Library, way: Route, name: str, usage: Record) -> float | None:

@@ -396,10 +396,10 @@ async def test_silence_is_given_up_after_the_timeout() -> None:
     assert time.monotonic() - began < 5
 
 
-async def test_a_cancelled_call_ends_at_once_and_closes_its_connection() -> None:
-    hung_up = Event()
+def endless(hung_up: Event) -> Answer:
+    """Stream until the client hangs up."""
 
-    def endless(handler: Handler) -> None:
+    def answer(handler: Handler) -> None:
         begin_stream(handler)
         try:
             while True:
@@ -408,19 +408,29 @@ async def test_a_cancelled_call_ends_at_once_and_closes_its_connection() -> None
         except OSError:
             hung_up.set()
 
-    with provider(endless) as server:
+    return answer
+
+
+async def test_a_cancelled_call_ends_at_once_and_hangs_up() -> None:
+    hung_up = Event()
+    with provider(endless(hung_up)) as server:
         with anyio.CancelScope() as scope:
             await client(server.ref).complete(ASK, lambda _: scope.cancel())
         assert scope.cancelled_caught
         assert await anyio.to_thread.run_sync(hung_up.wait, 5)
 
 
-async def test_an_error_of_the_listener_is_its_own() -> None:
+async def test_an_error_of_the_listener_is_its_own_and_hangs_up() -> None:
     def listen(_: Delta) -> None:
         raise ZeroDivisionError
 
-    with provider(HELLO) as server, pytest.raises(ZeroDivisionError):
-        await client(server.ref).complete(ASK, listen)
+    hung_up = Event()
+    with provider(endless(hung_up)) as server:
+        # Held while the test waits: the error's traceback keeps the stream from being collected.
+        with pytest.raises(ZeroDivisionError) as caught:
+            await client(server.ref).complete(ASK, listen)
+        assert await anyio.to_thread.run_sync(hung_up.wait, 5)
+        assert caught.value.__cause__ is None
 
 
 async def test_a_known_model_has_a_price_and_an_unknown_one_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -502,6 +512,38 @@ async def test_anthropic_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.Mo
     assert (reply.usage.input_tokens, reply.usage.cached_tokens, reply.usage.output_tokens) == (110, 100, 7)
     # 10 tokens at 3, 100 cached ones at 0.30, 7 written at 15 dollars a million.
     assert reply.usage.cost_usd == pytest.approx(165e-6)
+
+
+def gemini(*parts: Json) -> Answer:
+    """Answer in Gemini's protocol, each part in a chunk of its own."""
+
+    def answer(handler: Handler) -> None:
+        begin_stream(handler)
+        for number, part in enumerate(parts, start=1):
+            candidate = {"index": 0, "content": {"role": "model", "parts": [part]}}
+            finish = {"finishReason": "STOP"} if number == len(parts) else {}
+            used = {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15}
+            send(handler, data({"candidates": [candidate | finish], "usageMetadata": used}))
+        handler.wfile.write(b"0\r\n\r\n")
+
+    return answer
+
+
+async def test_gemini_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "secret-key")
+    waits = Waits()
+    answer = gemini({"text": "Adding."}, {"functionCall": {"name": "add", "args": {"x": 1}}})
+    with provider(status(429, Retry_After="4"), answer) as server:
+        ref = ModelRef("gemini", "gemini-2.5-flash", api_base=f"{server.base}/v1beta")
+        reply, heard = await ask(patient(ref, waits))
+    assert waits.s == [4.0]
+    assert server.asked[1].path == "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
+    assert server.asked[1].headers["x-goog-api-key"] == "secret-key"
+    assert heard == [TextDelta(delta="Adding.")]
+    assert [(call.name, call.arguments) for call in reply.tool_calls] == [("add", {"x": 1})]
+    assert reply.finish_reason == "tool_calls"
+    # 10 tokens at 0.30, 5 written at 2.50 dollars a million.
+    assert reply.usage.cost_usd == pytest.approx(15.5e-6)
 
 
 def run_python(code: str) -> str:

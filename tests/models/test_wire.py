@@ -2,7 +2,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from loom.errors import ProviderError
 from loom.models.providers import Structured
@@ -20,6 +20,16 @@ class Verdict(BaseModel):
 
 class Scores(BaseModel):
     scores: dict[str, int]
+
+
+class Nested(BaseModel):
+    inner: Scores
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    passed: bool
 
 
 class Anything(BaseModel):
@@ -81,7 +91,8 @@ def test_a_tool_without_parameters_takes_an_empty_object() -> None:
 
 
 @pytest.mark.parametrize(
-    ("response_type", "closed"), [(Verdict, True), (Tree, True), (Scores, False), (Anything, False)]
+    ("response_type", "closed"),
+    [(Verdict, True), (Tree, True), (Scores, False), (Nested, False), (Open, False), (Anything, False)],
 )
 def test_a_type_is_closed_when_it_names_every_key(response_type: type[BaseModel], closed: bool) -> None:
     assert is_closed(response_type.model_json_schema()) is closed
@@ -167,6 +178,11 @@ def test_calls_that_share_an_index_are_told_apart_by_id() -> None:
     assert [call.name for call in assembly.reply("tool_calls", None).tool_calls] == ["add", "sub"]
 
 
+def test_an_id_that_comes_with_every_piece_makes_no_new_call() -> None:
+    assembly, _ = assembled(chunk(calls=[piece(0, "a", "add", '{"x":')]), chunk(calls=[piece(0, "a", "add", " 1}")]))
+    assert assembly.reply("tool_calls", None).tool_calls == (ToolCall(id="a", name="add", arguments={"x": 1}),)
+
+
 def test_a_call_without_an_id_gets_one_that_no_other_turn_has() -> None:
     assembly, _ = assembled(chunk(calls=[piece(0, None, "add", ""), piece(1, "", "sub", " ")]))
     assert assembly.reply("tool_calls", None).tool_calls == (
@@ -189,11 +205,11 @@ def test_arguments_that_were_cut_off_say_what_to_raise() -> None:
         assembly.reply("length", None)
 
 
-def test_usage_is_what_the_last_chunk_says() -> None:
+def test_usage_is_what_the_last_chunk_that_has_it_says() -> None:
     used = SimpleNamespace(
         prompt_tokens=10, completion_tokens=5, prompt_tokens_details=SimpleNamespace(cached_tokens=4)
     )
-    assembly, _ = assembled(chunk("hi"), SimpleNamespace(choices=[], usage=used))
+    assembly, _ = assembled(chunk("hi"), SimpleNamespace(choices=[], usage=used), chunk(""))
     assert assembly.reply("stop", 0.5).usage == Usage(input_tokens=10, output_tokens=5, cached_tokens=4, cost_usd=0.5)
 
 

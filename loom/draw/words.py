@@ -1,0 +1,65 @@
+"""The words on a picture: made safe to show, and broken into short lines."""
+
+import re
+from typing import Final
+
+from loom.types.outline import Outline, OutlineEdge
+
+WIDTH: Final = 28
+
+# What XML forbids would break an SVG; what turns the direction of writing could make a condition read as another.
+_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+_CLAUSE = re.compile(r"\s(?=(?:and|or)\b)")
+_SPACE = re.compile(r"\s")
+_MARK = re.compile(r"(?<=[-_./,:;()\[\]<>=+*&|!])(?![-_./,:;()\[\]<>=+*&|!\d])")
+
+
+def shown(text: str) -> str:
+    r"""Return the text on one line, each character that cannot be shown as its number, as in `\u202e`."""
+    flat = re.sub(r"[\t\r\n]+", " ", text)
+    return _UNSHOWABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", flat)
+
+
+def cells(text: str) -> int:
+    """Return about how wide the text is, in Latin letters; from Hangul on a character counts as two."""
+    # The database of Unicode widths grows with Python, and a picture must not change with it.
+    return sum(2 if character >= "\u1100" else 1 for character in text)
+
+
+def lines(text: str, width: int = WIDTH) -> list[str]:
+    """Break the text into lines of at most `width` cells: before `and` and `or`, else at spaces, else after marks."""
+    return [line for part in re.split(r"\r\n|\r|\n", text) for line in _broken(shown(part).strip(), width)]
+
+
+def arrow_text(edge: OutlineEdge) -> str:
+    """Return what is written on an arrow."""
+    if shown(edge.label).strip():
+        return edge.label
+    return {"otherwise": "otherwise", "each": "each"}.get(edge.style, "")
+
+
+def told(outline: Outline) -> str:
+    """Return the picture in words, edge by edge."""
+    edges = ((edge.source, edge.target, arrow_text(edge)) for edge in outline.edges)
+    return "; ".join(f"{source} to {target}" + (f", {text}" if text else "") for source, target, text in edges)
+
+
+def _broken(text: str, width: int) -> list[str]:
+    done: list[str] = []
+    while cells(text) > width:
+        cut = _cut(text, width)
+        done.append(text[:cut].rstrip())
+        text = text[cut:].lstrip()
+    return [*done, text]
+
+
+def _cut(text: str, width: int) -> int:
+    """Return where the first line ends; only a clause may make it shorter than a third of the width."""
+    room = width
+    while cells(text[:room]) > width:
+        room -= 1
+    for place, least in ((_CLAUSE, 1), (_SPACE, width // 3), (_MARK, width // 3)):
+        ends = [found.start() for found in place.finditer(text, 0, room + 6) if least <= found.start() <= room]
+        if ends:
+            return ends[-1]
+    return room

@@ -1,0 +1,59 @@
+import os
+import subprocess
+import sys
+from hashlib import sha256
+
+import pytest
+
+from loom.draw import draw
+from loom.errors import ConfigError
+from loom.types.outline import Outline
+
+
+def test_every_format_is_drawn(outlines: dict[str, Outline]) -> None:
+    review = outlines["review"]
+    assert draw(review) == draw(review, "svg")
+    assert draw(review).startswith("<?xml")
+    assert draw(review, "dot").startswith("digraph review {")
+    assert draw(review, "mermaid").startswith("flowchart TD\n")
+    assert draw(review, "png").startswith(b"\x89PNG")
+
+
+def test_an_svg_tells_the_graph_in_words(outlines: dict[str, Outline]) -> None:
+    assert "<title>Graph review</title>" in draw(outlines["review"])
+    assert "judge to END, score &gt;= 0.8; judge to END, len(drafts) &gt;= 5; judge to write" in draw(
+        outlines["review"]
+    )
+
+
+def test_an_unknown_format_is_refused_with_the_known_ones(outlines: dict[str, Outline]) -> None:
+    known = 'graph "review" as \'smv\'; expected one of "dot", "mermaid", "png", "svg". Did you mean "svg"?'
+    with pytest.raises(ConfigError, match=known.replace("?", r"\?").replace(".", r"\.")):
+        draw(outlines["review"], "smv")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "4711"])
+def test_the_bytes_are_the_same_in_every_process(seed: str, outlines: dict[str, Outline]) -> None:
+    several = [outlines[name] for name in ("agent", "fan_out", "nested", "odd")]
+    code = (
+        "from hashlib import sha256\n"
+        "from loom.draw import draw\n"
+        "from loom.types.outline import Outline, OutlineEdge, OutlineNode\n"
+        f"for outline in {several!r}:\n"
+        '    for form in ("svg", "dot", "mermaid"):\n'
+        "        print(sha256(draw(outline, form).encode()).hexdigest())\n"
+        '    print(sha256(draw(outline, "png")).hexdigest())\n'
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    pictures = [
+        picture
+        for outline in several
+        for picture in (
+            draw(outline, "svg").encode(),
+            draw(outline, "dot").encode(),
+            draw(outline, "mermaid").encode(),
+            draw(outline, "png"),
+        )
+    ]
+    assert said.stdout.split() == [sha256(picture).hexdigest() for picture in pictures]
