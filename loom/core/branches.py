@@ -15,9 +15,10 @@ work inside loops.
 Positions are numbers: `n` is node n at work, `~n` is waiting at join n. `END` is -1 among targets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 
 Pair = tuple[int, int]
 ENDED = -1
@@ -65,6 +66,21 @@ class Relation:
     returns: bool = False
     deadlocks: set[Pair] = field(default_factory=set[Pair])
 
+    def is_new(self, a: int, b: int) -> bool:
+        """Take in a pair; tell whether it leads to others that are not known yet."""
+        if a == b:
+            if a >= 0:
+                self.clashes.add(a)
+            return False  # two that wait at one join become one
+        if self.opener in (a, b) and self.opener != OPENED_BY_START:  # which is no position: ~1 has the same number
+            self.returns = True
+            return False
+        if b in self.beside.setdefault(a, set()):
+            return False
+        self.beside[a].add(b)
+        self.beside.setdefault(b, set()).add(a)
+        return True
+
     def is_over_at(self, join: int) -> bool:
         """Tell whether nothing of the fan-out can be alive beside this join, be it only waiting."""
         return not self.beside.get(join)
@@ -79,41 +95,23 @@ def relate(
 ) -> Relation:
     """Work out the relation of the fan-out from `opener` to `targets`."""
     relation = Relation(opener)
-    todo: list[Pair] = []
 
     def entered(target: int) -> int:
         return ~target if target in joins else target
 
-    def push(a: int, b: int) -> None:
-        if a == b:
-            if a >= 0:
-                relation.clashes.add(a)
-            return  # two that wait at one join become one
-        if opener in (a, b) and opener != OPENED_BY_START:  # which is no position: ~1 has the same number
-            relation.returns = True
-            return
-        if b not in relation.beside.setdefault(a, set()):
-            relation.beside[a].add(b)
-            relation.beside.setdefault(b, set()).add(a)
-            todo.append((a, b))
-
-    def advance(mover: int, partner: int) -> None:
+    def follow(mover: int, partner: int) -> Iterator[Pair]:
         if mover >= 0:
-            for target in successors[mover]:
-                if target != ENDED:
-                    push(entered(target), partner)
+            yield from ((entered(target), partner) for target in successors[mover] if target != ENDED)
             return
         join, other = ~mover, partner if partner >= 0 else ~partner
         if other not in reach.of(opener, join):
-            push(join, partner)
+            yield join, partner
         elif partner < 0 and join in reach.of(opener, other):
             relation.deadlocks.add((min(join, other), max(join, other)))
 
-    for index, first in enumerate(targets):
-        for second in targets[index + 1 :]:
-            push(entered(first), entered(second))
+    todo = [(entered(first), entered(second)) for first, second in combinations(targets, 2)]
     while todo:
         a, b = todo.pop()
-        advance(a, b)
-        advance(b, a)
+        if relation.is_new(a, b):
+            todo += [*follow(a, b), *follow(b, a)]
     return relation

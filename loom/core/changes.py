@@ -124,7 +124,7 @@ def _fill_new_fields(plan: Plan, past: Past, saved: Mapping[str, Any]) -> None:
     """Give fields that the journal does not know their defaults."""
     for name, field in plan.fields.items():
         if name not in saved["state"]["fields"] and field.has_default:
-            value = field.values.validate(field.default())
+            value = field.values.validate(field.default({}))
             for branch in past.walk.live.values():
                 branch.view.setdefault(name, field.values.round_trip(value, field.values.dump(value)))
 
@@ -165,6 +165,8 @@ def _plain_field(plan: Plan, journal: Journal, name: str, known: Mapping[str, An
             "snapshot to begin at"
         )
         raise GraphChangedError(message, [Change(name, "state")])
-    return Field(
-        name, ANYTHING, _REDUCERS.get(reducer), has_default="default" in known, default=lambda: None, key=b""
-    )
+    return Field(name, ANYTHING, _REDUCERS.get(reducer), "default" in known, _no_default, key=b"")
+
+
+def _no_default(before: Mapping[str, Any]) -> Any:
+    raise AssertionError("defaults are in the journal's input")  # pragma: no cover

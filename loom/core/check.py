@@ -10,7 +10,7 @@ import networkx as nx
 
 from loom.core.condition import flaw_in
 from loom.core.declared import END, START, Declared, Drawing, Placed
-from loom.core.flow import branch_problems, unwritten_reads
+from loom.core.flow import branch_problems, reachable, unwritten_reads
 from loom.core.node import FunctionNode
 from loom.core.state import reducer_flaw
 from loom.core.values import fits, list_item, type_name
@@ -33,7 +33,9 @@ def find_problems(declared: Declared) -> list[Problem]:
     ]
     # A graph of the wrong shape has no walk whose data could be followed.
     if not any(problem.severity == "error" for problem in problems):
-        problems += [*branch_problems(declared), *unwritten_reads(declared)]
+        problems += branch_problems(declared)
+        is_tree = all(problem.code != "LOOM106" for problem in problems)
+        problems += unwritten_reads(declared, is_tree=is_tree)
     return sorted(problems, key=lambda problem: problem.code)
 
 
@@ -70,7 +72,8 @@ def _targets(declared: Declared) -> Iterator[Problem]:
                 message = f"the list names {quoted(twice)} twice; a fan-out has one branch for each target"
                 yield Problem("LOOM110", where, message)
             if len(way.targets) > 1 and END in way.targets:
-                yield Problem("LOOM110", where, '"END" stands in a list; a branch that has nothing to do needs no target')
+                message = '"END" stands in a list; a branch that has nothing to do needs no target'
+                yield Problem("LOOM110", where, message)
             if not way.targets:
                 yield Problem("LOOM110", where, "the list of targets is empty; name at least one")
     for crooked in declared.crooked:
@@ -92,9 +95,9 @@ def _ways_out(declared: Declared) -> Iterator[Problem]:
         if not drawings:
             yield Problem("LOOM105", where, f'"{name}" has no outgoing edge; draw one, to END if it is the last')
         elif len(drawings) > 1 and not any(drawing.is_switch for drawing in drawings):
-            targets = ", ".join(f'"{target}"' for drawing in drawings for target in drawing.targets)
-            message = f'"{name}" has {len(drawings)} edges; draw one to a list, edge("{name}", [{targets}])'
-            yield Problem("LOOM105", where, message)
+            targets = ", ".join(f'"{t}"' for t in dict.fromkeys(t for drawing in drawings for t in drawing.targets))
+            remedy = f'edge("{name}", [{targets}])' if "," in targets else f'edge("{name}", {targets})'
+            yield Problem("LOOM105", where, f'"{name}" has {len(drawings)} edges; draw one, {remedy}')
         elif len(drawings) > 1:
             kinds = " and ".join(sorted({"a switch" if drawing.is_switch else "an edge" for drawing in drawings}))
             message = f'"{name}" has {len(drawings)} ways out ({kinds}); put them into one switch'
@@ -104,11 +107,11 @@ def _ways_out(declared: Declared) -> Iterator[Problem]:
 def _reachability(declared: Declared) -> Iterator[Problem]:
     """LOOM102, LOOM103 and LOOM104."""
     successors = declared.successors()
-    shape: "nx.DiGraph[str]" = nx.DiGraph()
+    shape: nx.DiGraph[str] = nx.DiGraph()
     shape.add_nodes_from([*successors, END])
     shape.add_edges_from((source, target) for source, targets in successors.items() for target in targets)
-    from_start = nx.descendants(shape, START)
-    to_end = nx.ancestors(shape, END)
+    from_start = reachable(shape, START)
+    to_end = reachable(shape.reverse(copy=False), END)
     dead_ends = {name for name, targets in successors.items() if not targets}
     endless: set[str] = set()
     for component in nx.strongly_connected_components(shape):
@@ -116,8 +119,7 @@ def _reachability(declared: Declared) -> Iterator[Problem]:
         is_cycle = len(component) > 1 or shape.has_edge(first, first)
         if is_cycle and not any(target not in component for name in component for target in shape[name]):
             endless |= component
-            cycle = " -> ".join(f'"{name}"' for name in sorted(component))
-            message = f"the cycle {cycle} has no way out; leave it by a switch"
+            message = f"the cycle of {quoted(component)} has no way out; leave it by a switch"
             yield Problem("LOOM104", f'node "{min(component)}"', message)
     for name in declared.nodes:
         where = f'node "{name}"'
@@ -157,6 +159,7 @@ def _ports(declared: Declared) -> Iterator[Problem]:
                     f'field "{written}" holds {type_name(fields[written].values.type)}'
                 )
                 yield Problem("LOOM202", where, message)
+        yield from _shared_fields(placed)
 
 
 def _unknown_ports(placed: Placed, where: str) -> Iterator[Problem]:
@@ -169,16 +172,27 @@ def _unknown_ports(placed: Placed, where: str) -> Iterator[Problem]:
             yield Problem("LOOM201", where, message)
 
 
+def _shared_fields(placed: Placed) -> Iterator[Problem]:
+    """LOOM204 in the small: two outputs of one node, of which one would be lost."""
+    written = [field for _, field in placed.outputs]
+    for field in sorted({field for field in written if written.count(field) > 1}):
+        ports = quoted(port.name for port, name in placed.outputs if name == field)
+        message = f'the ports {ports} of "{placed.name}" write it at once; map each to a field of its own'
+        yield Problem("LOOM204", f'field "{field}"', message)
+
+
 def _no_field(declared: Declared, where: str, what: str, name: str) -> Problem:
     known = declared.fields
-    message = f"{what}, which is no field of {declared.state.__name__}; fields are {quoted(known)}.{did_you_mean(name, known)}"
+    hint = did_you_mean(name, known)
+    message = f"{what}, which is no field of {declared.state.__name__}; fields are {quoted(known)}.{hint}"
     return Problem("LOOM201", where, message)
 
 
 def _fields(declared: Declared) -> Iterator[Problem]:
     """LOOM205 and LOOM207, and reducers and inputs that do not fit."""
     read = {name for placed in declared.nodes.values() for _, name in placed.inputs}
-    read |= {name for drawing in declared.drawings for way in drawing.ways if way.condition for name in way.condition.reads}
+    ways = [way for drawing in declared.drawings for way in drawing.ways]
+    read |= {name for way in ways if way.condition for name in way.condition.reads}
     read |= {each.over for each in declared.eaches().values()}
     used = read | declared.written() | set(declared.inputs)
     for name, field in declared.fields.items():
@@ -247,14 +261,14 @@ def _gates(declared: Declared) -> Iterator[Problem]:
     if not writers:
         return
     successors = declared.successors()
-    open_ways: "nx.DiGraph[str]" = nx.DiGraph()
+    open_ways: nx.DiGraph[str] = nx.DiGraph()
     open_ways.add_nodes_from([START, *declared.nodes])
     for source, targets in successors.items():
         if source == START or not declared.nodes[source].is_gate:
             open_ways.add_edges_from((source, t) for t in targets if t != END and not declared.nodes[t].is_gate)
-    from_start = nx.descendants(open_ways, START)
+    from_start = reachable(open_ways, START)
     for name in writers:
-        again = any(name == target or name in nx.descendants(open_ways, target) for target in open_ways[name])
+        again = any(name == target or name in reachable(open_ways, target) for target in open_ways[name])
         if name in from_start or again:
             origin = "START" if name in from_start else f'"{name}" itself'
             message = (

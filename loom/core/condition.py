@@ -16,9 +16,7 @@ from loom.errors import did_you_mean, quoted
 
 # Any, in this module: field values, whose types are the user's.
 
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    fn.__name__: fn for fn in (len, any, all, min, max, sum, abs, round)
-}
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {fn.__name__: fn for fn in (len, any, all, min, max, sum, abs, round)}
 _NAMESPACE: dict[str, Any] = {"__builtins__": {}, **FUNCTIONS}
 
 _ALLOWED: tuple[type[ast.AST], ...] = (
@@ -45,23 +43,23 @@ class Condition:
     function: Callable[..., Any] | None = None
 
 
-def _never(view: Mapping[str, Any]) -> bool:
+def _never(_view: Mapping[str, Any]) -> bool:
     raise AssertionError("a condition with a flaw was decided")  # pragma: no cover
 
 
 @lru_cache(maxsize=8192)
 def parse(text: str) -> Condition:
     """Check and compile an expression. Equal texts share one result."""
-    try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = getattr(error, "msg", None) or type(error).__name__
-        return Condition(text, (), _never, f'condition "{text}" does not parse: {reason}')
     names: list[str] = []
     calls: list[str] = []
-    if flaw := _inspect(tree, names, calls):
-        return Condition(text, (), _never, f'condition "{text}" {flaw}')
-    code = compile(tree, "<condition>", "eval")
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+        if flaw := _inspect(tree, names, calls):
+            return Condition(text, (), _never, f'condition "{text:.200}" {flaw}')
+        code = compile(tree, "<condition>", "eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = getattr(error, "msg", None) or f"{type(error).__name__}, {_HELP}"
+        return Condition(text, (), _never, f'condition "{text:.200}" does not parse: {reason}')
     return Condition(text, tuple(dict.fromkeys(names)), _evaluator(code), calls=tuple(calls))
 
 
@@ -73,7 +71,10 @@ def _evaluator(code: types.CodeType) -> Callable[[Mapping[str, Any]], bool]:
 
 
 def _inspect(tree: ast.Expression, names: list[str], calls: list[str]) -> str:
-    """Collect the fields an expression reads and the functions it calls; return what is not allowed in it, or an empty string."""
+    """Collect the fields an expression reads and the functions it calls.
+
+    Return what is not allowed in it, or an empty string.
+    """
     called: set[int] = set()
     for piece in ast.walk(tree):  # breadth first: a call is met before the name it calls
         if not isinstance(piece, _ALLOWED):
@@ -87,10 +88,10 @@ def _inspect(tree: ast.Expression, names: list[str], calls: list[str]) -> str:
                 return f'gives "{piece.func.id}" a keyword or star argument, which is not allowed'
             called.add(id(piece.func))
             calls.append(piece.func.id)
+        elif isinstance(piece, ast.Dict) and None in piece.keys:
+            return f"uses a star, which is not allowed; {_HELP}"
         elif isinstance(piece, ast.Attribute) and piece.attr.startswith("_"):
             return f'reads the attribute "{piece.attr}"; names that start with an underscore are private'
-        elif isinstance(piece, (ast.Is, ast.IsNot)):
-            continue
         elif isinstance(piece, ast.Compare) and not _is_none_test(piece):
             return 'uses "is" with something else than None; write =='
         elif isinstance(piece, ast.Name) and id(piece) not in called:
@@ -111,11 +112,11 @@ _HELP = "write comparisons, logic and arithmetic over state fields, or pass a fu
 
 
 def _spoken(piece: ast.AST) -> str:
-    words = {
+    words: dict[type[ast.AST], str] = {
         ast.Lambda: "a lambda", ast.IfExp: "an if-else", ast.JoinedStr: "an f-string", ast.Pow: "**",
         ast.ListComp: "a comprehension", ast.SetComp: "a comprehension", ast.DictComp: "a comprehension",
         ast.GeneratorExp: "a comprehension", ast.NamedExpr: "an assignment", ast.Starred: "a star",
-        ast.Await: "await",
+        ast.Await: "await", ast.BitAnd: "& (write and)", ast.BitOr: "| (write or)", ast.Invert: "~ (write not)",
     }  # fmt: skip
     return words.get(type(piece), type(piece).__name__)
 
@@ -127,8 +128,10 @@ def from_function(fn: Callable[..., Any]) -> Condition:
         parameters = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):
         return Condition(name, (), _never, f'condition "{name}" has no readable signature; pass a plain function')
-    if inspect.iscoroutinefunction(fn):
-        return Condition(name, (), _never, f'condition "{name}" is async; a condition is a plain, pure function')
+    for one in (fn, getattr(fn, "__call__", fn)):  # noqa: B004 - also what an object's call runs
+        if inspect.iscoroutinefunction(one) or inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one):
+            message = f'condition "{name}" is async or a generator; a condition is a plain, pure function'
+            return Condition(name, (), _never, message)
     odd = [p.name for p in parameters if p.kind not in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     if odd:
         return Condition(name, (), _never, f'condition "{name}" has the parameter "{odd[0]}", which names no field')
@@ -146,7 +149,9 @@ def condition_of(given: object) -> Condition:
         return parse(given)
     if callable(given):
         return from_function(given)
-    return Condition(repr(given), (), _never, f"got {type(given).__name__} as a condition; expected a string or function")
+    return Condition(
+        repr(given), (), _never, f"got {type(given).__name__} as a condition; expected a string or function"
+    )
 
 
 def flaw_in(condition: Condition, fields: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """A graph as it was declared: plain records that checking, planning and drawing read."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loom.core.condition import Condition
 from loom.core.node import GATES, AnyNode, GraphNode, Port
@@ -36,6 +36,7 @@ class Placed:
 
     @property
     def is_gate(self) -> bool:
+        """Tell whether the node may forbid what follows."""
         return self.node.kind in GATES
 
 
@@ -99,7 +100,12 @@ class Declared:
 
     @property
     def fields(self) -> Mapping[str, Field]:
+        """The fields of the state, by name."""
         return fields_of(self.state)
+
+    def copy(self) -> "Declared":
+        """Return all this as it is now; what is drawn later does not change it."""
+        return replace(self, nodes=dict(self.nodes), drawings=list(self.drawings), list_joins=set(self.list_joins))
 
     def is_join(self, name: str) -> bool:
         """Tell whether branches meet at this node."""

@@ -125,7 +125,7 @@ class Desk:
                 return values.restore(given[0])
         await self._note({"kind": "intent", "key": key, "effect": EFFECTS[rank]})
         self._notes.effects[key] = Saved(intents=saved.intents + 1 if saved else 1)
-        return await self._call(key, partial(_run, fn, *arguments), values, is_write=is_write)
+        return await self._call(key, partial(call_off_loop, fn, *arguments), values, is_write=is_write)
 
     async def _call(self, key: str, call: Callable[[], Awaitable[Any]], values: Values, *, is_write: bool) -> Any:
         is_late = False
@@ -223,7 +223,7 @@ class Desk:
         return hashlib.sha256("\0".join([self.run_id, self._path, self._place, *parts]).encode()).hexdigest()[:32]
 
 
-async def _run(fn: Callable[..., Any], *arguments: Any) -> Any:
+async def call_off_loop(fn: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function, in a thread if it is not async."""
     if inspect.iscoroutinefunction(fn):
         return await fn(*arguments)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
 from loom.core.declared import START, Declared, Drawing, Placed
@@ -46,7 +47,8 @@ def graph_parts(declared: Declared) -> dict[str, Parts]:
 
 def state_parts(declared: Declared) -> dict[str, Any]:
     """Return what a journal has to know of the state: its version, and of each field type, reducer, default."""
-    fields = {name: _field(field) for name, field in declared.fields.items()}
+    infos = declared.state.model_fields
+    fields = {name: _field(field, infos[name]) for name, field in declared.fields.items()}
     return {"version": declared.state.state_version, "fields": fields}
 
 
@@ -93,6 +95,9 @@ def _tree(of: Any) -> ast.AST | None:
 _SILENT = frozenset({"decorator_list", "ctx", "type_comment", "kind", "type_ignores", "type_params"})
 
 
+_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
 def _canonical(piece: Any) -> Iterator[str]:
     """Yield a syntax tree in a form that only changes with its meaning."""
     if isinstance(piece, ast.AST):
@@ -100,7 +105,8 @@ def _canonical(piece: Any) -> Iterator[str]:
         for name, value in ast.iter_fields(piece):
             if name in _SILENT or (name == "name" and isinstance(piece, _NAMED)):
                 continue
-            if name == "body" and isinstance(value, list) and ast.get_docstring(piece, clean=False) is not None:
+            has_docstring = isinstance(piece, (*_NAMED, ast.Module)) and ast.get_docstring(piece) is not None
+            if name == "body" and has_docstring:
                 yield from _canonical(value[1:])
             else:
                 yield from _canonical(value)
@@ -112,9 +118,6 @@ def _canonical(piece: Any) -> Iterator[str]:
         yield "]"
     else:
         yield repr(piece)
-
-
-_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def _body(placed: Placed) -> str:
@@ -170,16 +173,13 @@ def _condition(condition: Any) -> str:
     return function_body(condition.function) if condition.function else condition.text
 
 
-def _field(field: Field) -> dict[str, Any]:
+def _field(field: Field, info: FieldInfo) -> dict[str, Any]:
     reducer = field.reducer
     found: dict[str, Any] = {"type": type_name(field.values.type), "reducer": None}
     if reducer:
         found["reducer"] = reducer.name or f"custom {function_body(reducer.fn)}"
     if field.has_default:
-        try:
-            found["default"] = to_json(field.default()).decode()
-        except ValueError:
-            found["default"] = "?"
+        found["default"] = _value(info.default_factory or info.default)
     return found
 
 

@@ -8,20 +8,28 @@ are LOOM204.
 **Definite assignment** (LOOM203). For every node the set of fields that are surely written in its
 past is the largest solution of: what all edges into the node bring, plus what the node writes. At a
 join the branches that must arrive add what they surely bring: a branch of a fan-out must arrive if
-the fan-out's source dominates the join and no way from the branch's first node avoids it. A node
-writes a field surely if the port has no default.
+every way to the join passes the fan-out's source and no way from the branch's first node avoids the
+join. So do the branches of a fan-out on the way of such a branch. Where a switch chooses between
+fan-outs, only what all its ways to the join bring is sure. A node writes a field surely if the port
+has no default.
 
 Both over-approximate: every way of a switch counts as possible, whatever its condition says.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import networkx as nx
 
 from loom.core.branches import ENDED, OPENED_BY_START, Reach, relate
 from loom.core.declared import END, START, Declared, Drawing
 from loom.errors import Problem, quoted
+
+
+def reachable(shape: "nx.Graph[str]", name: str) -> set[str]:
+    """Return the nodes that can be reached from a node, itself not counted."""
+    return nx.descendants(shape, name)  # pyright: ignore[reportUnknownMemberType] - networkx hides its types
 
 
 def branch_problems(declared: Declared) -> Iterator[Problem]:
@@ -72,15 +80,15 @@ def _double_writes(declared: Declared, names: list[str], pairs: dict[tuple[int, 
         yield Problem("LOOM204", f'field "{field}"', message)
 
 
-def unwritten_reads(declared: Declared) -> Iterator[Problem]:
-    """LOOM203."""
+def unwritten_reads(declared: Declared, *, is_tree: bool) -> Iterator[Problem]:
+    """LOOM203. `is_tree` tells that branches meet at joins alone; else only the outer fan-outs are followed."""
     given = set(declared.given())
     doubtful = {
         name for name, field in declared.fields.items() if not field.has_default and name not in given
     } & declared.written()
     if not doubtful:
         return
-    before = _surely_written(declared, doubtful)
+    before = _surely_written(declared, doubtful, is_tree)
     reported: set[tuple[str, str]] = set()
     eaches = declared.eaches()
     for name, placed in declared.nodes.items():
@@ -100,7 +108,7 @@ def unwritten_reads(declared: Declared) -> Iterator[Problem]:
 def _unwritten(where: str, what: str, field: str) -> Problem:
     message = (
         f'{what} "{field}" before anything writes it; give the field a default, '
-        f'or say that it is always given, Graph(…, inputs=({quoted([field])},))'
+        f"or say that it is always given, Graph(…, inputs=({quoted([field])},))"
     )
     return Problem("LOOM203", where, message)
 
@@ -117,16 +125,13 @@ def _writes(declared: Declared, name: str) -> frozenset[str]:
     return frozenset(field for port, field in declared.nodes[name].outputs if not port.has_default)
 
 
-def _surely_written(declared: Declared, fields: set[str]) -> dict[str, frozenset[str]]:
+def _surely_written(declared: Declared, fields: set[str], is_tree: bool) -> dict[str, frozenset[str]]:
     """Return, for START and each node, which of `fields` are surely written before it starts."""
-    successors = declared.successors()
-    shape: "nx.DiGraph[str]" = nx.DiGraph()
-    shape.add_nodes_from(successors)
-    shape.add_edges_from((s, t) for s, targets in successors.items() for t in targets if t != END)
-    writes = {name: _writes(declared, name) & fields for name in successors}
-    groups = {name: _must_arrive(declared, shape, name) for name in declared.nodes if declared.is_join(name)}
-    everything = frozenset(fields)
-    before = dict.fromkeys(successors, everything)
+    arrivals = _Arrivals(declared, is_tree)
+    shape = arrivals.shape
+    writes = {name: _writes(declared, name) & fields for name in shape}
+    fans = {name: arrivals.fans_before(name, START, frozenset()) for name in declared.nodes if declared.is_join(name)}
+    before = dict.fromkeys(shape, frozenset(fields))
     before[START] = frozenset()
     todo = deque(shape)
     while todo:  # sets only shrink, so this ends
@@ -134,42 +139,87 @@ def _surely_written(declared: Declared, fields: set[str]) -> dict[str, frozenset
         after = {source: before[source] | writes[source] for source in shape.pred[name]}
         if not after:
             continue
-        found = frozenset.intersection(*after.values())
-        for group in groups.get(name, ()):
-            found |= frozenset.intersection(*(after[source] for source in group))
+        found = _common(after.values()).union(*(_brought(fan, after) for fan in fans.get(name, ())))
         if found != before[name]:
             before[name] = found
             todo.extend(target for target in shape[name] if target not in todo)
     return before
 
 
-def _must_arrive(declared: Declared, shape: "nx.DiGraph[str]", join: str) -> list[set[str]]:
-    """Return, for each branch that must arrive at a join, the sources of the edges it arrives by."""
-    dominators = nx.immediate_dominators(shape, START)
-    found: list[set[str]] = []
-    for source, targets in declared.fan_outs():
-        if not _dominates(dominators, source, join):
-            continue
-        around = nx.DiGraph(shape)
-        around.remove_nodes_from([join] if source == START else [join, source])
-        leaves = {name for name, ends in declared.successors().items() if END in ends}
-        for target in targets:
-            if target == join:
-                found.append({source})
-                continue
-            if target not in around:
-                continue
-            region = {target} | nx.descendants(around, target)
-            escapes = region & leaves or (source != START and any(source in shape[name] for name in region))
-            arrivals = region & set(shape.pred[join])
-            if not escapes and arrivals:
-                found.append(arrivals)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """A branch that must arrive at a join: from which nodes it may come, which fan-outs it passes on its way."""
+
+    sources: frozenset[str]
+    passes: tuple["_Fan", ...]
 
 
-def _dominates(dominators: dict[str, str], name: str, other: str) -> bool:
-    while other in dominators and dominators[other] != other:
-        other = dominators[other]
-        if other == name:
-            return True
-    return name == START
+_Fan = tuple[tuple[_Branch, ...], ...]
+"""A fan-out: for each of its ways that lead to the join, the branches that must arrive."""
+
+
+def _brought(fan: _Fan, after: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """Return what the branches of a fan-out surely bring to the join, whichever way is taken."""
+    empty = frozenset[str]()
+    return _common(empty.union(*(_brought_by(one, after) for one in way)) for way in fan)
+
+
+def _brought_by(branch: _Branch, after: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    return _common(after[source] for source in branch.sources).union(*(_brought(fan, after) for fan in branch.passes))
+
+
+def _common(sets: Iterable[frozenset[str]]) -> frozenset[str]:
+    first, *others = sets
+    return first.intersection(*others)
+
+
+class _Arrivals:
+    """Which branches of which fan-outs must arrive at a join."""
+
+    def __init__(self, declared: Declared, is_tree: bool) -> None:
+        successors = declared.successors()
+        self._declared = declared
+        self._is_tree = is_tree
+        self._ways = {drawing.source: drawing.ways for drawing in declared.drawings}
+        self._leaves = {name for name, targets in successors.items() if END in targets}
+        self.shape: nx.DiGraph[str] = nx.DiGraph()
+        self.shape.add_nodes_from(successors)
+        self.shape.add_edges_from((s, t) for s, targets in successors.items() for t in targets if t != END)
+
+    def fans_before(self, join: str, root: str, openers: frozenset[str]) -> tuple[_Fan, ...]:
+        """Return the fan-outs that every way from `root` to `join` passes, without passing `openers`.
+
+        What lies before another join on the way is left out: that one knows it already.
+        """
+        dominators = nx.immediate_dominators(nx.restricted_view(self.shape, openers, ()), root)
+        found: list[_Fan] = []
+        name = join
+        while name != root:
+            name = dominators[name]
+            if any(len(way.targets) > 1 for way in self._ways[name]):
+                found.append(self._fan(name, join, openers | {name}))
+            if self._declared.is_join(name):
+                break
+        return tuple(found)
+
+    def _fan(self, source: str, join: str, openers: frozenset[str]) -> _Fan:
+        ways: list[tuple[_Branch, ...]] = []
+        for way in self._ways[source]:
+            found = [self._branch(source, target, join, openers) for target in way.targets]
+            if any(may_arrive for may_arrive, _ in found):
+                ways.append(tuple(branch for _, branch in found if branch))
+        return tuple(ways)
+
+    def _branch(self, source: str, target: str, join: str, openers: frozenset[str]) -> tuple[bool, _Branch | None]:
+        """Tell whether the branch that begins at `target` may arrive, and how, if it must."""
+        if target == join:
+            return True, _Branch(frozenset({source}), ())
+        if target == END or target in openers:
+            return False, None
+        region = {target} | reachable(nx.restricted_view(self.shape, openers | {join}, ()), target)
+        sources = region & set(self.shape.pred[join])
+        goes_back = any(opener in self.shape[name] for name in region for opener in openers)
+        if not sources or region & self._leaves or goes_back:
+            return bool(sources), None
+        passes = self.fans_before(join, target, openers) if self._is_tree else ()
+        return True, _Branch(frozenset(sources), passes)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from loom.core.condition import condition_of
 from loom.core.declared import END, Declared, Drawing, Each, Placed, Way, bound
-from loom.core.node import AnyNode, FunctionNode, GraphNode, Node, inputs_of, outputs_of
+from loom.core.node import AnyNode, FunctionNode, GraphNode, Node, class_flaw, inputs_of, outputs_of
 from loom.core.runtime import Retry
-from loom.core.state import State
+from loom.core.state import State, fields_of
 from loom.errors import ConfigError, GraphError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ class Graph(Generic[S]):
     ) -> None:
         if not (isinstance(state, type) and issubclass(state, State)):
             raise ConfigError(f'graph "{name}" needs a subclass of State; got {state!r}')
+        if isinstance(inputs, str):
+            raise ConfigError(f'graph "{name}": inputs is a list of names; got "{inputs}", write inputs=("{inputs}",)')
+        fields_of(state)  # an annotation that cannot be resolved is told here
+        self._check_policies(f'graph "{name}"', retry, timeout_s)
         self.name = name
         self.state = state
         self._retry = retry
@@ -71,8 +75,10 @@ class Graph(Generic[S]):
             )
         if isinstance(node, GraphNode):
             reads, writes = {**node.reads, **(reads or {})}, {**node.writes, **(writes or {})}
-        if timeout_s is not None and timeout_s <= 0:
-            raise ConfigError(f'graph "{self.name}", node "{name}": timeout_s must be above 0; got {timeout_s}')
+        where = f'graph "{self.name}", node "{name}"'
+        if isinstance(node, Node) and (flaw := class_flaw(node)):
+            raise ConfigError(f"{where}: {flaw}")
+        self._check_policies(where, retry, timeout_s)
         if name in self._declared.nodes:
             self._declared.taken.append(name)
             return
@@ -88,6 +94,13 @@ class Graph(Generic[S]):
             ungated=ungated,
             is_join=join,
         )
+
+    @staticmethod
+    def _check_policies(where: str, retry: Retry | None, timeout_s: float | None) -> None:
+        if retry is not None and not isinstance(retry, Retry):
+            raise ConfigError(f"{where}: retry must be a Retry; got {retry!r}")
+        if timeout_s is not None and not (isinstance(timeout_s, (int, float)) and timeout_s > 0):
+            raise ConfigError(f"{where}: timeout_s must be a number above 0; got {timeout_s!r}")
 
     def edge(self, *stops: Stop) -> None:
         """Draw edges from stop to stop. A list fans out; the stop after a list joins its branches.
@@ -114,8 +127,12 @@ class Graph(Generic[S]):
         state fields.
 
         Raises:
-            ConfigError: a target is neither a name nor a list of names.
+            ConfigError: a target is neither a name nor a list of names, or `ways` is no mapping.
         """
+        if not isinstance(source, str):
+            raise ConfigError(f'graph "{self.name}": a switch has one source, a name; got {source!r}')
+        if not isinstance(ways, Mapping):
+            raise ConfigError(f'graph "{self.name}", switch("{source}"): expected {{condition: target}}; got {ways!r}')
         drawn: list[Way] = []
         for test, target in ways.items():
             condition = condition_of(test)
@@ -140,11 +157,10 @@ class Graph(Generic[S]):
         self._declared.drawings.append(Drawing(source, (way,), each=Each(node, over, bind, max_concurrency)))
 
     def _names(self, stop: Stop, where: str) -> tuple[str, ...]:
-        names = (stop,) if isinstance(stop, str) else tuple(stop)
-        for name in names:
-            if not isinstance(name, str):
-                raise ConfigError(f'graph "{self.name}", {where}: a stop is a name or a list of names; got {name!r}')
-        return names
+        names = (stop,) if isinstance(stop, str) else stop
+        if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+            raise ConfigError(f'graph "{self.name}", {where}: a stop is a name or a list of names; got {stop!r}')
+        return tuple(names)
 
     def check(self) -> list[Problem]:
         """Return everything that is wrong with the graph, warnings included."""
@@ -174,4 +190,4 @@ class Graph(Generic[S]):
         from loom.core.app import CompiledGraph  # noqa: PLC0415 - brings anyio, which declaring does not need
         from loom.core.plan import make_plan  # noqa: PLC0415
 
-        return CompiledGraph(make_plan(self._declared, frozenset(pause_before), frozenset(pause_after)))
+        return CompiledGraph(make_plan(self._declared.copy(), frozenset(pause_before), frozenset(pause_after)))

@@ -49,7 +49,7 @@ def values_from(plan: Plan, inputs: Inputs) -> tuple[dict[str, Any], bytes]:
         if name in inputs:
             value, text = _checked(plan, field, inputs[name])
         elif field.has_default:
-            value, text = _checked(plan, field, field.default())
+            value, text = _checked(plan, field, field.default(values))
         else:
             continue
         values[name] = value
@@ -74,7 +74,7 @@ def _refuse_unknown(plan: Plan, given: Inputs) -> None:
             raise ConfigError(f'graph "{plan.name}" has no field "{name}"; fields are {quoted(plan.fields)}.{hint}')
 
 
-def _checked(plan: Plan, field: Field, given: Any) -> tuple[Any, bytes]:
+def _checked(plan: Plan, field: Field, given: object) -> tuple[Any, bytes]:
     try:
         value = field.values.validate(given)
         text = field.values.dump(value)

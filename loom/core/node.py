@@ -8,13 +8,14 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticUndefined
 
 from loom.core.context import Context, Effect
+from loom.core.values import bare, is_union
 from loom.errors import ConfigError
 
 # Any, in this module: port types and values are the user's.
@@ -62,26 +63,28 @@ class Node(BaseModel, Generic[In, Out]):
         for base in cls.__mro__:
             meta = getattr(base, "__pydantic_generic_metadata__", None)
             if meta and meta["origin"] is Node and not any(isinstance(arg, TypeVar) for arg in meta["args"]):
-                return meta["args"]
+                inputs, outputs = meta["args"]
+                return inputs, outputs
         raise ConfigError(f'node class "{cls.__name__}" does not name its ports; derive it from Node[In, Out]')
 
 
 class FunctionNode(Generic[P, R]):
     """A node made of a function by `@node`. Calling it calls the function."""
 
-    def __init__(
-        self, fn: Callable[P, R], *, writes: str | None, kind: str, effect: Effect, thread: bool
-    ) -> None:
+    def __init__(self, fn: Callable[P, R], *, writes: str | None, kind: str, effect: Effect, thread: bool) -> None:
         update_wrapper(self, fn)
         self.fn = fn
-        self.name: str = getattr(fn, "__name__", type(fn).__name__)
+        plain = _plain_function(fn)
+        self.name: str = getattr(plain, "__name__", type(fn).__name__)
         self.kind = kind
         self.effect = effect
-        if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-            raise ConfigError(f'node function "{self.name}" is a generator; return the whole output instead of yielding')
-        self.is_async = inspect.iscoroutinefunction(fn)
+        if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+            raise ConfigError(
+                f'node function "{self.name}" is a generator; return the whole output instead of yielding'
+            )
+        self.is_async = inspect.iscoroutinefunction(plain)
         self.thread = thread and not self.is_async
-        hints = _hints(fn, self.name)
+        hints = _hints(plain, self.name)
         self.context_parameter = ""
         self.is_positional = True
         self.inputs = self._inputs(hints)
@@ -97,22 +100,34 @@ class FunctionNode(Generic[P, R]):
 
     def _inputs(self, hints: Mapping[str, Any]) -> tuple[Port, ...]:
         ports: list[Port] = []
-        for parameter in inspect.signature(self.fn).parameters.values():
+        try:
+            parameters = inspect.signature(self.fn).parameters.values()
+        except ValueError:
+            raise ConfigError(
+                f'node function "{self.name}" has no readable signature; wrap it in a function whose parameters '
+                "are the input ports"
+            ) from None
+        for parameter in parameters:
             annotation = hints.get(parameter.name, Any)
-            if isinstance(annotation, type) and issubclass(annotation, Context):
-                self.context_parameter = parameter.name
-                self.is_positional = False
-                continue
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 raise ConfigError(
                     f'node function "{self.name}" has the parameter "{parameter}"; '
                     "ports are plain named parameters, so that the graph can bind each to a field"
                 )
+            if _is_context(annotation):
+                if self.context_parameter:
+                    raise ConfigError(
+                        f'node function "{self.name}" has two parameters for the context, '
+                        f'"{self.context_parameter}" and "{parameter.name}"; keep one'
+                    )
+                self.context_parameter = parameter.name
+                self.is_positional = False
+                continue
             self.is_positional &= parameter.kind is parameter.POSITIONAL_OR_KEYWORD
             ports.append(Port(parameter.name, annotation, parameter.default is not parameter.empty))
         return tuple(ports)
 
-    def _outputs(self, annotation: Any, writes: str | None) -> tuple[Port, ...]:
+    def _outputs(self, annotation: object, writes: str | None) -> tuple[Port, ...]:
         if writes is not None:
             return (Port(writes, annotation),)
         if annotation is None or annotation is type(None) or annotation is Any:
@@ -145,10 +160,24 @@ class GraphNode:
 AnyNode = Node[Any, Any] | FunctionNode[..., Any] | GraphNode
 
 
+def _plain_function(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that a partial or a callable object calls in the end."""
+    while isinstance(fn, (partial, staticmethod)):
+        fn = fn.func if isinstance(fn, partial) else fn.__func__
+    return fn if inspect.isroutine(fn) or inspect.isclass(fn) else type(fn).__call__
+
+
+def _is_context(annotation: object) -> bool:
+    annotation = bare(annotation)
+    if is_union(annotation):
+        return any(map(_is_context, typing.get_args(annotation)))
+    return isinstance(annotation, type) and issubclass(annotation, Context)
+
+
 def _hints(fn: Callable[..., Any], name: str) -> dict[str, Any]:
     try:
         return typing.get_type_hints(fn, include_extras=True)
-    except NameError as error:
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:
         raise ConfigError(
             f'node function "{name}" has an annotation that cannot be resolved: {error}; '
             "types in annotations must be importable names of the function's module"
@@ -164,13 +193,34 @@ def _ports_of(model: type[BaseModel]) -> tuple[Port, ...]:
 
 
 def inputs_of(given: AnyNode) -> tuple[Port, ...]:
-    """Return the input ports of a node."""
+    """Return the input ports of a node.
+
+    Raises:
+        ConfigError: its class does not say what the ports are.
+    """
     return given.inputs if isinstance(given, (FunctionNode, GraphNode)) else _ports_of(given.port_models()[0])
 
 
 def outputs_of(given: AnyNode) -> tuple[Port, ...]:
-    """Return the output ports of a node."""
+    """Return the output ports of a node.
+
+    Raises:
+        ConfigError: its class does not say what the ports are.
+    """
     return given.outputs if isinstance(given, (FunctionNode, GraphNode)) else _ports_of(given.port_models()[1])
+
+
+def class_flaw(given: Node[Any, Any]) -> str:
+    """Return why a node of this class cannot run; empty if it can."""
+    kind = type(given)
+    run = inspect.getattr_static(kind, "run")
+    if given.effect not in EFFECTS:
+        return f'node class "{kind.__name__}" has the effect "{given.effect}"; expected one of {", ".join(EFFECTS)}'
+    if run is inspect.getattr_static(Node, "run"):
+        return f'node class "{kind.__name__}" has no run method; write async def run(self, inputs, ctx)'
+    if not inspect.iscoroutinefunction(run):
+        return f'the run method of node class "{kind.__name__}" is not async; write async def run(self, inputs, ctx)'
+    return ""
 
 
 @overload
@@ -199,10 +249,10 @@ def node(
     """
     if effect not in EFFECTS:
         raise ConfigError(f'@node(effect=…) must be one of {", ".join(EFFECTS)}; got "{effect}"')
+    if fn is not None and not callable(fn):
+        raise ConfigError(f'@node takes a function, and its options by name, @node(writes="field"); got {fn!r}')
 
     def make(fn: Callable[P, R]) -> FunctionNode[P, R]:
         return FunctionNode(fn, writes=writes, kind=kind, effect=effect, thread=thread)
 
     return make if fn is None else make(fn)
-
-

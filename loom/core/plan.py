@@ -23,6 +23,7 @@ from loom.errors import LoomError
 # Any, in this module: inputs, outputs and field values, whose types are the user's.
 
 View = Mapping[str, Any]
+Invoke = Callable[[View, Context | None], Awaitable[Any]]
 Settle = Callable[[Any], tuple[dict[str, Any], bytes]]
 
 
@@ -55,7 +56,7 @@ class Task:
 
     name: str
     opening: bytes
-    invoke: Callable[[View, Context | None], Awaitable[Any]]
+    invoke: Invoke
     settle: Settle
     wants_context: bool
     is_thread: bool
@@ -181,7 +182,7 @@ def make_plan(declared: Declared, pause_before: frozenset[str], pause_after: fro
         ways[drawing.source] = tuple(
             Way(
                 targets=tuple(numbers[target] for target in way.targets),
-                holds=way.condition and _holds(way.condition, declared.fields),
+                holds=_holds(way.condition, declared.fields) if way.condition else None,
                 label=way.label,
                 taken=_taken(way.targets),
             )
@@ -225,6 +226,7 @@ def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...], each: Each 
     reads = [_read(declared, port, name, each) for port, name in placed.inputs if _is_bound(declared, port, name, each)]
     outputs = [(port, declared.fields[name]) for port, name in placed.outputs]
     inner: Inner | None = None
+    invoke: Invoke
     if isinstance(node, GraphNode):
         inner = _inner(placed.name, node, outputs)
         invoke, settle, wants_context, is_thread = _no_invoke, inner.settle, True, False
@@ -303,7 +305,7 @@ async def _no_invoke(view: View, ctx: Context | None) -> Any:
 
 def _invoke_function(
     node: FunctionNode[..., Any], reads: Sequence[Read]
-) -> Callable[[View, Context | None], Awaitable[Any]]:
+) -> Invoke:
     fn = node.fn
     if node.is_async and node.is_positional and not any(read.has_default for read in reads):
         pick = _picker(reads)
@@ -330,7 +332,7 @@ def _invoke_function(
 
 def _invoke_class(
     node: Node[Any, Any], inputs: type[BaseModel], reads: Sequence[Read]
-) -> Callable[[View, Context | None], Awaitable[Any]]:
+) -> Invoke:
     gather, run = _gatherer(reads), node.run
     return lambda view, ctx: run(inputs(**gather(view)), ctx)  # type: ignore[arg-type]  # wants_context is True
 
@@ -374,9 +376,11 @@ def _settle_one(node: str, port: Port, field: Field) -> Settle:
         try:
             value = validate(returned if check is None else check(returned))
             saved = dump(value)
+            if not is_exact:
+                value = values.load_json(saved)
         except ValueError as error:  # ValidationError, PydanticSerializationError
             raise _bad_output(node, port.name, name, values, returned, error) from None
-        return {name: value if is_exact else values.load_json(saved)}, head + saved + b"}"
+        return {name: value}, head + saved + b"}"
 
     return settle
 
@@ -405,9 +409,9 @@ def _settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[t
             try:
                 value = field.values.validate(value)
                 text = field.values.dump(value)
+                writes[field.name] = field.values.round_trip(value, text)
             except ValueError as error:
                 raise _bad_output(node, port, field.name, field.values, value, error) from None
-            writes[field.name] = field.values.round_trip(value, text)
             saved.append(to_json(field.name) + b":" + text)
         return writes, b"{" + b",".join(saved) + b"}"
 
@@ -424,7 +428,7 @@ def _bad_output(node: str, port: str, field: str, values: Values, value: Any, er
 def first_finding(error: ValueError) -> str:
     """Return the first finding of a validation in a line."""
     if not isinstance(error, ValidationError):
-        return str(error).splitlines()[0]
+        return str(error).partition("\n")[0]
     found = error.errors(include_url=False, include_input=False)[0]
     path = ".".join(str(piece) for piece in found["loc"])
     return f"{path}: {found['msg']}" if path else found["msg"]

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
+from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
-from loom.core.values import Values, bare, values_of
+from loom.core.values import Values, bare, is_union, type_name, values_of
 from loom.errors import ConfigError, LoomError
 
 # Any, in this module: field values, whose types are the user's.
@@ -49,7 +52,7 @@ add = Reducer(_add, "add")
 _FITTING: Mapping[str, tuple[type, ...]] = {
     "append": (list, tuple),
     "merge": (dict, set, frozenset),
-    "add": (int, float, complex),
+    "add": (int, float, complex, Decimal, Fraction),
 }
 
 
@@ -65,19 +68,28 @@ class State(BaseModel):
 
     state_version: ClassVar[int] = 1
 
-    def __init_subclass__(cls, *, version: int = 1, **config: Any) -> None:
+    def __init_subclass__(cls, *, version: int | None = None, **config: Any) -> None:
         super().__init_subclass__(**config)
-        cls.state_version = version
+        if version is not None:
+            cls.state_version = version
 
     @classmethod
     def __pydantic_init_subclass__(cls, **config: Any) -> None:
-        decorators = cls.__pydantic_decorators__
-        hidden = [*decorators.field_validators, *decorators.model_validators, *decorators.validators]
-        if hidden:
-            raise ConfigError(
-                f'state "{cls.__name__}" has the validator "{hidden[0]}", which writes would bypass; '
-                "put it into the field's type: Annotated[T, AfterValidator(fn)]"
-            )
+        found = cls.__pydantic_decorators__
+        into_type = "put it into the field's type: Annotated[T, {}(fn)]"
+        for what, names, remedy in (
+            (
+                "validator",
+                [*found.field_validators, *found.model_validators, *found.validators],
+                into_type.format("AfterValidator"),
+            ),
+            ("serializer", [*found.field_serializers, *found.model_serializers], into_type.format("PlainSerializer")),
+            ("private attribute", list(cls.__private_attributes__), "make it a field"),
+        ):
+            if names:
+                raise ConfigError(
+                    f'state "{cls.__name__}" has the {what} "{names[0]}", which writes would bypass; {remedy}'
+                )
 
     # Any: data as saved under an older version, as JSON, and what it is now.
     if TYPE_CHECKING:
@@ -95,19 +107,30 @@ class State(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a state."""
+    """One field of a state. `default` is given the fields declared before it."""
 
     name: str
     values: Values
     reducer: Reducer | None
     has_default: bool
-    default: Callable[[], Any] = field(repr=False)
+    default: Callable[[Mapping[str, Any]], Any] = field(repr=False)
     key: bytes
 
 
 @lru_cache(maxsize=1024)
 def fields_of(state: type[State]) -> Mapping[str, Field]:
-    """Return the fields of a state by name, in the order they were declared."""
+    """Return the fields of a state by name, in the order they were declared.
+
+    Raises:
+        ConfigError: an annotation names a type that does not exist.
+    """
+    if not state.__pydantic_complete__:  # its types were not all defined when it was
+        try:
+            state.model_rebuild()
+        except PydanticUndefinedAnnotation as error:
+            raise ConfigError(
+                f'state "{state.__name__}" names the type "{error.name}", which does not exist; define or import it'
+            ) from None
     found: dict[str, Field] = {}
     for name, info in state.model_fields.items():
         # Constraints of the field (Gt, MaxLen, validators) are part of its type: put them back.
@@ -119,10 +142,14 @@ def fields_of(state: type[State]) -> Mapping[str, Field]:
             values=values,
             reducer=reducers[-1] if reducers else None,
             has_default=not info.is_required(),
-            default=lambda info=info: info.get_default(call_default_factory=True, validated_data={}),
+            default=partial(_default, info),
             key=to_json(name),
         )
     return found
+
+
+def _default(info: FieldInfo, before: Mapping[str, Any]) -> Any:
+    return info.get_default(call_default_factory=True, validated_data=dict(before))
 
 
 def _without_reducers(annotation: Any) -> Any:
@@ -137,15 +164,23 @@ def reducer_flaw(field: Field) -> str:
     """Return why a field cannot have its reducer; empty if it can."""
     fitting = _FITTING.get(field.reducer.name) if field.reducer else None
     inner = bare(field.values.type)
-    kind = get_origin(inner) or inner
-    if not fitting or not isinstance(kind, type) or issubclass(kind, fitting):
+    kinds = [get_origin(one) or one for one in map(bare, get_args(inner) if is_union(inner) else (inner,))]
+    if not fitting or all(_can_reduce(kind, fitting) for kind in kinds):
         return ""
     expected = " or ".join(one.__name__ for one in fitting)
-    return f'reducer "{field.reducer}" wants a {expected}, got {kind.__name__}'
+    return f'reducer "{field.reducer}" wants {expected}, got {type_name(field.values.type)}'
+
+
+def _can_reduce(kind: Any, fitting: tuple[type, ...]) -> bool:
+    return not isinstance(kind, type) or (issubclass(kind, fitting) and kind is not bool)
 
 
 def reduce(field: Field, old: Any, write: Any) -> Any:
-    """Return what a field holds after a write, as a value of its own."""
+    """Return what a field holds after a write, as a value of its own.
+
+    Raises:
+        LoomError: the field's own reducer raised, or returned what is no value of the field.
+    """
     reducer = field.reducer
     if reducer is None:
         return write
@@ -153,9 +188,12 @@ def reduce(field: Field, old: Any, write: Any) -> Any:
         return reducer.fn(old, write)
     try:
         new = field.values.validate(reducer.fn(old, write))
-    except ValidationError as error:
-        raise LoomError(f'reducer "{reducer}" of field "{field.name}" returned what is no value of it: {error}') from None
-    return field.values.round_trip(new, field.values.dump(new))
+        return field.values.round_trip(new, field.values.dump(new))
+    except Exception as error:
+        raise LoomError(
+            f'reducer "{reducer}" of field "{field.name}" failed, or returned what is no '
+            f"{type_name(field.values.type)}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def state_from(state: type[State], view: Mapping[str, Any]) -> Any:

@@ -10,18 +10,22 @@ an uninterrupted one. Three questions are answered once per type, when a graph i
 """
 
 import copy
+import dataclasses
 import datetime
 import decimal
 import enum
+import inspect
 import pathlib
 import types
 import typing
 import uuid
 from collections.abc import Callable, Iterator
-from functools import lru_cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from functools import lru_cache, partial
+from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdapter
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.json_schema import GenerateJsonSchema
 
 # Any, in this module: a value of the type at hand, which only pydantic knows.
 
@@ -31,7 +35,10 @@ _IMMUTABLE = (
     datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo,
 )  # fmt: skip
 _SECRET = (SecretStr, SecretBytes, Secret)
-_JSON = ConfigDict(ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64")
+_NUMBERS = (bool, int, float, types.NoneType)
+_CONFIG = ConfigDict(
+    arbitrary_types_allowed=True, ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64"
+)
 
 
 class Values:
@@ -46,10 +53,15 @@ class Values:
         self.validate: Callable[[Any], Any] = adapter.validator.validate_python
         self.dump: Callable[[Any], bytes] = adapter.serializer.to_json
         self.load_json: Callable[[bytes], Any] = adapter.validator.validate_json
-        self.is_plain = _is_plain(annotation)
-        self.is_exact = _is_exact(annotation)
+        pieces = list(_pieces(annotation, {}))
+        is_own = any(map(_is_opaque, pieces))
+        self.is_exact = not is_own and _is_exact(annotation)
+        self.is_plain = not is_own and _is_json(annotation) and float not in pieces
+        if not self.is_exact:  # a model's aliases are for its outside; what is saved has the names of the fields
+            self.dump = partial(self.dump, by_alias=False)
+            self.load_json = partial(self.load_json, by_alias=False, by_name=True)
         self.copy = _copier(annotation)
-        self.flaw = _flaw(annotation, adapter)
+        self.flaw = "" if self.is_exact else _flaw(pieces, adapter)
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what is saved."""
@@ -81,7 +93,7 @@ def _cached(annotation: Any) -> Values:
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
     try:
-        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True, **_JSON))
+        return TypeAdapter(annotation, config=_CONFIG)
     except PydanticUserError as error:
         if error.code != "type-adapter-config-unused":
             raise
@@ -93,6 +105,8 @@ def bare(annotation: Any) -> Any:
     while True:
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
+        elif get_origin(annotation) and not hasattr(annotation, "__args__"):
+            annotation = get_origin(annotation)  # List, Dict, …: the class by its old name
         elif isinstance(annotation, typing.NewType):
             annotation = annotation.__supertype__
         elif type(annotation).__name__ == "TypeAliasType":
@@ -101,11 +115,51 @@ def bare(annotation: Any) -> Any:
             return annotation
 
 
-def _members(annotation: Any) -> Iterator[Any]:
-    """Yield the types that a type is made of, one level down."""
-    for member in get_args(annotation):
-        if member is not Ellipsis:
-            yield member
+def _pieces(annotation: Any, seen: dict[int, Any]) -> Iterator[Any]:
+    """Yield a type and all it is made of, each once. The types of a record's fields are among them.
+
+    Metadata is yielded with what it is about; `_Again` stands for an alias inside itself.
+    """
+    if id(annotation) in seen:
+        if type(annotation).__name__ == "TypeAliasType":
+            yield _Again
+        return
+    seen[id(annotation)] = annotation  # held, so that no other type gets its id
+    yield annotation
+    inner = bare(annotation)
+    if inner is not annotation:
+        if get_origin(annotation) is Annotated:
+            inner = get_args(annotation)[0]
+        yield from _pieces(inner, seen)
+    elif get_origin(inner) is not Literal:
+        for piece in (*get_args(inner), *_record(get_origin(inner) or inner)):
+            yield from _pieces(piece, seen)
+
+
+class _Again:
+    """An alias met inside itself."""
+
+
+def _record(kind: Any) -> list[Any]:
+    """Return the types of the fields of a model, dataclass, TypedDict or NamedTuple."""
+    if not inspect.isclass(kind):
+        return []
+    if issubclass(kind, BaseModel):
+        return [field.annotation for field in kind.model_fields.values()]
+    if not (dataclasses.is_dataclass(kind) or typing.is_typeddict(kind) or hasattr(kind, "_field_defaults")):
+        return []
+    try:
+        return list(typing.get_type_hints(kind, include_extras=True).values())
+    except NameError:  # of a function's own scope: what pydantic finds there cannot be looked up here
+        return []
+
+
+def _is_opaque(piece: Any) -> bool:
+    """Tell whether metadata of the type decides by itself how values are checked or saved."""
+    if piece is _Again:
+        return True
+    extras = get_args(piece)[1:] if get_origin(piece) is Annotated else ()
+    return any(hasattr(extra, "__get_pydantic_core_schema__") for extra in extras)
 
 
 def is_union(annotation: Any) -> bool:
@@ -113,53 +167,49 @@ def is_union(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, types.UnionType)
 
 
-def _is_plain(annotation: Any) -> bool:
+def _is_json(annotation: Any) -> bool:
+    """Tell whether values of the type are what JSON has, read back as they were."""
     annotation = bare(annotation)
     origin = get_origin(annotation)
     if annotation in _PLAIN:
         return True
     if origin is Literal:
         return all(type(value) in _PLAIN for value in get_args(annotation))
-    if is_union(annotation) or origin is list:
-        return all(_is_plain(member) for member in _members(annotation))
+    if is_union(annotation):
+        # An infinity is saved as a string, which another member of the union may claim.
+        if float in _pieces(annotation, {}) and not all(bare(one) in _NUMBERS for one in get_args(annotation)):
+            return False
+        return all(_is_json(member) for member in get_args(annotation))
+    if origin is list:
+        return _is_json(get_args(annotation)[0])
     if origin is dict:
         key, value = get_args(annotation)
-        return bare(key) is str and _is_plain(value)
+        return bare(key) is str and _is_json(value)
     return False
 
 
 def _is_exact(annotation: Any) -> bool:
-    """A plain type, or a set or tuple of plain ones. A float in a union may be read back as an int."""
+    """Tell whether a checked value equals its round trip: JSON's own types, or a set or tuple of them."""
     inner = bare(annotation)
     if get_origin(inner) in (set, frozenset, tuple):
-        return all(_is_plain(member) for member in _members(inner))
-    return _is_plain(inner) and not _has_validators(annotation)
+        return all(_is_json(member) for member in get_args(inner) if member is not Ellipsis)
+    return _is_json(inner)
 
 
-def _has_validators(annotation: Any) -> bool:
-    if get_origin(annotation) is Annotated:
-        inner, *extras = get_args(annotation)
-        return any("Validator" in type(extra).__name__ for extra in extras) or _has_validators(inner)
-    return any(_has_validators(member) for member in _members(bare(annotation)))
-
-
-def _is_immutable(annotation: Any) -> bool:
+def _is_immutable(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:
     annotation = bare(annotation)
     origin = get_origin(annotation)
-    if origin is Literal:
+    if origin is Literal or annotation in seen:
         return True
     if is_union(annotation) or origin in (tuple, frozenset):
-        return all(_is_immutable(member) for member in _members(annotation))
+        return all(_is_immutable(member, seen) for member in get_args(annotation) if member is not Ellipsis)
     if not isinstance(annotation, type):
         return False
     if issubclass(annotation, BaseModel):
-        fields = annotation.model_fields.values()
-        return bool(annotation.model_config.get("frozen")) and all(_is_immutable(field.annotation) for field in fields)
+        config, seen = annotation.model_config, (*seen, annotation)
+        is_closed = config.get("frozen") and config.get("extra") != "allow" and not annotation.__private_attributes__
+        return bool(is_closed) and all(_is_immutable(one.annotation, seen) for one in annotation.model_fields.values())
     return issubclass(annotation, _IMMUTABLE)
-
-
-def _share(value: Any) -> Any:
-    return value
 
 
 def _copier(annotation: Any) -> Callable[[Any], Any] | None:
@@ -167,33 +217,46 @@ def _copier(annotation: Any) -> Callable[[Any], Any] | None:
     inner = bare(annotation)
     if _is_immutable(inner):
         return None
-    flat: dict[Any, Callable[[Any], Any]] = {list: list.copy, dict: dict.copy, set: set.copy}
-    if get_origin(inner) in flat and all(_is_immutable(member) for member in _members(inner)):
+    flat: dict[Any, Callable[[Any], Any]] = {list: list[Any].copy, dict: dict[Any, Any].copy, set: set[Any].copy}
+    if get_origin(inner) in flat and all(map(_is_immutable, get_args(inner))):
         return flat[get_origin(inner)]
     return copy.deepcopy
 
 
-def _leaves(annotation: Any, seen: set[Any]) -> Iterator[type]:
-    annotation = bare(annotation)
-    yield from (leaf for member in _members(annotation) for leaf in _leaves(member, seen))
-    if isinstance(annotation, type) and annotation not in seen:
-        seen.add(annotation)
-        yield annotation
-        if issubclass(annotation, BaseModel):
-            yield from (
-                leaf for field in annotation.model_fields.values() for leaf in _leaves(field.annotation, seen)
-            )
+class _Saved(GenerateJsonSchema):
+    """Refuses what pydantic's own lets pass although such a value would not come back."""
+
+    def emit_warning(self, kind: Any, detail: str) -> None:
+        if kind == "skipped-choice":  # one member of a union
+            raise PydanticInvalidForJsonSchema(detail)
+
+    def is_subclass_schema(self, schema: Any) -> NoReturn:  # noqa: ARG002 - pydantic calls it
+        raise PydanticInvalidForJsonSchema("A class is not JSON")
+
+    def generator_schema(self, schema: Any) -> NoReturn:  # noqa: ARG002 - pydantic calls it
+        raise PydanticInvalidForJsonSchema("An iterable can be read only once, use a list")
+
+    def model_field_schema(self, schema: Any) -> dict[str, Any]:
+        if schema.get("serialization_exclude"):
+            raise PydanticInvalidForJsonSchema("A field with exclude=True would be lost")
+        return super().model_field_schema(schema)
+
+    def function_before_schema(self, schema: Any) -> dict[str, Any]:
+        return {} if self.mode == "validation" else super().function_before_schema(schema)
+
+    def function_wrap_schema(self, schema: Any) -> dict[str, Any]:
+        return {} if self.mode == "validation" else super().function_wrap_schema(schema)
 
 
-def _flaw(annotation: Any, adapter: TypeAdapter[Any]) -> str:
-    """Return why values of the type cannot be saved as JSON; empty if they can."""
-    for leaf in _leaves(annotation, set()):
-        if issubclass(leaf, _SECRET):
-            return f"{leaf.__name__} is a secret, which a saved state would lose; keep secrets in the environment"
-    if _is_plain(annotation):
-        return ""
+def _flaw(pieces: list[Any], adapter: TypeAdapter[Any]) -> str:
+    """Return why values of the type cannot be saved as JSON and read back; empty if they can."""
+    for piece in pieces:
+        kind = get_origin(piece) or piece
+        if isinstance(kind, type) and issubclass(kind, _SECRET):
+            return f"{kind.__name__} is a secret, which a saved state would lose; keep secrets in the environment"
     try:
-        adapter.json_schema(mode="serialization")
+        adapter.json_schema(mode="serialization", schema_generator=_Saved)
+        adapter.json_schema(mode="validation", schema_generator=_Saved)
     except Exception as error:  # noqa: BLE001 - whatever pydantic finds is the flaw
         reason = str(error).strip().splitlines()[0].rstrip(".")
         return f"{reason}; live objects (clients, connections) belong to Runtime"
@@ -236,22 +299,25 @@ def fits(source: Any, target: Any) -> bool:
     if is_union(target):
         return any(fits(source, member) for member in get_args(target))
     if get_origin(source) is Literal:
-        return (get_origin(target) is Literal and set(get_args(source)) <= set(get_args(target))) or all(
-            fits(type(value), target) for value in get_args(source)
-        )
-    source_class, target_class = get_origin(source) or source, get_origin(target) or target
-    if target_class is Literal:
+        values = get_args(source)
+        if get_origin(target) is Literal:
+            return set(values) <= set(get_args(target))
+        return all(fits(type(value), target) for value in values)
+    return _class_fits(source, target)
+
+
+def _class_fits(source: Any, target: Any) -> bool:
+    ours, theirs = get_origin(source) or source, get_origin(target) or target
+    if theirs is Literal:
         return False
-    if not isinstance(source_class, type) or not isinstance(target_class, type):
-        return True  # a TypeVar, a protocol, something pydantic knows better
-    if target_class is float and source_class is int:
-        return True
+    if not isinstance(ours, type) or not isinstance(theirs, type):
+        return True  # a TypeVar, something pydantic knows better
     try:
-        if not issubclass(source_class, target_class):
+        if not issubclass(ours, theirs) and (ours, theirs) != (int, float):
             return False
-    except TypeError:
+    except TypeError:  # a protocol, a TypedDict
         return True
-    ours, theirs = get_args(source), get_args(target)
-    if not ours or not theirs or len(ours) != len(theirs):
+    of_source, of_target = get_args(source), get_args(target)
+    if len(of_source) != len(of_target):
         return True
-    return all(fits(a, b) for a, b in zip(ours, theirs, strict=True) if a is not Ellipsis and b is not Ellipsis)
+    return all(fits(a, b) for a, b in zip(of_source, of_target, strict=True) if Ellipsis not in (a, b))
