@@ -6,6 +6,7 @@ and closed when the branches have become one again. A graph inside a node gets a
 over the same run.
 """
 
+import asyncio
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -21,9 +22,18 @@ from loom.core.past import Past, branch_of, path_of
 from loom.core.plan import ConditionError, Inner, Task, Way
 from loom.core.result import GraphResult, Status
 from loom.core.run import Run
+from loom.core.runtime import Retry
 from loom.core.state import state_from
 from loom.core.walk import Branch
-from loom.errors import EffectError, LoomError, NodeError, NoEdgeError, RunError
+from loom.errors import (
+    CheckpointError,
+    EffectError,
+    LoomError,
+    NodeError,
+    NoEdgeError,
+    RunConflictError,
+    RunError,
+)
 from loom.types.usage import Usage
 
 # Any, in this module: what nodes return and write.
@@ -33,7 +43,6 @@ class Executor:
     """One walk of one run, from a claim to its end."""
 
     def __init__(self, run: Run, past: Past, *, passes_breakpoints: bool) -> None:
-        self.cancel_requested = False
         self._run = run
         self._past = past
         self._walker = Walker(run, past, place="", passes_breakpoints=passes_breakpoints)
@@ -53,19 +62,20 @@ class Executor:
             await self._run.release()
 
     async def _drive(self) -> GraphResult[Any]:
-        run = self._run
+        run, walk = self._run, self._past.walk
         try:
-            await self._walker.walk_on()
+            with run.scope:
+                await self._walker.walk_on()
         except (NodeError, NoEdgeError) as error:
             await run.end("failed", error=str(error), node=error.node)
             raise
-        except anyio.get_cancelled_exc_class():
-            abandoned = sorted(task.name for task in run.at_work.values() if task.is_thread)
+        except asyncio.CancelledError:
             with anyio.CancelScope(shield=True):
-                await run.end("cancelled", abandoned=abandoned or None)
-            if self.cancel_requested:
-                return self._result("cancelled")
+                await run.end("cancelled")
             raise
+        if run.scope.cancel_called and walk.live:
+            await run.end("cancelled")
+            return self._result("cancelled")
         if run.stop_reason:
             await run.end("stopped", reason=run.stop_reason)
             return self._result("stopped")
@@ -75,6 +85,10 @@ class Executor:
         if self._past.totals.status != "completed":
             await run.end("completed")
         return self._result("completed")
+
+    def request_cancel(self) -> None:
+        """Have the walk end now; what was finished is kept."""
+        self._run.scope.cancel()
 
     async def cancel(self) -> GraphResult[Any]:
         """End the run before anything starts."""
@@ -108,6 +122,7 @@ class Walker:
         self._is_top = not past.hops
         self._in = b"" if self._is_top else b',"in":' + to_json(past.hops)
         self._admits_all = not (run.has_limits or past.plan.pause_before or past.plan.pause_after)
+        self._group: TaskGroup | None = None
         self._alone: list[Branch] = []
         self._failures: list[LoomError] = []
 
@@ -142,10 +157,11 @@ class Walker:
         self._alone, self._failures = [], []
         self._run.together += 1
         try:
-            async with anyio.create_task_group() as group:
+            async with anyio.create_task_group() as self._group:
                 for branch in due:
-                    group.start_soon(self._follow, branch, group)
+                    self._group.start_soon(self._follow, branch, self._group)
         finally:
+            self._group = None
             self._run.together -= 1
         if self._failures:
             first, *others = self._failures
@@ -170,34 +186,46 @@ class Walker:
     async def _step(self, branch: Branch) -> list[Branch]:
         """Run the node that is due on a branch, save its record, return what may start next."""
         task, run = self._plan.tasks[branch.at], self._run
-        run.at_work[branch] = task
         begun = perf_counter()
+        attempt, usage = 1, None
         try:
             if task.is_plain and not self._past.notes:
                 writes, saved = task.settle(await task.invoke(branch.view, None))
-                attempt, usage = 1, None
             elif task.inner:
                 if (ended := await self._inside(branch, task, task.inner)) is None:
-                    return []
-                (writes, saved), attempt, usage = ended, 1, None
+                    return self._left(branch)
+                writes, saved = ended
             else:
                 writes, saved, attempt, usage = await self._try(branch, task)
         except Paused:
             run.is_paused = True
-            return []
-        except RunError as error:
-            if isinstance(error, EffectError):
-                raise self._node_error(branch, task, error) from error
-            raise
-        except Exception as error:  # noqa: BLE001 - a node may raise anything; it becomes a NodeError
+            return self._left(branch)
+        except (NodeError, NoEdgeError, RunConflictError, CheckpointError):
+            raise  # of a graph inside, or of the store
+        except (Exception, asyncio.CancelledError) as error:
+            self._let_cancelled_pass(error, task)
             raise self._node_error(branch, task, error) from error
-        finally:
-            del run.at_work[branch]
         finished = _Finished(branch, task, writes, saved, attempt, usage, perf_counter() - begun)
         if not run.together:
             return await self._save(finished)
-        async with run.commits:  # the order of records is the order in which the walk took them in
+        await run.take_turn()
+        try:
             return await self._save(finished)
+        finally:
+            run.commits.release()
+
+    def _left(self, branch: Branch) -> list[Branch]:
+        """Say that a step was begun and is not finished."""
+        self._run.admitted -= 1
+        return []
+
+    def _let_cancelled_pass(self, error: BaseException, task: Task) -> None:
+        """Raise a cancellation on. One that nobody asked for is a failure of the node, as any error."""
+        current = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and current and current.cancelling():
+            if task.is_thread:
+                self._run.abandoned.append(path_of(self._past.hops, task.name))
+            raise error
 
     async def _inside(self, branch: Branch, task: Task, inner: Inner) -> tuple[dict[str, Any], bytes] | None:
         """Walk the graph inside a node; return its writes, or None if it is not over."""
@@ -231,22 +259,20 @@ class Walker:
                     if desk:
                         desk.scope = scope
                     returned = await task.invoke(branch.view, ctx)
-                if scope.cancelled_caught:
+                if scope.cancel_called:
                     raise TimeoutError(f"it took longer than its timeout of {task.timeout_s:g} s")
                 writes, saved = task.settle(returned)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 notes.attempts = attempt
-                usage = self._spend(ctx)
-                retry = task.retry
-                if retry is None or attempt >= retry.max_attempts or not isinstance(error, retry.on):
+                usage, retry, failure = self._spend(ctx), task.retry, error
+                if not _is_worth_another(error, retry, attempt) or retry is None:
+                    run.unsaved_usage += usage or NOTHING
                     raise
-                if isinstance(error, EffectError):
-                    raise
-                await run.note(self._attempt_record(branch, task, attempt, error, usage))
-                await anyio.sleep(retry.pause_s(attempt))
-                attempt += 1
             else:
                 return writes, saved, attempt, self._spend(ctx)
+            await run.note(self._attempt_record(branch, task, attempt, failure, usage))
+            await anyio.sleep(retry.pause_s(attempt))
+            attempt += 1
 
     def _context(self, desk: Desk, branch: Branch, task: Task, attempt: int) -> Context:
         return Context(
@@ -266,7 +292,7 @@ class Walker:
         return ctx.usage
 
     def _attempt_record(
-        self, branch: Branch, task: Task, attempt: int, error: Exception, usage: Usage | None
+        self, branch: Branch, task: Task, attempt: int, error: BaseException, usage: Usage | None
     ) -> dict[str, Any]:
         record: dict[str, Any] = {"kind": "attempt", "node": task.name, "branch": branch.id, "attempt": attempt}
         if not self._is_top:
@@ -275,7 +301,7 @@ class Walker:
             record["usage"] = usage.model_dump()
         return record | {"error": f"{type(error).__name__}: {error}"}
 
-    def _node_error(self, branch: Branch, task: Task, error: Exception) -> NodeError:
+    def _node_error(self, branch: Branch, task: Task, error: BaseException) -> NodeError:
         notes = self._past.notes.get(branch.id)
         attempt, step = notes.attempts if notes and notes.attempts else 1, self._run.totals.seq + 1
         path = path_of(self._past.hops, task.name)
@@ -288,10 +314,14 @@ class Walker:
     async def _save(self, finished: "_Finished") -> list[Branch]:
         """Take a finished step into the walk, commit its record, return what may start next."""
         branch, run, walk = finished.branch, self._run, self._walk
+        number = branch.at
+        run.admitted -= 1
+        try:
+            chooser = walk.absorb(branch, finished.writes)
+        except LoomError as error:  # of a reducer: what the node wrote cannot be taken in
+            raise self._node_error(branch, finished.task, error) from error
         self._past.finished(branch)
         run.totals.seq += 1
-        number = branch.at
-        chooser = walk.absorb(branch, finished.writes)
         if chooser is None:
             due, taken = walk.next_item(branch), b"[]"
         else:
@@ -301,7 +331,7 @@ class Walker:
                 await run.append([self._record(finished, b"null", b"")])
                 raise
             due, taken = walk.move(chooser, way.targets), way.taken
-        admitted = due if self._admits_all else self._admit(due, after=number)
+        admitted = due if self._admits_all and not self._is_ending() else self._admit(due, after=number)
         held = b"" if admitted is due else b',"held":' + to_json([one.id for one in due if one not in admitted])
         record = self._record(finished, taken, held)
         if self._is_top and not walk.live:
@@ -371,21 +401,33 @@ class Walker:
             await self._run.append([record])
         return due
 
+    def _is_ending(self) -> bool:
+        """Tell whether the run or this fan-out is being cancelled, so that nothing new may start."""
+        return self._run.scope.cancel_called or (self._group is not None and self._group.cancel_scope.cancel_called)
+
     def _admit(self, due: list[Branch], *, after: int | None = None, passes_breakpoints: bool = False) -> list[Branch]:
         """Return those of the due branches that may start now: no breakpoint, limit or failure holds them."""
+        run, plan = self._run, self._plan
+        if run.stop_reason or self._is_ending():
+            return []
         admitted = due
-        plan = self._plan
         if (plan.pause_before or plan.pause_after) and not passes_breakpoints:
             admitted = [b for b in due if b.at not in plan.pause_before and after not in plan.pause_after]
             if len(admitted) < len(due):
-                self._run.is_paused = True
-        if self._run.stop_reason:
-            return []
-        room = self._run.room(len(admitted))
+                run.is_paused = True
+        room = run.room(len(admitted))
+        run.admitted += room
         return admitted if room == len(admitted) else admitted[:room]
 
 
 NOTHING = Usage()
+
+
+def _is_worth_another(error: BaseException, retry: Retry | None, attempt: int) -> bool:
+    """Tell whether a node that raised this is to be tried again."""
+    if retry is None or attempt >= retry.max_attempts or isinstance(error, EffectError):
+        return False
+    return isinstance(error, retry.on)
 
 
 class _Finished(NamedTuple):

@@ -142,6 +142,7 @@ class Past:
                 self.totals.status, self.totals.stop_reason = "running", None
             case "end":
                 self.totals.status, self.totals.stop_reason = record["status"], record.get("reason")
+                self._spend(record)
                 self._forget_attempts()
             case _:
                 return self._descend(record)

@@ -10,13 +10,12 @@ from pydantic_core import from_json, to_json
 from loom.core.journal import Checkpointer, Claim, encode
 from loom.core.live import Live
 from loom.core.past import Totals
-from loom.core.plan import Task
 from loom.core.result import Status
 from loom.core.runtime import NO_LIMITS, Runtime
-from loom.core.walk import Branch
 from loom.types.events import Event
 from loom.types.models import Model, ModelRef
 from loom.types.tools import Tool
+from loom.types.usage import Usage
 
 # Any, in this module: JSON of records.
 
@@ -36,7 +35,10 @@ class Run:
         self.tools: Mapping[str, Tool] = runtime.tools
         self.deadline = None if runtime.limits.deadline_s is None else runtime.clock() + runtime.limits.deadline_s
         self.grace_s = runtime.limits.grace_s
-        self.at_work: dict[Branch, Task] = {}
+        self.scope = anyio.CancelScope()
+        self.admitted = 0
+        self.abandoned: list[str] = []
+        self.unsaved_usage = Usage()
         self.stop_reason: str | None = None
         self.is_paused = False
         self.together = 0
@@ -66,12 +68,22 @@ class Run:
         self, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None
     ) -> None:
         """Commit records. Callers beside others hold `commits`."""
+        self._live.cut(self._claim.head + len(records))
         await self._store.append(self._claim, records, status, snapshot)
         self._is_claimed = status == "running"
-        if self._live.readers or self._live.emitted:
-            self._live.saved(self._claim.head)
-        else:
-            self._live.head = self._claim.head
+        if self._live.readers:
+            self._live.wake()
+
+    async def take_turn(self) -> None:
+        """Wait until no other branch is saving: records stand in the order in which the walk takes steps in.
+
+        A finished step is saved even if its branch is being cancelled.
+        """
+        try:
+            self.commits.acquire_nowait()
+        except anyio.WouldBlock:
+            with anyio.CancelScope(shield=True):
+                await self.commits.acquire()
 
     async def release(self) -> None:
         """Give the claim back, if no end did, so that the run can be resumed at once."""
@@ -104,6 +116,12 @@ class Run:
 
     async def end(self, status: Status, **more: Any) -> None:
         """Commit the end of the run, or of this walk of it."""
+        if self.abandoned:
+            more["abandoned"] = sorted(self.abandoned)
+        if self.unsaved_usage.total_tokens:
+            more["usage"] = self.unsaved_usage.model_dump()
+        if self.has_emitted:
+            more["events"] = from_json(self.emitted())
         await self.append([self.end_record(status, **more)], status)
 
     def emitted(self) -> bytes:
@@ -124,7 +142,7 @@ class Run:
         if self.stop_reason:
             return 0
         if limits.max_steps is not None:
-            room = max(limits.max_steps - self.totals.seq - len(self.at_work), 0)
+            room = max(limits.max_steps - self.totals.seq - self.admitted, 0)
             if room < wanted:
                 self.stop_reason = "max_steps"
                 return room
@@ -145,8 +163,9 @@ class Run:
         return client(ref)
 
     def emit(self, event: Event) -> None:
-        """Show an event, and save it with the next record."""
-        self._live.emit(event.model_copy(update={"at": self.clock()}))
+        """Show an event, and save it with the next record. It is shown as it will be read back."""
+        payload = from_json(to_json(event.payload))
+        self._live.emit(event.model_copy(update={"payload": payload, "at": self.clock()}))
 
     def emit_live(self, event: Event) -> None:
         """Show an event to those who read now."""
