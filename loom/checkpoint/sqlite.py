@@ -14,14 +14,13 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple, Unpack, get_args
 
-from anyio import to_thread
-
 from loom.checkpoint.keeper import Keeper
 from loom.checkpoint.owner import is_surely_dead, this_process
-from loom.checkpoint.sqlite_file import Durability, SqliteFile
+from loom.checkpoint.sqlite_file import Durability, SqliteFile, in_thread
 from loom.core.journal import Claim, Journal
 from loom.core.result import RunInfo, Status
 from loom.errors import CheckpointError, ConfigError, RunConflictError, RunExistsError, RunNotFoundError
@@ -91,7 +90,7 @@ class SqliteCheckpointer:
         """Do it here, as a commit costs less than a hop to a thread; there if a commit waits for the disk."""
         if self.durability == "process":
             return work(*arguments)
-        return await to_thread.run_sync(work, *arguments)
+        return await in_thread(partial(work, *arguments))
 
     def _create(
         self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], parent: str | None
@@ -164,6 +163,7 @@ class SqliteCheckpointer:
                         "UPDATE runs SET status = ?, updated_at = ?, token = token + 1, owner = NULL WHERE number = ?",
                         (status, time.time(), number),
                     )
+                    self._numbers.pop(claim.run_id, None)
         claim.head += len(records)
         if status != "running":
             self._keeper.drop(claim)

@@ -1,5 +1,6 @@
 """The file of a SQLite store: opened on first use, one transaction at a time, errors in our words."""
 
+import asyncio
 import contextlib
 import os
 import sqlite3
@@ -7,10 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
+
+import anyio
 
 from loom.errors import CheckpointError
 
+T = TypeVar("T")
 Durability = Literal["process", "power"]
 
 _APPLICATION = 0x4C6F6F6D  # "Loom"
@@ -121,9 +125,6 @@ class SqliteFile:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        _until_free(lambda: connection.execute("PRAGMA journal_mode=WAL"))
-        connection.execute(f"PRAGMA synchronous={'NORMAL' if self._durability == 'process' else 'FULL'}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
         if _number(connection, "application_id") == 0:
             self._create(connection)
         if _number(connection, "application_id") != _APPLICATION:
@@ -131,6 +132,10 @@ class SqliteFile:
         version = _number(connection, "user_version")
         if version != _VERSION:
             raise CheckpointError(f"{self.path} has format {version}; this version of Loom reads format {_VERSION}")
+        # Only now, so that a file of something else is left as it was.
+        _until_free(lambda: connection.execute("PRAGMA journal_mode=WAL"))
+        connection.execute(f"PRAGMA synchronous={'NORMAL' if self._durability == 'process' else 'FULL'}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
 
     def _create(self, connection: sqlite3.Connection) -> None:
         _until_free(lambda: connection.execute("BEGIN IMMEDIATE"))
@@ -143,6 +148,25 @@ class SqliteFile:
                 connection.execute(f"PRAGMA application_id={_APPLICATION}")
         finally:
             connection.execute("COMMIT")
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Do blocking work in a thread, to its end: a caller that is cancelled meanwhile learns of it afterwards.
+
+    So no commit goes on behind the back of one that thinks it has stopped.
+    """
+    done = asyncio.get_running_loop().run_in_executor(None, work)
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not done.done():
+            try:
+                await asyncio.wait([done])
+            except asyncio.CancelledError as error:  # of the task itself, which no scope shields from
+                cancelled = error
+    if cancelled:
+        done.exception()  # seen, though the cancellation goes first
+        raise cancelled
+    return done.result()
 
 
 def _number(connection: sqlite3.Connection, pragma: str) -> int:

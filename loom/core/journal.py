@@ -13,7 +13,8 @@ of JSON with a `kind`:
     answer   id, value, at
     set      at, values                                fields replaced by a fork
     resume   at                                        the run was taken up again
-    end      status, at, reason?, error?, node?        the run ended, or this walk of it
+    end      status, at, reason?, error?, node?, abandoned?, asks?, usage?
+                                                       the run ended, or this walk of it
 
 `writes` are as the node wrote them, `taken` names the targets that follow, `held` names the branches
 that did not start. `events` are those that nodes emitted since the record before. `times` are what
