@@ -14,56 +14,81 @@ class _Run:
     graph: str
     header: bytes
     records: list[bytes]
+    parent: str | None
     status: Status = "running"
     token: int = 1
+    is_claimed: bool = True
+    snapshot: bytes | None = None
+    snapshot_at: int = 0
     created_at: float = field(default_factory=time.time)
     updated_at: float = 0.0
 
 
 class MemoryCheckpointer:
-    """Keep runs in this process. `keep_finished` drops the oldest completed runs above that number."""
+    """Keep runs in this process. `keep_finished` drops the oldest completed runs above that number.
+
+    A claim lasts until it is given back: nobody but this process could hold one.
+    """
 
     def __init__(self, *, keep_finished: int | None = None) -> None:
         self._keep_finished = keep_finished
         self._runs: dict[str, _Run] = {}
         self._finished: dict[str, None] = {}
 
-    async def create(self, run_id: str, graph: str, header: bytes, records: Sequence[bytes]) -> Claim:
+    async def create(
+        self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], *, parent: str | None = None
+    ) -> Claim:
         if run_id in self._runs:
             raise RunExistsError(f'run "{run_id}" exists already; choose another id, or resume it')
-        self._runs[run_id] = _Run(graph, header, list(records))
+        self._runs[run_id] = _Run(graph, header, list(records), parent)
         return Claim(run_id, token=1, head=len(records))
 
-    async def claim(self, run_id: str, head: int) -> Claim:
+    async def claim(self, run_id: str, head: int, records: Sequence[bytes]) -> Claim:
         run = self._run(run_id)
+        if run.is_claimed:
+            raise RunConflictError(f'run "{run_id}" is at work in this process; wait for it or cancel it')
         if len(run.records) != head:
-            raise RunConflictError(f'run "{run_id}" went on while it was read; read it again')
+            raise RunConflictError(f'run "{run_id}" went on while it was read; resume it again')
         run.token += 1
-        run.status = "running"
+        run.status, run.is_claimed = "running", True
+        run.records += records
         self._finished.pop(run_id, None)
-        return Claim(run_id, run.token, head)
+        return Claim(run_id, run.token, len(run.records))
 
-    async def append(self, claim: Claim, records: Sequence[bytes], status: Status = "running") -> None:
-        run = self._run(claim.run_id)
-        if run.token != claim.token or len(run.records) != claim.head:
+    async def append(
+        self, claim: Claim, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None
+    ) -> None:
+        run = self._runs.get(claim.run_id)
+        if run is None or run.token != claim.token or len(run.records) != claim.head:
             raise RunConflictError(f'run "{claim.run_id}" was taken over by another owner; this one stops')
         run.records += records
         claim.head = len(run.records)
+        if snapshot is not None:
+            run.snapshot, run.snapshot_at = snapshot, claim.head
         if status != "running":
-            run.status = status
+            run.status, run.is_claimed = status, False
             run.token += 1
             run.updated_at = time.time()
             if status == "completed":
                 self._finished[claim.run_id] = None
                 self._drop_oldest()
 
-    async def read(self, run_id: str, start: int = 0) -> Journal:
+    async def release(self, claim: Claim) -> None:
+        run = self._runs.get(claim.run_id)
+        if run and run.token == claim.token:
+            run.is_claimed = False
+
+    async def read(self, run_id: str, start: int = 0, *, from_snapshot: bool = False) -> Journal:
         run = self._run(run_id)
-        return Journal(run_id, run.header, run.records[start:], run.status)
+        if from_snapshot and run.snapshot:
+            return Journal(
+                run_id, run.header, run.records[run.snapshot_at :], run.status, run.snapshot_at, run.snapshot
+            )
+        return Journal(run_id, run.header, run.records[start:], run.status, start)
 
     async def runs(self, *, status: Status | None = None, graph: str | None = None) -> list[RunInfo]:
         return [
-            RunInfo(run_id, run.status, run.graph, run.created_at, run.updated_at or run.created_at)
+            RunInfo(run_id, run.status, run.graph, run.created_at, run.updated_at or run.created_at, run.parent)
             for run_id, run in reversed(self._runs.items())
             if status in (None, run.status) and graph in (None, run.graph)
         ]

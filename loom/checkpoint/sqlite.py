@@ -11,72 +11,66 @@ The claim's token is checked in the same statement. Every row carries a checksum
 import contextlib
 import os
 import sqlite3
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar, TypeVarTuple, Unpack
+from typing import TypeVar, TypeVarTuple, Unpack, get_args
 
-from anyio import to_thread
-
+from loom.checkpoint.keeper import Keeper
+from loom.checkpoint.owner import is_surely_dead, this_process
+from loom.checkpoint.sqlite_file import Durability, SqliteFile, in_thread
 from loom.core.journal import Claim, Journal
 from loom.core.result import RunInfo, Status
-from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunExistsError, RunNotFoundError
+from loom.errors import CheckpointError, ConfigError, RunConflictError, RunExistsError, RunNotFoundError
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_APPLICATION = 0x4C6F6F6D  # "Loom"
-_VERSION = 1
 _RUN_BITS = 32  # a run has at most 2**32 records
-_WAL_PAGES = 200  # 200 pages of 4 KiB: the log stays under 1 MiB
-_BUSY_S = 30.0
-_SCHEMA = """
-CREATE TABLE runs (
-    number     INTEGER PRIMARY KEY AUTOINCREMENT,
-    run_id     TEXT NOT NULL UNIQUE,
-    graph      TEXT NOT NULL,
-    status     TEXT NOT NULL,
-    token      INTEGER NOT NULL,
-    created_at REAL NOT NULL,
-    updated_at REAL NOT NULL,
-    header     BLOB NOT NULL,
-    checksum   INTEGER NOT NULL
-);
-CREATE TABLE records (
-    key        INTEGER PRIMARY KEY,
-    body       BLOB NOT NULL,
-    checksum   INTEGER NOT NULL
-);
-"""
 _INSERT = "INSERT INTO records SELECT ?, ?, ? WHERE EXISTS (SELECT 1 FROM runs WHERE number = ? AND token = ?)"
 
 
 class SqliteCheckpointer:
-    """Keep runs in the SQLite file at `path`, made on first use with mode 0600."""
+    """Keep runs in the SQLite file at `path`, made on first use with mode 0600.
 
-    def __init__(self, path: str | os.PathLike[str], *, durability: Literal["process", "power"] = "process") -> None:
-        if durability not in ("process", "power"):
+    A run is claimed for `lease_s` seconds and the claim renewed while it is at work. A claim whose
+    process is surely dead is free at once, any other when it expires.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, durability: Durability = "process", lease_s: float = 30.0
+    ) -> None:
+        if durability not in get_args(Durability):
             raise ConfigError(f'SqliteCheckpointer(durability=…) must be "process" or "power"; got "{durability}"')
+        if lease_s <= 0:
+            raise ConfigError(f"SqliteCheckpointer(lease_s=…) must be above 0; got {lease_s}")
         self.path = Path(path)
         self.durability = durability
-        self._connection: sqlite3.Connection | None = None
-        self._opened_by = 0
-        self._lock = threading.RLock()
+        self.lease_s = lease_s
+        self._file = SqliteFile(self.path, durability)
+        self._keeper = Keeper(self._renew, lease_s / 3)
         self._numbers: dict[str, int] = {}
 
-    async def create(self, run_id: str, graph: str, header: bytes, records: Sequence[bytes]) -> Claim:
-        return await self._do(self._create, run_id, graph, header, records)
+    async def create(
+        self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], *, parent: str | None = None
+    ) -> Claim:
+        return await self._do(self._create, run_id, graph, header, records, parent)
 
-    async def claim(self, run_id: str, head: int) -> Claim:
-        return await self._do(self._claim, run_id, head)
+    async def claim(self, run_id: str, head: int, records: Sequence[bytes]) -> Claim:
+        return await self._do(self._claim, run_id, head, records)
 
-    async def append(self, claim: Claim, records: Sequence[bytes], status: Status = "running") -> None:
-        await self._do(self._append, claim, records, status)
+    async def append(
+        self, claim: Claim, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None
+    ) -> None:
+        await self._do(self._append, claim, records, status, snapshot)
 
-    async def read(self, run_id: str, start: int = 0) -> Journal:
-        return await self._do(self._read, run_id, start)
+    async def release(self, claim: Claim) -> None:
+        await self._do(self._release, claim)
+
+    async def read(self, run_id: str, start: int = 0, *, from_snapshot: bool = False) -> Journal:
+        return await self._do(self._read, run_id, start, from_snapshot)
 
     async def runs(self, *, status: Status | None = None, graph: str | None = None) -> list[RunInfo]:
         return await self._do(self._runs, status, graph)
@@ -85,24 +79,30 @@ class SqliteCheckpointer:
         await self._do(self._delete, run_id)
 
     async def close(self) -> None:
-        """Write the log back into the file and close it. A later use opens it again."""
-        await self._do(self._close)
+        """End the renewal of leases, write the log back into the file and close it.
+
+        A later use opens it again.
+        """
+        self._keeper.close()
+        await self._do(self._file.close)
 
     async def _do(self, work: Callable[[Unpack[Ts]], T], *arguments: Unpack[Ts]) -> T:
         """Do it here, as a commit costs less than a hop to a thread; there if a commit waits for the disk."""
         if self.durability == "process":
             return work(*arguments)
-        return await to_thread.run_sync(work, *arguments)
+        return await in_thread(partial(work, *arguments))
 
-    def _create(self, run_id: str, graph: str, header: bytes, records: Sequence[bytes]) -> Claim:
+    def _create(
+        self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], parent: str | None
+    ) -> Claim:
         now = time.time()
-        row = (run_id, graph, "running", 1, now, now, header, _checksum(header, run_id, graph))
-        with self._transaction(f'begin run "{run_id}"') as connection:
+        row = (run_id, graph, parent, this_process(), now + self.lease_s, now, now, header)
+        with self._file.transaction(f'begin run "{run_id}"') as connection:
             try:
                 cursor = connection.execute(
-                    "INSERT INTO runs (run_id, graph, status, token, created_at, updated_at, header, checksum) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    row,
+                    "INSERT INTO runs (run_id, graph, status, parent, token, owner, expires_at, created_at, updated_at, "
+                    "header, checksum) VALUES (?, ?, 'running', ?, 1, ?, ?, ?, ?, ?, ?)",
+                    (*row, _checksum(header, run_id, graph)),
                 )
             except sqlite3.IntegrityError:
                 message = f'run "{run_id}" exists already in {self.path}; choose another id, or resume it'
@@ -110,30 +110,63 @@ class SqliteCheckpointer:
             number = cursor.lastrowid or 0
             connection.executemany("INSERT INTO records VALUES (?, ?, ?)", _rows(number, 0, records))
         self._numbers[run_id] = number
-        return Claim(run_id, token=1, head=len(records))
+        return self._held(Claim(run_id, token=1, head=len(records)))
 
-    def _claim(self, run_id: str, head: int) -> Claim:
-        with self._transaction(f'claim run "{run_id}"') as connection:
+    def _claim(self, run_id: str, head: int, records: Sequence[bytes]) -> Claim:
+        now = time.time()
+        self._numbers.pop(run_id, None)  # the run may have been deleted and made anew elsewhere
+        with self._file.transaction(f'claim run "{run_id}"') as connection:
             number = self._number(connection, run_id)
-            if self._count(connection, number) != head:
+            token, owner, expires_at = connection.execute(
+                "SELECT token, owner, expires_at FROM runs WHERE number = ?", (number,)
+            ).fetchone()
+            if owner and expires_at > now and not is_surely_dead(owner):
+                raise RunConflictError(
+                    f'run "{run_id}" is at work elsewhere (process {owner.split(" ")[2]}); wait for it, or for its '
+                    f"lease to expire in {expires_at - now:.0f} s"
+                )
+            if self._head(connection, number) != head:
                 raise RunConflictError(f'run "{run_id}" went on while it was read; resume it again')
-            connection.execute("UPDATE runs SET token = token + 1, status = 'running' WHERE number = ?", (number,))
-            (token,) = connection.execute("SELECT token FROM runs WHERE number = ?", (number,)).fetchone()
-        return Claim(run_id, token, head)
+            connection.execute(
+                "UPDATE runs SET token = token + 1, status = 'running', owner = ?, expires_at = ? WHERE number = ?",
+                (this_process(), now + self.lease_s, number),
+            )
+            connection.executemany("INSERT INTO records VALUES (?, ?, ?)", _rows(number, head, records))
+        return self._held(Claim(run_id, token + 1, head + len(records)))
 
-    def _append(self, claim: Claim, records: Sequence[bytes], status: Status) -> None:
-        if status == "running" and len(records) == 1:
-            with self._statement(f'save a step of run "{claim.run_id}"') as connection:
+    def _held(self, claim: Claim) -> Claim:
+        self._keeper.hold(claim)
+        return claim
+
+    def _renew(self, claims: Sequence[Claim]) -> None:
+        """Prolong the leases that are held; one that was lost shows at its next append."""
+        with contextlib.suppress(CheckpointError), self._file.transaction("renew leases") as connection:
+            connection.executemany(
+                "UPDATE runs SET expires_at = ? WHERE run_id = ? AND token = ?",
+                [(time.time() + self.lease_s, claim.run_id, claim.token) for claim in claims],
+            )
+
+    def _append(self, claim: Claim, records: Sequence[bytes], status: Status, snapshot: bytes | None) -> None:
+        purpose = f'save a step of run "{claim.run_id}"'
+        if status == "running" and len(records) == 1 and snapshot is None:
+            with self._file.statement(purpose) as connection:
                 self._insert(connection, claim, records)
         else:
-            with self._transaction(f'save a step of run "{claim.run_id}"') as connection:
+            with self._file.transaction(purpose) as connection:
                 number = self._insert(connection, claim, records)
+                if snapshot is not None:
+                    head = claim.head + len(records)
+                    row = (number, head, snapshot, zlib.crc32(snapshot, head))
+                    connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", row)
                 if status != "running":
                     connection.execute(
-                        "UPDATE runs SET status = ?, updated_at = ?, token = token + 1 WHERE number = ?",
+                        "UPDATE runs SET status = ?, updated_at = ?, token = token + 1, owner = NULL WHERE number = ?",
                         (status, time.time(), number),
                     )
+                    self._numbers.pop(claim.run_id, None)
         claim.head += len(records)
+        if status != "running":
+            self._keeper.drop(claim)
 
     def _insert(self, connection: sqlite3.Connection, claim: Claim, records: Sequence[bytes]) -> int:
         number = self._number(connection, claim.run_id)
@@ -146,11 +179,20 @@ class SqliteCheckpointer:
         return number
 
     def _taken_over(self, claim: Claim) -> RunConflictError:
+        self._keeper.drop(claim)
         return RunConflictError(f'run "{claim.run_id}" was taken over by another owner; this one stops')
 
-    def _read(self, run_id: str, start: int) -> Journal:
+    def _release(self, claim: Claim) -> None:
+        self._keeper.drop(claim)
+        with self._file.statement(f'release run "{claim.run_id}"') as connection:
+            connection.execute(
+                "UPDATE runs SET owner = NULL, token = token + 1 WHERE run_id = ? AND token = ?",
+                (claim.run_id, claim.token),
+            )
+
+    def _read(self, run_id: str, start: int, from_snapshot: bool) -> Journal:
         # One transaction, so that the status and the records are of the same moment.
-        with self._transaction(f'read run "{run_id}"', "BEGIN") as connection:
+        with self._file.transaction(f'read run "{run_id}"', "BEGIN") as connection:
             row = connection.execute(
                 "SELECT number, graph, status, header, checksum FROM runs WHERE run_id = ?", (run_id,)
             ).fetchone()
@@ -159,6 +201,11 @@ class SqliteCheckpointer:
             number, graph, status, header, checksum = row
             if _checksum(header, run_id, graph) != checksum:
                 raise self._damaged(f'the header of run "{run_id}"')
+            snapshot: bytes | None = None
+            if from_snapshot and (row := _newest_snapshot(connection, number)):
+                start, snapshot, checksum = row
+                if not isinstance(snapshot, bytes) or zlib.crc32(snapshot, start) != checksum:
+                    raise self._damaged(f'the snapshot of run "{run_id}"')
             first = (number << _RUN_BITS) + start
             found = connection.execute(
                 "SELECT key, body, checksum FROM records WHERE key >= ? AND key < ? ORDER BY key",
@@ -169,25 +216,26 @@ class SqliteCheckpointer:
             if key != first + index or not isinstance(body, bytes) or _record_checksum(key, body) != checksum:
                 raise self._damaged(f'record {start + index} of run "{run_id}"')
             records.append(body)
-        return Journal(run_id, header, records, status)
+        return Journal(run_id, header, records, status, start, snapshot)
 
     def _runs(self, status: Status | None, graph: str | None) -> list[RunInfo]:
-        with self._statement("list runs") as connection:
+        with self._file.statement("list runs") as connection:
             rows = connection.execute(
-                "SELECT run_id, status, graph, created_at, updated_at FROM runs "
+                "SELECT run_id, status, graph, created_at, updated_at, parent FROM runs "
                 "WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR graph = ?2) ORDER BY number DESC",
                 (status, graph),
             )
             return [RunInfo(*row) for row in rows]
 
     def _delete(self, run_id: str) -> None:
-        with self._transaction(f'delete run "{run_id}"') as connection:
+        self._numbers.pop(run_id, None)
+        with self._file.transaction(f'delete run "{run_id}"') as connection:
             number = self._number(connection, run_id)
-            connection.execute(
-                "DELETE FROM records WHERE key >= ? AND key < ?", (number << _RUN_BITS, (number + 1) << _RUN_BITS)
-            )
+            bounds = (number << _RUN_BITS, (number + 1) << _RUN_BITS)
+            connection.execute("DELETE FROM records WHERE key >= ? AND key < ?", bounds)
+            connection.execute("DELETE FROM snapshots WHERE number = ?", (number,))
             connection.execute("DELETE FROM runs WHERE number = ?", (number,))
-            self._numbers.pop(run_id, None)
+        self._numbers.pop(run_id, None)
 
     def _number(self, connection: sqlite3.Connection, run_id: str) -> int:
         number = self._numbers.get(run_id)
@@ -198,115 +246,24 @@ class SqliteCheckpointer:
             number = self._numbers[run_id] = int(row[0])
         return number
 
-    def _count(self, connection: sqlite3.Connection, number: int) -> int:
+    def _head(self, connection: sqlite3.Connection, number: int) -> int:
         bounds = (number << _RUN_BITS, (number + 1) << _RUN_BITS)
-        (count,) = connection.execute("SELECT count(*) FROM records WHERE key >= ? AND key < ?", bounds).fetchone()
-        return int(count)
+        (key,) = connection.execute("SELECT max(key) FROM records WHERE key >= ? AND key < ?", bounds).fetchone()
+        return 0 if key is None else int(key) - bounds[0] + 1
 
     def _not_found(self, connection: sqlite3.Connection, run_id: str) -> RunNotFoundError:
         (count,) = connection.execute("SELECT count(*) FROM runs").fetchone()
         return RunNotFoundError(f'no run "{run_id}" in {self.path}, which holds {count} runs')
 
-    # The file.
-
-    @contextlib.contextmanager
-    def _transaction(self, purpose: str, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        """Do several statements as one: all of them are committed, or none."""
-        with self._statement(purpose) as connection:
-            connection.execute(begin)
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
-    @contextlib.contextmanager
-    def _statement(self, purpose: str) -> Iterator[sqlite3.Connection]:
-        """Use the connection; what SQLite raises becomes a CheckpointError that says what was tried."""
-        with self._lock:
-            try:
-                yield self._open()
-            except sqlite3.Error as error:
-                hint = _HINTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
-                raise CheckpointError(f"cannot {purpose} in {self.path}: {error}{hint}") from error
-            except OSError as error:
-                raise CheckpointError(f"cannot {purpose} in {self.path}: {error}") from error
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is not None and self._opened_by == os.getpid():
-            return self._connection
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if not self.path.exists():
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection, self._opened_by = connection, os.getpid()
-        self._numbers.clear()
-        return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        _until_free(lambda: connection.execute("PRAGMA journal_mode=WAL"))
-        connection.execute(f"PRAGMA synchronous={'NORMAL' if self.durability == 'process' else 'FULL'}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        if application == 0:
-            _until_free(lambda: connection.execute("BEGIN IMMEDIATE"))
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            (application,) = connection.execute("PRAGMA application_id").fetchone()  # another process was first?
-            if application == 0 and tables == 0:
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version={_VERSION}")
-                connection.execute(f"PRAGMA application_id={_APPLICATION}")
-                application = _APPLICATION
-            connection.execute("COMMIT")
-        if application != _APPLICATION:
-            raise CheckpointError(f"{self.path} is a database of something else than Loom; choose another path")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != _VERSION:
-            raise CheckpointError(f"{self.path} has format {version}; this version of Loom reads format {_VERSION}")
-
-    def _damaged(self, what: str) -> LoomError:
+    def _damaged(self, what: str) -> CheckpointError:
         return CheckpointError(f"{self.path} is damaged: {what} does not match its checksum; restore it from a copy")
 
-    def _close(self) -> None:
-        with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is None or self._opened_by != os.getpid():
-                return
-            # The log may be in use by another process, which then writes it back itself.
-            with contextlib.suppress(sqlite3.OperationalError):
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            connection.close()
 
-
-_HINTS = {
-    sqlite3.SQLITE_FULL: "; free some space, then resume the run: every committed step is kept",
-    sqlite3.SQLITE_READONLY: "; make the file and its folder writable",
-    sqlite3.SQLITE_NOTADB: "; the file is damaged, or no Loom store",
-    sqlite3.SQLITE_CORRUPT: "; the file is damaged, restore it from a copy",
-    sqlite3.SQLITE_BUSY: f"; another process has held the file for {_BUSY_S:g} s",
-}
-
-
-def _until_free(work: Callable[[], object]) -> None:
-    """Retry what SQLite refuses at once, without waiting, while another process opens the file."""
-    deadline = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            work()
-        except sqlite3.OperationalError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
+def _newest_snapshot(connection: sqlite3.Connection, number: int) -> tuple[int, bytes, int] | None:
+    row: tuple[int, bytes, int] | None = connection.execute(
+        "SELECT head, body, checksum FROM snapshots WHERE number = ?", (number,)
+    ).fetchone()
+    return row
 
 
 def _rows(number: int, head: int, records: Sequence[bytes]) -> Iterator[tuple[int, bytes, int]]:

@@ -2,22 +2,29 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+import hashlib
+from collections.abc import AsyncGenerator, Mapping
+from functools import cached_property
 from typing import Generic, Literal, TypeVar, overload
 
+from loom.core.answers import Answers, answer_records
+from loom.core.changes import OnChange, Rename, header_of, read_back
 from loom.core.executor import Executor
+from loom.core.fork import ReplayReport, forked, replayed
 from loom.core.handle import GraphRun
-from loom.core.inputs import Inputs, check_header, new_run_id, starting_values, starting_way
-from loom.core.journal import FORMAT, Checkpointer, Claim, encode
+from loom.core.inputs import Inputs, new_run_id, starting_values, starting_way
+from loom.core.journal import Checkpointer, Claim, encode
 from loom.core.live import Live, follow
 from loom.core.outline import outline_of
+from loom.core.node import EFFECTS, GraphNode, Port
 from loom.core.past import Past, past_at, points
 from loom.core.plan import Plan
 from loom.core.result import Checkpoint, GraphResult
+from loom.core.run import Run
 from loom.core.runtime import Runtime
 from loom.core.state import State, state_from
 from loom.core.story import Story
-from loom.errors import ConfigError
+from loom.errors import ConfigError, did_you_mean, quoted
 from loom.types.events import Event
 from loom.types.outline import Outline
 
@@ -30,7 +37,6 @@ class CompiledGraph(Generic[S]):
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._header = encode({"format": FORMAT, "graph": plan.name, "nodes": [task.name for task in plan.tasks]})
         self._own_store: Checkpointer | None = None
 
     @property
@@ -42,6 +48,19 @@ class CompiledGraph(Generic[S]):
     def state_type(self) -> type[S]:
         """The state the graph works on."""
         return self._plan.state  # type: ignore[return-value]  # the plan was made of a Graph[S]
+
+    @cached_property
+    def _header(self) -> bytes:
+        return header_of(self._plan)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what the graph means: bodies, settings, ports, edges, state.
+
+        Comments, docstrings, layout and Python's minor version do not change it. Helpers that a body
+        calls and globals that it reads are not seen.
+        """
+        return hashlib.sha256(self._header).hexdigest()[:24]
 
     def __repr__(self) -> str:
         return f"<compiled graph {self.name}, {len(self._plan.tasks)} nodes>"
@@ -76,18 +95,29 @@ class CompiledGraph(Generic[S]):
             return asyncio.run(self.run(inputs, run_id=run_id, runtime=runtime))
         raise ConfigError(f'run_sync of graph "{self.name}" was called where an event loop runs; use `await app.run(…)`')
 
-    async def resume(self, run_id: str, *, runtime: Runtime | None = None) -> GraphResult[S]:
-        """Go on with a run after a crash, a failure, a cancellation or a stop.
+    async def resume(
+        self,
+        run_id: str,
+        *,
+        answers: Answers | None = None,
+        on_change: OnChange = "raise",
+        rename: Rename | None = None,
+        runtime: Runtime | None = None,
+    ) -> GraphResult[S]:
+        """Go on with a run after a crash, a failure, a cancellation, a stop or a pause.
 
-        What was finished does not run again. Of a completed run this returns the result, and nothing
-        runs.
+        What was finished does not run again. `answers` are by the id of the ask; those that stay open
+        are asked again with the same ids. Of a completed run this returns the result, and nothing runs.
+        `on_change="continue"` goes on under a graph that has changed, if what is due and in use still
+        exists; `rename` maps old names of nodes to new ones.
 
         Raises:
             RunNotFoundError: the store has no run of this id.
+            AnswerError: an ask is unknown or answered, or the answer is of the wrong type; nothing is changed.
             GraphChangedError: the run was begun with another graph.
             NodeError, NoEdgeError, CheckpointError: as `run`.
         """
-        executor = await self._take_up(run_id, runtime or DEFAULT, Live())
+        executor = await self._take_up(run_id, answers or {}, on_change, rename or {}, runtime or DEFAULT, Live())
         return await executor.drive()
 
     def start(
@@ -139,6 +169,65 @@ class CompiledGraph(Generic[S]):
             async for event in told:
                 yield event
 
+    async def fork(
+        self, run_id: str, *, at: int | None = None, set: Inputs | None = None, runtime: Runtime | None = None
+    ) -> str:
+        """Make a new run that begins at step `at` of this one, by default its last; return its id.
+
+        `set` replaces fields. The new run does not start: `resume` starts it. Answers and finished
+        effects are kept; the new run has idempotency keys of its own.
+
+        Raises:
+            RunNotFoundError: the store has no run of this id.
+            CheckpointError: the run has no such step.
+            LoomError: `set` where the run has several branches; it names the nearest steps that do.
+            ConfigError: a value does not fit its field.
+        """
+        runtime = runtime or DEFAULT
+        store, new_id = self._store(runtime), new_run_id()
+        journal = await store.read(run_id)
+        *records, end = forked(self._plan, journal, at, set or {}, runtime.clock())
+        claim = await store.create(new_id, self.name, journal.header, records, parent=run_id)
+        await store.append(claim, [end], "stopped")
+        return new_id
+
+    async def replay(self, run_id: str, *, runtime: Runtime | None = None) -> ReplayReport:
+        """Walk a run again on its recorded writes, without running a node, and tell where it would go elsewhere.
+
+        Raises:
+            RunNotFoundError: the store has no run of this id.
+        """
+        return replayed(self._plan, await self._store(runtime or DEFAULT).read(run_id))
+
+    # As a part of another graph.
+
+    def as_node(self, *, reads: Mapping[str, str], writes: Mapping[str, str]) -> GraphNode:
+        """Return this graph as a node of another one; each visit walks it afresh.
+
+        `reads` and `writes` map fields of this graph to fields of the outer one, and are complete: a
+        field that is not mapped stays inside.
+
+        Raises:
+            ConfigError: a map names no field of this graph, or leaves out one that it must be given.
+        """
+        plan = self._plan
+        for word, mapping in (("reads", reads), ("writes", writes)):
+            for name in mapping:
+                if name not in plan.fields:
+                    hint = did_you_mean(name, plan.fields)
+                    raise ConfigError(f'as_node({word}=…) of graph "{self.name}" maps "{name}", which is no field.{hint}')
+        missing = [name for name in plan.given if name not in reads]
+        if missing:
+            raise ConfigError(f'as_node(reads=…) of graph "{self.name}" leaves out {quoted(missing)}, which it must be given')
+        return GraphNode(
+            plan=plan,
+            reads=dict(reads),
+            writes=dict(writes),
+            inputs=tuple(Port(name, plan.fields[name].values.type, name not in plan.given) for name in reads),
+            outputs=tuple(Port(name, plan.fields[name].values.type) for name in writes),
+            effect=EFFECTS[max((task.effect for task in plan.tasks), default=0)],
+        )
+
     # Showing it.
 
     def outline(self) -> Outline:
@@ -174,20 +263,21 @@ class CompiledGraph(Generic[S]):
         claim = await store.create(run_id, plan.name, self._header, (record,))
         live.head = claim.head
         past = Past(plan, run_id)
-        due = past.walk.start(values, way.targets)
-        return Executor(plan, past, store, claim, runtime, live, due)
+        past.walk.start(values, way.targets)
+        return Executor(Run(run_id, past.totals, store, claim, runtime, live), past, passes_breakpoints=False)
 
-    async def _take_up(self, run_id: str, runtime: Runtime, live: Live) -> Executor:
+    async def _take_up(
+        self, run_id: str, answers: Answers, on_change: OnChange, rename: Rename, runtime: Runtime, live: Live
+    ) -> Executor:
         plan, store = self._plan, self._store(runtime)
-        journal = await store.read(run_id)
-        check_header(plan, journal)
-        past = Past(plan, run_id)
-        past.take_all(journal)
-        claim = Claim(run_id, token=0, head=len(journal.records))
-        if past.status != "completed":
-            claim = await store.claim(run_id, len(journal.records))
-            await store.append(claim, [encode({"kind": "resume", "at": runtime.clock()})])
-            past.status, past.stop_reason = "running", None
+        journal = await store.read(run_id, from_snapshot=True)
+        past = read_back(plan, journal, self._header, on_change, rename)
+        totals, was_paused = past.totals, past.totals.status == "paused"
+        records = [*answer_records(totals, answers, runtime.clock()), {"kind": "resume", "at": runtime.clock()}]
+        claim = Claim(run_id, token=0, head=journal.head)
+        if totals.status != "completed":
+            claim = await store.claim(run_id, journal.head, [encode(record) for record in records])
+            for record in records:
+                past.take(record)
         live.head = claim.head
-        due = [branch for branch in past.walk.due() if branch.id not in past.undecided]
-        return Executor(plan, past, store, claim, runtime, live, due)
+        return Executor(Run(run_id, totals, store, claim, runtime, live), past, passes_breakpoints=was_paused)

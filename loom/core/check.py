@@ -13,7 +13,7 @@ from loom.core.declared import END, START, Declared, Drawing, Placed
 from loom.core.flow import branch_problems, reachable, unwritten_reads
 from loom.core.node import FunctionNode
 from loom.core.state import reducer_flaw
-from loom.core.values import fits, type_name
+from loom.core.values import fits, list_item, type_name
 from loom.errors import Problem, did_you_mean, quoted
 
 
@@ -27,6 +27,7 @@ def find_problems(declared: Declared) -> list[Problem]:
         *_ports(declared),
         *_fields(declared),
         *_conditions(declared),
+        *_eaches(declared),
         *_gates(declared),
         *_policies(declared),
     ]
@@ -132,12 +133,14 @@ def _reachability(declared: Declared) -> Iterator[Problem]:
 
 def _ports(declared: Declared) -> Iterator[Problem]:
     """LOOM201 and LOOM202."""
-    fields = declared.fields
+    fields, eaches = declared.fields, declared.eaches()
     for name, placed in declared.nodes.items():
         where = f'node "{name}"'
         if placed.reads or placed.writes:
             yield from _unknown_ports(placed, where)
         for port, read in placed.inputs:
+            if name in eaches and port.name == eaches[name].bind:
+                continue
             if read not in fields:
                 if not port.has_default or port.name in placed.reads:
                     yield _no_field(declared, where, f'port "{port.name}" reads "{read}"', read)
@@ -190,6 +193,7 @@ def _fields(declared: Declared) -> Iterator[Problem]:
     read = {name for placed in declared.nodes.values() for _, name in placed.inputs}
     ways = [way for drawing in declared.drawings for way in drawing.ways]
     read |= {name for way in ways if way.condition for name in way.condition.reads}
+    read |= {each.over for each in declared.eaches().values()}
     used = read | declared.written() | set(declared.inputs)
     for name, field in declared.fields.items():
         where = f'field "{name}"'
@@ -211,6 +215,44 @@ def _conditions(declared: Declared) -> Iterator[Problem]:
         for way in drawing.ways:
             if way.condition and (flaw := flaw_in(way.condition, declared.fields)):
                 yield Problem("LOOM206", drawing.call, flaw)
+
+
+def _eaches(declared: Declared) -> Iterator[Problem]:
+    """LOOM208."""
+    for drawing in declared.drawings:
+        each = drawing.each
+        if each is None or each.node not in declared.nodes:
+            continue
+        where = drawing.call
+        placed = declared.nodes[each.node]
+        field = declared.fields.get(each.over)
+        item = list_item(field.values.type) if field else None
+        port = next((port for port, _ in placed.inputs if port.name == each.bind), None)
+        if field is None:
+            hint = did_you_mean(each.over, declared.fields)
+            yield Problem("LOOM208", where, f'over="{each.over}" is no field; fields are {quoted(declared.fields)}.{hint}')
+        elif item is None:
+            message = f'over="{each.over}" holds {type_name(field.values.type)}; expected a list or a tuple of one type'
+            yield Problem("LOOM208", where, message)
+        if port is None:
+            ports = [port.name for port, _ in placed.inputs]
+            message = f'bind="{each.bind}" is no port of "{each.node}"; ports are {quoted(ports)}.{did_you_mean(each.bind, ports)}'
+            yield Problem("LOOM208", where, message)
+        elif item is not None and not fits(item, port.type):
+            message = f'port "{each.bind}" wants {type_name(port.type)}, an item of "{each.over}" is {type_name(item)}'
+            yield Problem("LOOM208", where, message)
+        for _, written in placed.outputs:
+            if written in declared.fields and declared.fields[written].reducer is None:
+                message = (
+                    f'"{each.node}" writes field "{written}" once for each item, and it has no reducer; '
+                    "give it one (append, merge, add, Reducer)"
+                )
+                yield Problem("LOOM208", where, message)
+        others = [d.call for d in declared.drawings if d is not drawing and each.node in d.targets]
+        if others or declared.is_join(each.node):
+            by = ", ".join(sorted(set(others))) or "a list"
+            message = f'"{each.node}" is also reached by {by}, where its port "{each.bind}" would have no item'
+            yield Problem("LOOM208", where, message)
 
 
 def _gates(declared: Declared) -> Iterator[Problem]:

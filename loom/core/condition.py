@@ -40,7 +40,7 @@ class Condition:
     holds: Callable[[Mapping[str, Any]], bool]
     flaw: str = ""
     calls: tuple[str, ...] = ()
-    is_function: bool = False
+    function: Callable[..., Any] | None = None
 
 
 def _never(_view: Mapping[str, Any]) -> bool:
@@ -140,7 +140,7 @@ def from_function(fn: Callable[..., Any]) -> Condition:
     def holds(view: Mapping[str, Any]) -> bool:
         return bool(fn(**{field: view[field] for field in reads}))
 
-    return Condition(name, reads, holds, is_function=True)
+    return Condition(name, reads, holds, function=fn)
 
 
 def condition_of(given: object) -> Condition:

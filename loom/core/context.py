@@ -1,7 +1,8 @@
 """What a running node can reach: its place in the run, models, tools, events."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -13,6 +14,9 @@ from loom.types.tools import Tool
 from loom.types.usage import Usage
 
 
+Effect = Literal["pure", "read", "model", "write"]
+
+
 class Host(Protocol):
     """What runs a node, as far as its context needs it."""
 
@@ -22,6 +26,23 @@ class Host(Protocol):
     def model(self, ref: ModelRef) -> Model: ...
     def emit(self, event: Event) -> None: ...
     def emit_live(self, event: Event) -> None: ...
+    def now(self) -> float: ...
+    def idempotency_key(self, key: str) -> str: ...
+    @property
+    def random(self) -> random.Random: ...
+    # Any: an answer's type and value, a function's result: the node's own.
+    async def ask(
+        self, question: str, answer_type: Any, key: str | None, kind: str, payload: Mapping[str, Any] | None
+    ) -> Any: ...
+    async def once(
+        self,
+        key: str,
+        fn: Callable[..., Any],
+        *arguments: Any,
+        idempotent: bool,
+        effect: Effect | None,
+        result_type: Any,
+    ) -> Any: ...
 
 
 class Context:
@@ -57,6 +78,64 @@ class Context:
     def model(self, ref: ModelRef) -> "ModelPort":
         """Return the model that the runtime has for `ref`, or the provider's client."""
         return ModelPort(self, self._host, ref)
+
+
+    def now(self) -> float:
+        """Return the Unix time in seconds. A step that is run again sees the same times, in the same order."""
+        return self._host.now()
+
+    @property
+    def random(self) -> random.Random:
+        """Random numbers, the same whenever this visit of the node is run again."""
+        return self._host.random
+
+    def idempotency_key(self, key: str) -> str:
+        """Return a key for an outside service: the same for every attempt at the effect `key`, in every process."""
+        return self._host.idempotency_key(key)
+
+    # Any, here and below: what the node asks for and calls, whose types are its own.
+    async def ask(
+        self,
+        question: str,
+        *,
+        answer_type: Any = str,
+        key: str | None = None,
+        kind: Literal["ask", "approve"] = "ask",
+        payload: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Return the answer to a question; without one the run pauses, durably, until `resume(answers=…)`.
+
+        `key` tells this ask from others of the same visit; by default it is the question.
+
+        Raises:
+            AnswerError: the answer is not of `answer_type`.
+        """
+        return await self._host.ask(question, answer_type, key, kind, payload)
+
+    async def once(
+        self,
+        key: str,
+        fn: Callable[..., Any],
+        *arguments: Any,
+        idempotent: bool = False,
+        effect: Effect | None = None,
+        result_type: Any = None,
+    ) -> Any:
+        """Call `fn(*arguments)` at most once in the life of the run, and return its result.
+
+        The intent is journaled, then `fn` is called (in a thread if it is not async), then the result
+        is journaled; a step that is run again gets that result. If the process dies in between, the
+        effect is in doubt: when it is idempotent or writes nothing it is called again, else the run
+        pauses with an ask of kind `in_doubt`. `effect` is the node's unless given; the result's type
+        is `result_type`, else the annotated one, else plain JSON.
+
+        Raises:
+            EffectError: the effect is greater than the node declares.
+            LoomError: the key was used in this visit, or the result cannot be saved.
+        """
+        return await self._host.once(
+            key, fn, *arguments, idempotent=idempotent, effect=effect, result_type=result_type
+        )
 
 
 class ModelPort:

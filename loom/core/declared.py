@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from loom.core.condition import Condition
-from loom.core.node import GATES, AnyNode, Port
+from loom.core.node import GATES, AnyNode, GraphNode, Port
 from loom.core.runtime import Retry
 from loom.core.state import Field, State, fields_of
 
@@ -55,12 +55,23 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
+class Each:
+    """Run a node once for each item of the list in field `over`, its port `bind` set to the item."""
+
+    node: str
+    over: str
+    bind: str
+    max_concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
 class Drawing:
-    """What one call of `edge` or `switch` drew from one source."""
+    """What one call of `edge`, `switch` or `each` drew from one source."""
 
     source: str
     ways: tuple[Way, ...]
-    is_switch: bool
+    is_switch: bool = False
+    each: Each | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -70,7 +81,8 @@ class Drawing:
     @property
     def call(self) -> str:
         """How this was drawn, as a user would find it in the code."""
-        return f'switch("{self.source}")' if self.is_switch else f'edge("{self.source}")'
+        verb = "switch" if self.is_switch else "each" if self.each else "edge"
+        return f'{verb}("{self.source}")'
 
 
 @dataclass(slots=True)
@@ -114,6 +126,10 @@ class Declared:
             for way in drawing.ways:
                 if len(way.targets) > 1:
                     yield drawing.source, way.targets
+
+    def eaches(self) -> Mapping[str, Each]:
+        """Return what runs once for each item, by the node that does."""
+        return {drawing.each.node: drawing.each for drawing in self.drawings if drawing.each}
 
     def written(self) -> frozenset[str]:
         """Return the fields that some node may write."""

@@ -1,31 +1,39 @@
 """The executor: the only place that awaits nodes.
 
-It asks the walk what is due, runs it, has the record committed, and only then lets the successors
-start. While one branch is alone it simply loops; a task group is opened for a fan-out and closed
-when the branches have become one again.
+A walker asks the walk of its graph what is due, runs it, has the record committed, and only then lets
+the successors start. While one branch is alone it simply loops; a task group is opened for a fan-out
+and closed when the branches have become one again. A graph inside a node gets a walker of its own,
+over the same run.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from loom.core.context import Context
-from loom.core.journal import Checkpointer, Claim, encode
-from loom.core.live import Live
-from loom.core.past import Past
-from loom.core.plan import Plan, Task, Way
+from loom.core.desk import Desk, Paused
+from loom.core.inputs import starting_way, values_from
+from loom.core.past import Past, branch_of, path_of
+from loom.core.plan import ConditionError, Inner, Task, Way
 from loom.core.result import GraphResult, Status
-from loom.core.runtime import NO_LIMITS, Runtime
+from loom.core.run import Run
+from loom.core.runtime import Retry
 from loom.core.state import state_from
 from loom.core.walk import Branch
-from loom.errors import LoomError, NodeError, NoEdgeError, RunError
-from loom.types.events import Event
-from loom.types.models import Model, ModelRef
-from loom.types.tools import Tool
+from loom.errors import (
+    CheckpointError,
+    EffectError,
+    LoomError,
+    NodeError,
+    NoEdgeError,
+    RunConflictError,
+    RunError,
+)
 from loom.types.usage import Usage
 
 # Any, in this module: what nodes return and write.
@@ -34,30 +42,10 @@ from loom.types.usage import Usage
 class Executor:
     """One walk of one run, from a claim to its end."""
 
-    def __init__(self, plan: Plan, past: Past, store: Checkpointer, claim: Claim, runtime: Runtime, live: Live, due: list[Branch]) -> None:
-        self.run_id = past.run_id
-        self.tools: Mapping[str, Tool] = runtime.tools
-        self.cancel_requested = False
-        self._plan = plan
+    def __init__(self, run: Run, past: Past, *, passes_breakpoints: bool) -> None:
+        self._run = run
         self._past = past
-        self._walk = past.walk
-        self._store = store
-        self._claim = claim
-        self._runtime = runtime
-        self._clock = runtime.clock
-        self._limits = runtime.limits
-        self._has_limits = runtime.limits != NO_LIMITS
-        self._deadline = None if runtime.limits.deadline_s is None else runtime.clock() + runtime.limits.deadline_s
-        self._live = live
-        self._due = due
-        self._begun = perf_counter()
-        self._at_work: dict[str, Task] = {}
-        self._attempts: dict[str, int] = {}
-        self._failures: list[LoomError] = []
-        self._stop_reason: str | None = None
-        self._is_together = False
-        self._alone: list[Branch] = []
-        self._commits = anyio.Lock(fast_acquire=True)
+        self._walker = Walker(run, past, place="", passes_breakpoints=passes_breakpoints)
 
     async def drive(self) -> GraphResult[Any]:
         """Walk on to the end, a stop or a failure. A walk that is over gives its result.
@@ -69,43 +57,95 @@ class Executor:
             CheckpointError: the store failed.
         """
         try:
-            due = await self._first()
-            while due:
-                due = await (self._alone_on(due[0]) if len(due) == 1 else self._together(due))
-        except LoomError as error:
-            self._failures.append(error)
-        except anyio.get_cancelled_exc_class():
-            abandoned = sorted(task.name for task in self._at_work.values() if task.is_thread)
-            with anyio.CancelScope(shield=True):
-                await self._end("cancelled", abandoned=abandoned or None)
-            if self.cancel_requested:
-                return self._result("cancelled")
+            return await self._drive()
+        finally:
+            await self._run.release()
+
+    async def _drive(self) -> GraphResult[Any]:
+        run, walk = self._run, self._past.walk
+        try:
+            with run.scope:
+                await self._walker.walk_on()
+        except (NodeError, NoEdgeError) as error:
+            await run.end("failed", error=str(error), node=error.node)
             raise
-        if self._failures:
-            await self._fail()
-        if self._stop_reason:
-            await self._end("stopped", reason=self._stop_reason)
+        except asyncio.CancelledError:
+            with anyio.CancelScope(shield=True):
+                await run.end("cancelled")
+            raise
+        if run.scope.cancel_called and walk.live:
+            await run.end("cancelled")
+            return self._result("cancelled")
+        if run.stop_reason:
+            await run.end("stopped", reason=run.stop_reason)
             return self._result("stopped")
+        if run.is_paused:
+            await run.end("paused", asks=sorted(run.totals.open_asks) or None)
+            return self._result("paused")
+        if self._past.totals.status != "completed":
+            await run.end("completed")
         return self._result("completed")
+
+    def request_cancel(self) -> None:
+        """Have the walk end now; what was finished is kept."""
+        self._run.scope.cancel()
 
     async def cancel(self) -> GraphResult[Any]:
         """End the run before anything starts."""
-        await self._end("cancelled")
+        await self._run.end("cancelled")
         return self._result("cancelled")
 
-    # The walk itself.
+    def _result(self, status: Status) -> GraphResult[Any]:
+        totals, walk = self._past.totals, self._past.walk
+        return GraphResult(
+            run_id=self._run.run_id,
+            status=status,
+            state=state_from(walk.plan.state, walk.view()),
+            steps=totals.seq,
+            usage=totals.usage,
+            asks=tuple(ask for _, ask in sorted(totals.open_asks.items())) if status == "paused" else (),
+            stop_reason=self._run.stop_reason,
+            duration_s=self._run.duration_s,
+        )
+
+
+class Walker:
+    """Walks one graph of a run: the whole, or one inside a node. `place` tells the visit it is for."""
+
+    def __init__(self, run: Run, past: Past, *, place: str, passes_breakpoints: bool) -> None:
+        self._run = run
+        self._past = past
+        self._plan = past.plan
+        self._walk = past.walk
+        self._place = place
+        self._passes_breakpoints = passes_breakpoints
+        self._is_top = not past.hops
+        self._in = b"" if self._is_top else b',"in":' + to_json(past.hops)
+        self._admits_all = not (run.has_limits or past.plan.pause_before or past.plan.pause_after)
+        self._group: TaskGroup | None = None
+        self._alone: list[Branch] = []
+        self._failures: list[LoomError] = []
+
+    async def walk_on(self) -> None:
+        """Walk until nothing may start any more: the graph is over, or waits, or the run stops."""
+        due = await self._first()
+        while due:
+            due = await (self._alone_on(due[0]) if len(due) == 1 else self._together(due))
 
     async def _first(self) -> list[Branch]:
         """Return what may start first: what is due, and what follows steps recorded without a way on."""
-        due = self._due
-        for branch in list(self._past.undecided.values()):
-            due = due + await self._decide(branch)
-        if not self._walk.live and self._past.status != "completed":
-            await self._end("completed")
-        return self._admit(due)
+        due: list[Branch] = []
+        for branch in self._walk.due():
+            if branch.id in self._past.undecided:
+                due += await self._decide(branch)
+            elif self._past.waits_for_answer(branch):
+                self._run.is_paused = True
+            else:
+                due.append(branch)
+        return self._admit(due, passes_breakpoints=self._passes_breakpoints)
 
     async def _alone_on(self, branch: Branch) -> list[Branch]:
-        """Follow the only live branch until it is over or fans out."""
+        """Follow the only branch at work until it is over or fans out."""
         while True:
             due = await self._step(branch)
             if len(due) != 1:
@@ -113,13 +153,21 @@ class Executor:
             branch = due[0]
 
     async def _together(self, due: Sequence[Branch]) -> list[Branch]:
-        """Follow several branches until one is left, or none."""
-        self._alone = []
-        self._is_together = True
-        async with anyio.create_task_group() as group:
-            for branch in due:
-                group.start_soon(self._follow, branch, group)
-        self._is_together = False
+        """Follow several branches until one is left, or none. The first failure cancels the others."""
+        self._alone, self._failures = [], []
+        self._run.together += 1
+        try:
+            async with anyio.create_task_group() as self._group:
+                for branch in due:
+                    self._group.start_soon(self._follow, branch, self._group)
+        finally:
+            self._group = None
+            self._run.together -= 1
+        if self._failures:
+            first, *others = self._failures
+            for other in others:
+                first.add_note(f"A sibling branch failed too: {other}")
+            raise first
         return self._alone
 
     async def _follow(self, branch: Branch, group: TaskGroup) -> None:
@@ -137,221 +185,249 @@ class Executor:
 
     async def _step(self, branch: Branch) -> list[Branch]:
         """Run the node that is due on a branch, save its record, return what may start next."""
-        task = self._plan.tasks[branch.at]
-        self._at_work[branch.id] = task
+        task, run = self._plan.tasks[branch.at], self._run
         begun = perf_counter()
+        attempt, usage = 1, None
         try:
-            if task.is_plain and not self._past.attempts:
+            if task.is_plain and not self._past.notes:
                 writes, saved = task.settle(await task.invoke(branch.view, None))
-                attempt, usage = 1, None
+            elif task.inner:
+                if (ended := await self._inside(branch, task, task.inner)) is None:
+                    return self._left(branch)
+                writes, saved = ended
             else:
                 writes, saved, attempt, usage = await self._try(branch, task)
-        except Exception as error:  # noqa: BLE001 - a node may raise anything; it becomes a NodeError
+        except Paused:
+            run.is_paused = True
+            return self._left(branch)
+        except (NodeError, NoEdgeError, RunConflictError, CheckpointError):
+            raise  # of a graph inside, or of the store
+        except (Exception, asyncio.CancelledError) as error:
+            self._let_cancelled_pass(error, task)
             raise self._node_error(branch, task, error) from error
-        finally:
-            del self._at_work[branch.id]
         finished = _Finished(branch, task, writes, saved, attempt, usage, perf_counter() - begun)
-        if not self._is_together:
+        if not run.together:
             return await self._save(finished)
-        async with self._commits:  # the order of records is the order in which the walk took them in
+        await run.take_turn()
+        try:
             return await self._save(finished)
+        finally:
+            run.commits.release()
+
+    def _left(self, branch: Branch) -> list[Branch]:
+        """Say that a step was begun and is not finished."""
+        self._run.admitted -= 1
+        return []
+
+    def _let_cancelled_pass(self, error: BaseException, task: Task) -> None:
+        """Raise a cancellation on. One that nobody asked for is a failure of the node, as any error."""
+        current = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and current and current.cancelling():
+            if task.is_thread:
+                self._run.abandoned.append(path_of(self._past.hops, task.name))
+            raise error
+
+    async def _inside(self, branch: Branch, task: Task, inner: Inner) -> tuple[dict[str, Any], bytes] | None:
+        """Walk the graph inside a node; return its writes, or None if it is not over."""
+        past = self._past.inner.get(branch.id)
+        passes_breakpoints = self._passes_breakpoints and past is not None
+        if past is None:
+            hops = (*self._past.hops, (branch.id, task.name))
+            past = Past(inner.plan, self._run.run_id, self._run.totals, hops)
+            given = {name: branch.view[outer] for name, outer in inner.reads.items() if outer in branch.view}
+            values, saved = values_from(inner.plan, given)
+            way = starting_way(inner.plan, values)
+            record = b'{"kind":"input","in":%b,"at":%.6f,"values":%b,"taken":%b}'
+            async with self._run.commits:
+                await self._run.append([record % (to_json(hops), self._run.clock(), saved, way.taken)])
+            self._past.inner[branch.id] = past
+            past.walk.start(values, way.targets)
+        place = f"{self._place}{branch.place}/"
+        walker = Walker(self._run, past, place=place, passes_breakpoints=passes_breakpoints)
+        await walker.walk_on()
+        return None if past.walk.live else inner.settle(past.walk.view())
 
     async def _try(self, branch: Branch, task: Task) -> tuple[dict[str, Any], bytes, int, Usage | None]:
         """Run a node under its policies: context, timeout, retries."""
-        attempt = 1 + self._past.attempts.pop(branch.id, 0)
+        notes, run = self._past.notes_of(branch.id), self._run
+        attempt = notes.attempts + 1
         while True:
-            ctx = self._context(branch, task, attempt) if task.wants_context else None
+            desk = Desk(run, self._past, branch, task, self._place) if task.wants_context else None
+            ctx = self._context(desk, branch, task, attempt) if desk else None
             try:
                 with anyio.move_on_after(task.timeout_s) as scope:
+                    if desk:
+                        desk.scope = scope
                     returned = await task.invoke(branch.view, ctx)
-                if scope.cancelled_caught:
+                if scope.cancel_called:
                     raise TimeoutError(f"it took longer than its timeout of {task.timeout_s:g} s")
                 writes, saved = task.settle(returned)
-            except Exception as error:
-                if ctx:
-                    self._past.usage += ctx.usage
-                self._attempts[branch.id] = attempt
-                retry = task.retry
-                if retry is None or attempt >= retry.max_attempts or not isinstance(error, retry.on):
+            except (Exception, asyncio.CancelledError) as error:
+                notes.attempts = attempt
+                usage, retry, failure = self._spend(ctx), task.retry, error
+                if not _is_worth_another(error, retry, attempt) or retry is None:
+                    run.unsaved_usage += usage or NOTHING
                     raise
-                await self._save_attempt(branch, task, attempt, error, ctx.usage if ctx else None)
-                await anyio.sleep(retry.pause_s(attempt))
-                attempt += 1
             else:
-                if ctx:
-                    self._past.usage += ctx.usage
-                return writes, saved, attempt, ctx.usage if ctx and ctx.usage.total_tokens else None
+                return writes, saved, attempt, self._spend(ctx)
+            await run.note(self._attempt_record(branch, task, attempt, failure, usage))
+            await anyio.sleep(retry.pause_s(attempt))
+            attempt += 1
 
-    def _context(self, branch: Branch, task: Task, attempt: int) -> Context:
-        visit = self._walk.visits[branch.at] + 1
-        return Context(self, task.name, branch=branch.id, visit=visit, attempt=attempt, deadline=self._deadline)
+    def _context(self, desk: Desk, branch: Branch, task: Task, attempt: int) -> Context:
+        return Context(
+            desk,
+            path_of(self._past.hops, task.name),
+            branch=branch_of(self._past.hops, branch.id),
+            visit=self._walk.visits[branch.at] + 1,
+            attempt=attempt,
+            deadline=self._run.deadline,
+        )
 
-    def _node_error(self, branch: Branch, task: Task, error: Exception) -> NodeError:
-        attempt, step = self._attempts.get(branch.id, 1), self._walk.seq + 1
-        where = f'run "{self.run_id}", node "{task.name}", step {step}, attempt {attempt}'
+    def _spend(self, ctx: Context | None) -> Usage | None:
+        """Count what a node's model calls used; None if it made none."""
+        if ctx is None or ctx.usage == NOTHING:
+            return None
+        self._run.totals.usage += ctx.usage
+        return ctx.usage
+
+    def _attempt_record(
+        self, branch: Branch, task: Task, attempt: int, error: BaseException, usage: Usage | None
+    ) -> dict[str, Any]:
+        record: dict[str, Any] = {"kind": "attempt", "node": task.name, "branch": branch.id, "attempt": attempt}
+        if not self._is_top:
+            record["in"] = self._past.hops
+        if usage:
+            record["usage"] = usage.model_dump()
+        return record | {"error": f"{type(error).__name__}: {error}"}
+
+    def _node_error(self, branch: Branch, task: Task, error: BaseException) -> NodeError:
+        notes = self._past.notes.get(branch.id)
+        attempt, step = notes.attempts if notes and notes.attempts else 1, self._run.totals.seq + 1
+        path = path_of(self._past.hops, task.name)
+        where = f'run "{self._run.run_id}", node "{path}", step {step}, attempt {attempt}'
         message = f"{where}: {type(error).__name__}: {error}"
-        return NodeError(message, run_id=self.run_id, node=task.name, step=step, attempt=attempt)
+        return NodeError(message, run_id=self._run.run_id, node=path, step=step, attempt=attempt)
 
     # Saving: a record is committed before any successor starts.
 
     async def _save(self, finished: "_Finished") -> list[Branch]:
         """Take a finished step into the walk, commit its record, return what may start next."""
-        branch, task, walk = finished.branch, finished.task, self._walk
-        walk.absorb(branch, finished.writes)
-        seq, branch_id = walk.seq, branch.id
+        branch, run, walk = finished.branch, self._run, self._walk
+        number = branch.at
+        run.admitted -= 1
         try:
-            way = self._choose(task.name, task.ways, branch)
-        except RunError:
-            await self._append([self._record(finished, seq, branch_id, b"null", b"")])
-            raise
-        due = walk.move(branch, way.targets)
-        admitted = self._admit(due)
-        held = b"" if admitted is due else b',"held":%d' % (len(due) - len(admitted))
-        record = self._record(finished, seq, branch_id, way.taken, held)
-        if walk.live:
-            await self._append((record,))
+            chooser = walk.absorb(branch, finished.writes)
+        except LoomError as error:  # of a reducer: what the node wrote cannot be taken in
+            raise self._node_error(branch, finished.task, error) from error
+        self._past.finished(branch)
+        run.totals.seq += 1
+        if chooser is None:
+            due, taken = walk.next_item(branch), b"[]"
         else:
-            await self._append((record, self._end_record("completed")), "completed")
+            try:
+                way = self._choose(chooser)
+            except RunError:
+                await run.append([self._record(finished, b"null", b"")])
+                raise
+            due, taken = walk.move(chooser, way.targets), way.taken
+        admitted = due if self._admits_all and not self._is_ending() else self._admit(due, after=number)
+        held = b"" if admitted is due else b',"held":' + to_json([one.id for one in due if one not in admitted])
+        record = self._record(finished, taken, held)
+        if self._is_top and not walk.live:
+            await run.append((record, run.end_record("completed")), "completed")
+            self._past.totals.status = "completed"
+        elif self._is_top and run.snapshot_due(len(record)):
+            await run.append((record,), snapshot=self._snapshot())
+        else:
+            await run.append((record,))
         return admitted
 
-    def _record(self, finished: "_Finished", seq: int, branch_id: str, taken: bytes, extra: bytes) -> bytes:
+    def _snapshot(self) -> bytes | None:
+        snapshot = self._past.snapshot()
+        if snapshot is not None:
+            self._run.snapshot_taken(len(snapshot))
+        return snapshot
+
+    def _record(self, finished: "_Finished", taken: bytes, extra: bytes) -> bytes:
         if finished.usage:
             extra += b',"usage":' + finished.usage.model_dump_json().encode()
-        if self._live.emitted:
-            extra += b',"events":' + self._emitted()
-        return b'%b%b,"seq":%d,"attempt":%d,"at":%.6f,"s":%.6f,"writes":%b,"taken":%b%b}' % (
+        if self._run.has_emitted:
+            extra += b',"events":' + self._run.emitted()
+        return b'%b%b,"seq":%d,"attempt":%d,"at":%.6f,"s":%.6f,"writes":%b,"taken":%b%b%b}' % (
             finished.task.opening,
-            to_json(branch_id) if branch_id else b'""',
-            seq,
+            to_json(finished.branch.id) if finished.branch.id else b'""',
+            self._run.totals.seq,
             finished.attempt,
-            self._clock(),
+            self._run.clock(),
             finished.duration_s,
             finished.saved,
             taken,
+            self._in,
             extra,
         )
 
-    def _emitted(self) -> bytes:
-        return to_json([{"type": e.type, "payload": e.payload, "at": e.at} for e in self._live.emitted])
-
-    async def _save_attempt(
-        self, branch: Branch, task: Task, attempt: int, error: Exception, usage: Usage | None
-    ) -> None:
-        record = {"kind": "attempt", "node": task.name, "branch": branch.id, "attempt": attempt, "at": self._clock()}
-        record["error"] = f"{type(error).__name__}: {error}"
-        if usage and usage.total_tokens:
-            record["usage"] = usage.model_dump()
-        async with self._commits:
-            if self._live.emitted:
-                record["events"] = from_json(self._emitted())
-            await self._append([encode(record)])
-
-    async def _append(self, records: Sequence[bytes], status: Status = "running") -> None:
-        await self._store.append(self._claim, records, status)
-        if self._live.readers or self._live.emitted:
-            self._live.saved(self._claim.head)
-        else:
-            self._live.head = self._claim.head
-
-    def _end_record(self, status: Status, **more: Any) -> bytes:
-        record = {"kind": "end", "status": status, "at": self._clock(), **more}
-        return encode({name: value for name, value in record.items() if value is not None})
-
-    async def _end(self, status: Status, **more: Any) -> None:
-        await self._append([self._end_record(status, **more)], status)
-
-    async def _fail(self) -> None:
-        """Save how the run failed, then raise it; failures of siblings are notes."""
-        first, *others = self._failures
-        for other in others:
-            first.add_note(f"A sibling branch failed too: {other}")
-        if isinstance(first, (NodeError, NoEdgeError)):
-            await self._end("failed", error=str(first), node=first.node)
-        raise first
-
     # Ways on, and whether to go on.
 
-    def _choose(self, name: str, ways: Sequence[Way], branch: Branch) -> Way:
-        for way in ways:
-            if way.holds is None:
-                return way
-            try:
-                if way.holds(branch.view):
-                    return way
-            except Exception as error:
-                message = (
-                    f'run "{self.run_id}", node "{name}": the condition "{way.label}" of its switch raised '
-                    f"{type(error).__name__}: {error}"
-                )
-                raise NodeError(message, run_id=self.run_id, node=name, step=self._walk.seq, attempt=1) from error
-        tried = ", ".join(f'"{way.label}"' for way in ways)
-        raise NoEdgeError(
-            f'run "{self.run_id}", node "{name}": no condition of its switch holds ({tried}) and it has no otherwise',
-            node=name,
-        )
+    def _choose(self, branch: Branch) -> Way:
+        """Return the way on from the node at which a branch stands."""
+        try:
+            way = self._plan.way_on(branch.at, branch.view)
+        except ConditionError as error:
+            path, run_id = self._path(branch), self._run.run_id
+            message = f'run "{run_id}", node "{path}": {error}'
+            failed = NodeError(message, run_id=run_id, node=path, step=self._run.totals.seq, attempt=1)
+            raise failed from error.__cause__
+        if way is None:
+            tried = ", ".join(f'"{way.label}"' for way in self._plan.tasks[branch.at].ways)
+            path = self._path(branch)
+            message = f'run "{self._run.run_id}", node "{path}": no condition of its switch holds ({tried})'
+            raise NoEdgeError(f"{message} and it has no otherwise", node=path)
+        return way
+
+    def _path(self, branch: Branch) -> str:
+        return path_of(self._past.hops, self._plan.tasks[branch.at].name)
 
     async def _decide(self, branch: Branch) -> list[Branch]:
         """Choose the way on from a step that was recorded without one."""
-        task = self._plan.tasks[branch.at]
-        way = self._choose(task.name, task.ways, branch)
-        record = b'{"kind":"taken","branch":%b,"at":%.6f,"taken":%b}' % (to_json(branch.id), self._clock(), way.taken)
+        way = self._choose(branch)
+        name = self._plan.tasks[branch.at].name
+        record = b'{"kind":"taken","node":%b,"branch":%b,"at":%.6f,"taken":%b%b}' % (
+            to_json(name), to_json(branch.id), self._run.clock(), way.taken, self._in,
+        )  # fmt: skip
         del self._past.undecided[branch.id]
         due = self._walk.move(branch, way.targets)
-        await self._append([record])
+        async with self._run.commits:
+            await self._run.append([record])
         return due
 
-    def _admit(self, due: list[Branch]) -> list[Branch]:
-        """Return those of the due branches that the limits let start; note the limit that was met."""
-        if not due or not self._has_limits:
-            return due
-        limits, usage = self._limits, self._past.usage
-        if limits.max_tokens is not None and usage.total_tokens >= limits.max_tokens:
-            self._stop_reason = "max_tokens"
-        elif limits.max_cost_usd is not None and (usage.cost_usd or 0) >= limits.max_cost_usd:
-            self._stop_reason = "max_cost"
-        elif self._deadline is not None and self._clock() >= self._deadline:
-            self._stop_reason = "deadline"
-        if self._stop_reason:
+    def _is_ending(self) -> bool:
+        """Tell whether the run or this fan-out is being cancelled, so that nothing new may start."""
+        return self._run.scope.cancel_called or (self._group is not None and self._group.cancel_scope.cancel_called)
+
+    def _admit(self, due: list[Branch], *, after: int | None = None, passes_breakpoints: bool = False) -> list[Branch]:
+        """Return those of the due branches that may start now: no breakpoint, limit or failure holds them."""
+        run, plan = self._run, self._plan
+        if run.stop_reason or self._is_ending():
             return []
-        if limits.max_steps is not None:
-            room = limits.max_steps - self._walk.seq - len(self._at_work)
-            if room < len(due):
-                self._stop_reason = "max_steps"
-                return due[: max(room, 0)]
-        return due
+        admitted = due
+        if (plan.pause_before or plan.pause_after) and not passes_breakpoints:
+            admitted = [b for b in due if b.at not in plan.pause_before and after not in plan.pause_after]
+            if len(admitted) < len(due):
+                run.is_paused = True
+        room = run.room(len(admitted))
+        run.admitted += room
+        return admitted if room == len(admitted) else admitted[:room]
 
-    # What a running node can reach.
 
-    def model(self, ref: ModelRef) -> Model:
-        """Return the model of the runtime for `ref`, else the provider's client."""
-        models = self._runtime.models
-        if isinstance(models, Mapping):
-            if ref.identifier in models:
-                return models[ref.identifier]
-        elif models is not None:
-            return models
-        from loom.models.litellm import client  # noqa: PLC0415 - optional and heavy, loaded on first use
+NOTHING = Usage()
 
-        return client(ref)
 
-    def emit(self, event: Event) -> None:
-        """Show an event, and save it with the next record."""
-        self._live.emit(event.model_copy(update={"at": self._clock()}))
-
-    def emit_live(self, event: Event) -> None:
-        """Show an event to those who read now."""
-        self._live.show(event.model_copy(update={"at": self._clock(), "run_id": self.run_id, "seq": self._walk.seq}))
-
-    def _result(self, status: Status) -> GraphResult[Any]:
-        return GraphResult(
-            run_id=self.run_id,
-            status=status,
-            state=state_from(self._plan.state, self._walk.view()),
-            steps=self._walk.seq,
-            usage=self._past.usage,
-            stop_reason=self._stop_reason,
-            duration_s=perf_counter() - self._begun,
-        )
+def _is_worth_another(error: BaseException, retry: Retry | None, attempt: int) -> bool:
+    """Tell whether a node that raised this is to be tried again."""
+    if retry is None or attempt >= retry.max_attempts or isinstance(error, EffectError):
+        return False
+    return isinstance(error, retry.on)
 
 
 class _Finished(NamedTuple):

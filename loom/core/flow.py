@@ -95,8 +95,10 @@ def unwritten_reads(declared: Declared, *, is_tree: bool) -> Iterator[Problem]:
         return
     before = _surely_written(declared, doubtful, is_tree)
     reported: set[tuple[str, str]] = set()
+    eaches = declared.eaches()
     for name, placed in declared.nodes.items():
-        reads = {field for port, field in placed.inputs if not port.has_default}
+        item = eaches[name].bind if name in eaches else None
+        reads = {field for port, field in placed.inputs if not port.has_default and port.name != item}
         for field in sorted(reads & doubtful - before[name]):
             yield _unwritten(f'node "{name}"', f'"{name}" may read', field)
     for drawing in declared.drawings:
@@ -104,7 +106,8 @@ def unwritten_reads(declared: Declared, *, is_tree: bool) -> Iterator[Problem]:
         for field in sorted(_read_by(drawing) & doubtful - written):
             if (drawing.source, field) not in reported:
                 reported.add((drawing.source, field))
-                yield _unwritten(drawing.call, "a condition may read", field)
+                reader = "over= may read" if drawing.each else "a condition may read"
+                yield _unwritten(drawing.call, reader, field)
 
 
 def _unwritten(where: str, what: str, field: str) -> Problem:
@@ -116,7 +119,8 @@ def _unwritten(where: str, what: str, field: str) -> Problem:
 
 
 def _read_by(drawing: Drawing) -> set[str]:
-    return {name for way in drawing.ways if way.condition for name in way.condition.reads}
+    read = {name for way in drawing.ways if way.condition for name in way.condition.reads}
+    return read | {drawing.each.over} if drawing.each else read
 
 
 def _writes(declared: Declared, name: str) -> frozenset[str]:

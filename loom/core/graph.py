@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from loom.core.condition import condition_of
-from loom.core.declared import END, Declared, Drawing, Placed, Way, bound
-from loom.core.node import AnyNode, FunctionNode, Node, class_flaw, inputs_of, outputs_of
+from loom.core.declared import END, Declared, Drawing, Each, Placed, Way, bound
+from loom.core.node import AnyNode, FunctionNode, GraphNode, Node, class_flaw, inputs_of, outputs_of
 from loom.core.runtime import Retry
 from loom.core.state import State, fields_of
-from loom.errors import ConfigError, GraphError, Problem
+from loom.errors import ConfigError, GraphError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from loom.core.app import CompiledGraph
@@ -68,10 +68,13 @@ class Graph(Generic[S]):
         Raises:
             ConfigError: `node` is no node.
         """
-        if not isinstance(node, (Node, FunctionNode)):
+        if not isinstance(node, (Node, FunctionNode, GraphNode)):
             raise ConfigError(
-                f'graph "{self.name}", node "{name}": expected a Node or a function made one by @node; got {node!r}'
+                f'graph "{self.name}", node "{name}": expected a Node, a function made one by @node, or a compiled '
+                f"graph's as_node(…); got {node!r}"
             )
+        if isinstance(node, GraphNode):
+            reads, writes = {**node.reads, **(reads or {})}, {**node.writes, **(writes or {})}
         where = f'graph "{self.name}", node "{name}"'
         if isinstance(node, Node) and (flaw := class_flaw(node)):
             raise ConfigError(f"{where}: {flaw}")
@@ -115,7 +118,7 @@ class Graph(Generic[S]):
                 elif after != END:
                     self._declared.list_joins.add(after)
             for source in sources:
-                self._declared.drawings.append(Drawing(source, (Way(None, targets),), is_switch=False))
+                self._declared.drawings.append(Drawing(source, (Way(None, targets),)))
 
     def switch(self, source: str, ways: Mapping[Any, Stop], otherwise: Stop | None = None) -> None:
         """Choose among targets after `source`: the first condition that holds, else `otherwise`.
@@ -138,6 +141,21 @@ class Graph(Generic[S]):
             drawn.append(Way(None, self._names(otherwise, f'switch("{source}")'), "otherwise"))
         self._declared.drawings.append(Drawing(source, tuple(drawn), is_switch=True))
 
+    def each(self, source: str, node: str, *, over: str, bind: str, max_concurrency: int = 16) -> None:
+        """After `source` run `node` once for each item of the list in field `over`, then go on once.
+
+        The node's port `bind` is set to the item and needs no field. At most `max_concurrency` items
+        are at work at once; their writes are applied in the order of the items. The way on is an edge
+        from `node`.
+
+        Raises:
+            ConfigError: `max_concurrency` is below 1.
+        """
+        if max_concurrency < 1:
+            raise ConfigError(f'graph "{self.name}", each("{source}"): max_concurrency must be 1 or more')
+        way = Way(None, (node,), f"each {bind} in {over}")
+        self._declared.drawings.append(Drawing(source, (way,), each=Each(node, over, bind, max_concurrency)))
+
     def _names(self, stop: Stop, where: str) -> tuple[str, ...]:
         names = (stop,) if isinstance(stop, str) else stop
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
@@ -150,16 +168,26 @@ class Graph(Generic[S]):
 
         return find_problems(self._declared)
 
-    def compile(self) -> "CompiledGraph[S]":
+    def compile(
+        self, *, pause_before: Sequence[str] = (), pause_after: Sequence[str] = ()
+    ) -> "CompiledGraph[S]":
         """Check everything, then freeze.
+
+        `pause_before` and `pause_after` are breakpoints: the run pauses there, and a plain `resume`
+        goes past.
 
         Raises:
             GraphError: something is wrong; `.problems` has all of it.
+            ConfigError: a breakpoint names no node.
         """
+        for name in (*pause_before, *pause_after):
+            if name not in self._declared.nodes:
+                hint = did_you_mean(name, self._declared.nodes)
+                raise ConfigError(f'graph "{self.name}" cannot pause at "{name}", which is no node.{hint}')
         problems = self.check()
         if any(problem.severity == "error" for problem in problems):
             raise GraphError(self.name, problems)
         from loom.core.app import CompiledGraph  # noqa: PLC0415 - brings anyio, which declaring does not need
         from loom.core.plan import make_plan  # noqa: PLC0415
 
-        return CompiledGraph(make_plan(self._declared.copy()))
+        return CompiledGraph(make_plan(self._declared.copy(), frozenset(pause_before), frozenset(pause_after)))

@@ -40,9 +40,8 @@ class GraphRun(Generic[S]):
     def cancel(self) -> None:
         """Ask the run to end now; `wait` then gives the status `cancelled`. What was finished is kept."""
         self._is_cancelled = True
-        if self._executor and not self._task.done():
-            self._executor.cancel_requested = True
-            self._task.cancel()
+        if self._executor:
+            self._executor.request_cancel()
 
     async def events(self, after: int = 0) -> AsyncGenerator[Event, None]:
         """Yield the run's events with offsets above `after`, live, to its end.

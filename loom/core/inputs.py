@@ -5,10 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import from_json
-
 from loom.core.declared import START
-from loom.core.journal import FORMAT, Journal
 from loom.core.plan import Plan, Way, first_finding
 from loom.core.state import Field
 from loom.core.values import type_name
@@ -37,17 +34,18 @@ def starting_values(plan: Plan, inputs: Inputs) -> tuple[dict[str, Any], bytes]:
     Raises:
         ConfigError: a field is unknown, missing or of the wrong type.
     """
-    fields = plan.fields
-    for name in inputs:
-        if name not in fields:
-            hint = did_you_mean(name, fields)
-            raise ConfigError(f'graph "{plan.name}" has no field "{name}"; fields are {quoted(fields)}.{hint}')
+    _refuse_unknown(plan, inputs)
     for name in plan.given:
         if name not in inputs:
             raise ConfigError(f'graph "{plan.name}" needs the input "{name}", which has no default; pass it to run')
+    return values_from(plan, inputs)
+
+
+def values_from(plan: Plan, inputs: Inputs) -> tuple[dict[str, Any], bytes]:
+    """Return the given fields and the defaults of the others, checked, and their JSON."""
     values: dict[str, Any] = {}
     saved: list[bytes] = []
-    for name, field in fields.items():
+    for name, field in plan.fields.items():
         if name in inputs:
             value, text = _checked(plan, field, inputs[name])
         elif field.has_default:
@@ -57,6 +55,23 @@ def starting_values(plan: Plan, inputs: Inputs) -> tuple[dict[str, Any], bytes]:
         values[name] = value
         saved.append(b"%b:%b" % (field.key, text))
     return values, b"{" + b",".join(saved) + b"}"
+
+
+def checked_values(plan: Plan, given: Inputs) -> bytes:
+    """Return the JSON of fields that are to be set.
+
+    Raises:
+        ConfigError: a field is unknown or of the wrong type.
+    """
+    _refuse_unknown(plan, given)
+    return b"{" + b",".join(b"%b:%b" % (plan.fields[n].key, _checked(plan, plan.fields[n], given[n])[1]) for n in given) + b"}"
+
+
+def _refuse_unknown(plan: Plan, given: Inputs) -> None:
+    for name in given:
+        if name not in plan.fields:
+            hint = did_you_mean(name, plan.fields)
+            raise ConfigError(f'graph "{plan.name}" has no field "{name}"; fields are {quoted(plan.fields)}.{hint}')
 
 
 def _checked(plan: Plan, field: Field, given: object) -> tuple[Any, bytes]:
@@ -83,23 +98,3 @@ def starting_way(plan: Plan, values: Mapping[str, Any]) -> Way:
     tried = ", ".join(f'"{way.label}"' for way in plan.start)
     message = f'graph "{plan.name}": no condition of the switch at START holds ({tried}) and it has no otherwise'
     raise NoEdgeError(message, node=START)
-
-
-def check_header(plan: Plan, journal: Journal) -> None:
-    """Make sure that a journal belongs to this graph.
-
-    Raises:
-        GraphChangedError: it was begun with a graph of another name.
-        CheckpointError: the header is damaged, or of another format.
-    """
-    try:
-        header = from_json(journal.header)
-    except ValueError as error:
-        raise CheckpointError(f'run "{journal.run_id}" has a damaged header: {error}') from None
-    if header.get("format") != FORMAT:
-        found = header.get("format")
-        raise CheckpointError(f'run "{journal.run_id}" is stored in format {found}; this version reads {FORMAT}')
-    if header["graph"] != plan.name:
-        changes = [Change(name, "removed") for name in header["nodes"]]
-        message = f'run "{journal.run_id}" belongs to graph "{header["graph"]}", not to "{plan.name}"'
-        raise GraphChangedError(message, changes)

@@ -4,15 +4,23 @@ A run is a header and a list of records, numbered by their index without gaps. A
 of JSON with a `kind`:
 
     input    at, values, taken                         the run begins; seq 0, node START
-    step     seq, node, branch, attempt, at, s, writes, taken, usage?, events?
-    attempt  node, branch, attempt, at, error          a node failed and is tried again
-    taken    branch, taken                             a way chosen after its step was recorded
+    step     seq, node, branch, attempt, at, s, writes, taken, held?, usage?, events?
+    attempt  node, branch, attempt, at, error, usage?  a node failed and is tried again
+    taken    node, branch, at, taken                    a way chosen after its step was recorded
+    intent   node, branch, key, effect, at             `ctx.once` is about to call its function
+    effect   node, branch, key, at, result | error     the function returned, or raised
+    ask      node, branch, id, key, ask, question, answer_type, payload, at
+    answer   id, value, at
+    set      at, values                                fields replaced by a fork
     resume   at                                        the run was taken up again
-    end      status, at, reason?, error?, node?, events?   the run ended, or this walk of it
+    end      status, at, reason?, error?, node?, abandoned?, asks?, usage?
+                                                       the run ended, or this walk of it
 
-`writes` are as the node wrote them, `taken` names the targets that follow. `events` are those that
-nodes emitted since the record before. Unknown kinds are refused, so a journal written by a newer
-version is never read half. The records of asks, effects and snapshots will be further kinds.
+`writes` are as the node wrote them, `taken` names the targets that follow, `held` names the branches
+that did not start. `events` are those that nodes emitted since the record before. `times` are what
+`ctx.now()` gave to the node since then. Records of an inner graph have `in`: the branches and nodes
+that lead to it, from the outside. Unknown kinds are refused, so a journal written by a newer version
+is never read half.
 """
 
 import json
@@ -28,7 +36,7 @@ from loom.errors import CheckpointError
 # Any, in this module: parsed JSON.
 
 FORMAT = 1
-KINDS = frozenset({"input", "step", "attempt", "taken", "resume", "end"})
+KINDS = frozenset({"input", "step", "attempt", "taken", "intent", "effect", "ask", "answer", "set", "resume", "end"})
 
 
 @dataclass(slots=True)
@@ -42,46 +50,70 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """A run as stored: the header, the records from the index asked for, and how it stands."""
+    """A run as stored: the header, its records from index `start` on, and how it stands.
+
+    `snapshot` is the walk as it was before the first of these records, when it was asked for.
+    """
 
     run_id: str
     header: bytes
     records: Sequence[bytes]
     status: Status
+    start: int = 0
+    snapshot: bytes | None = None
+
+    @property
+    def head(self) -> int:
+        """The index that the next record gets."""
+        return self.start + len(self.records)
 
 
 @runtime_checkable
 class Checkpointer(Protocol):
     """A store of journals. Every method is atomic: all of it is committed, or none.
 
-    Every failure of storage is a `CheckpointError`; no committed record is lost by one.
+    Every failure of storage is a `CheckpointError`; no committed record is lost by one. A claim is a
+    lease: it lasts `lease_s` seconds, is renewed by the store while it is held, and ends with its
+    process. Nothing needs to be opened, and a store may be made before any event loop runs.
     """
 
-    async def create(self, run_id: str, graph: str, header: bytes, records: Sequence[bytes]) -> Claim:
+    async def create(
+        self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], *, parent: str | None = None
+    ) -> Claim:
         """Begin a run of the graph of this name and claim it, in one commit.
 
-        An existing id is `RunExistsError`.
+        `parent` is the run it was forked from. An existing id is `RunExistsError`.
         """
         ...
 
-    async def claim(self, run_id: str, head: int) -> Claim:
-        """Take the run over: what holds an older claim can append no more.
+    async def claim(self, run_id: str, head: int, records: Sequence[bytes]) -> Claim:
+        """Take the run over and append records, in one commit; an older claim can append no more.
 
-        `head` is the number of records that the taker has read; if there are others by now it is
-        `RunConflictError`.
+        `head` is the number of records that the taker knows. If there are others by now, or another
+        owner's claim is alive, it is `RunConflictError`.
         """
         ...
 
-    async def append(self, claim: Claim, records: Sequence[bytes], status: Status = "running") -> None:
+    async def append(
+        self, claim: Claim, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None
+    ) -> None:
         """Add records at `claim.head` and advance it.
 
-        Any status but `running` gives the claim back in the same commit. A claim that was taken over
-        is `RunConflictError`, and nothing is added.
+        Any status but `running` gives the claim back in the same commit. A `snapshot` is the walk
+        after these records and replaces an older one. A claim that was taken over is
+        `RunConflictError`, and nothing is added.
         """
         ...
 
-    async def read(self, run_id: str, start: int = 0) -> Journal:
-        """Return the run with its records from index `start` on. Needs no claim."""
+    async def release(self, claim: Claim) -> None:
+        """Give a claim back without an end: the run stays as it is and can be resumed at once."""
+        ...
+
+    async def read(self, run_id: str, start: int = 0, *, from_snapshot: bool = False) -> Journal:
+        """Return the run with its records from index `start` on; needs no claim.
+
+        With `from_snapshot` it starts at the newest snapshot, if there is one.
+        """
         ...
 
     async def runs(self, *, status: Status | None = None, graph: str | None = None) -> list[RunInfo]:

@@ -37,18 +37,21 @@ class Live:
             reader.queue.append((self.head, event))
             reader.changed.set()
 
-    def saved(self, head: int) -> None:
-        """Say that records up to `head` are committed, and the emitted events with them."""
+    def cut(self, head: int) -> None:
+        """Say that what was emitted is in the records up to `head`; what comes now waits for a later one."""
         self.head = head
-        self.emitted.clear()
+        if self.emitted:
+            self.emitted.clear()
+
+    def wake(self) -> None:
+        """Say that a record was committed."""
         for reader in self.readers:
             reader.changed.set()
 
     def close(self) -> None:
         """Say that nothing more will come."""
         self.is_closed = True
-        for reader in self.readers:
-            reader.changed.set()
+        self.wake()
 
 
 class Reader:

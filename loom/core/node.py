@@ -14,13 +14,12 @@ from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticUndefined
 
-from loom.core.context import Context
+from loom.core.context import Context, Effect
 from loom.core.values import bare, is_union
 from loom.errors import ConfigError
 
 # Any, in this module: port types and values are the user's.
 
-Effect = Literal["pure", "read", "model", "write"]
 EFFECTS: tuple[Effect, ...] = ("pure", "read", "model", "write")
 GATES = ("veto", "approve")
 
@@ -142,7 +141,23 @@ class FunctionNode(Generic[P, R]):
         )
 
 
-AnyNode = Node[Any, Any] | FunctionNode[..., Any]
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    """A compiled graph as a node. Made by `CompiledGraph.as_node`; `plan` is that graph's plan.
+
+    `reads` and `writes` map fields of the inner graph to fields of the outer one.
+    """
+
+    plan: object
+    reads: Mapping[str, str]
+    writes: Mapping[str, str]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    effect: Effect
+    kind: str = "graph"
+
+
+AnyNode = Node[Any, Any] | FunctionNode[..., Any] | GraphNode
 
 
 def _plain_function(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -183,7 +198,7 @@ def inputs_of(given: AnyNode) -> tuple[Port, ...]:
     Raises:
         ConfigError: its class does not say what the ports are.
     """
-    return given.inputs if isinstance(given, FunctionNode) else _ports_of(given.port_models()[0])
+    return given.inputs if isinstance(given, (FunctionNode, GraphNode)) else _ports_of(given.port_models()[0])
 
 
 def outputs_of(given: AnyNode) -> tuple[Port, ...]:
@@ -192,7 +207,7 @@ def outputs_of(given: AnyNode) -> tuple[Port, ...]:
     Raises:
         ConfigError: its class does not say what the ports are.
     """
-    return given.outputs if isinstance(given, FunctionNode) else _ports_of(given.port_models()[1])
+    return given.outputs if isinstance(given, (FunctionNode, GraphNode)) else _ports_of(given.port_models()[1])
 
 
 def class_flaw(given: Node[Any, Any]) -> str:

@@ -1,6 +1,8 @@
 """A declared graph as an outline, for those who draw or compare it."""
 
 from loom.core.declared import Declared, Drawing, Placed
+from loom.core.node import GraphNode
+from loom.core.plan import Plan
 from loom.types.outline import Outline, OutlineEdge, OutlineNode, Style
 
 
@@ -14,6 +16,7 @@ def outline_of(declared: Declared) -> Outline:
 
 
 def _node(declared: Declared, placed: Placed) -> OutlineNode:
+    inner = placed.node.plan if isinstance(placed.node, GraphNode) else None
     return OutlineNode(
         name=placed.name,
         kind=placed.node.kind,
@@ -21,6 +24,7 @@ def _node(declared: Declared, placed: Placed) -> OutlineNode:
         is_gate=placed.is_gate,
         is_join=declared.is_join(placed.name),
         ungated=placed.ungated,
+        inner=outline_of(inner.declared) if isinstance(inner, Plan) else None,
     )
 
 
@@ -30,5 +34,7 @@ def _edges(drawing: Drawing) -> list[OutlineEdge]:
         style: Style = "fan_out" if len(way.targets) > 1 else "edge"
         if drawing.is_switch:
             style = "switch" if way.condition else "otherwise"
+        elif drawing.each:
+            style = "each"
         found += [OutlineEdge(drawing.source, target, way.label, style) for target in way.targets]
     return found

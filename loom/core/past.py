@@ -1,91 +1,253 @@
-"""A journal read back: the walk as far as its records lead."""
+"""A journal read back: the walk as far as its records lead, and what is known of the steps under way."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
+
+from pydantic_core import from_json
 
 from loom.core.declared import START
-from loom.core.journal import Journal, decode
+from loom.core.journal import Journal, decode, encode
 from loom.core.plan import Plan
-from loom.core.result import Checkpoint, Status
+from loom.core.result import Ask, Checkpoint, Status
 from loom.core.walk import Branch, Walk
 from loom.errors import Change, CheckpointError, GraphChangedError, quoted
 from loom.types.usage import Usage
 
 # Any, in this module: parsed JSON, and field values, whose types are the user's.
 
+Hops = tuple[tuple[str, str], ...]
+"""The way into an inner graph: the branch and the node of each graph around it, from the outside."""
+
 
 @dataclass(slots=True)
-class Past:
-    """What the records taken in so far say of a run.
+class Effect:
+    """One `ctx.once` of a step: in doubt while it has an intent and neither a result nor an error."""
 
-    `attempts` counts the failed attempts at the step that is due on a branch. `undecided` are branches
-    whose step was recorded without a way on. `newly_due` are those made due by the last record.
-    """
+    state: Literal["in_doubt", "done", "failed"] = "in_doubt"
+    result: Any = None
+    intents: int = 0
 
-    plan: Plan
-    run_id: str
-    walk: Walk = field(init=False)
+
+@dataclass(slots=True)
+class Notes:
+    """What was journaled of a step that is not finished. `asks` and `effects` are by key."""
+
+    attempts: int = 0
+    asks: dict[str, Ask] = field(default_factory=dict[str, Ask])
+    effects: dict[str, Effect] = field(default_factory=dict[str, Effect])
+    times: list[float] = field(default_factory=list[float])
+
+
+@dataclass(slots=True)
+class Totals:
+    """What counts over a whole run, inner graphs included. `answers` are by the ask's id."""
+
+    seq: int = 0
     usage: Usage = field(default_factory=Usage)
-    attempts: dict[str, int] = field(default_factory=dict[str, int])
-    undecided: dict[str, Branch] = field(default_factory=dict[str, Branch])
-    newly_due: list[Branch] = field(default_factory=list[Branch])
     status: Status = "running"
     stop_reason: str | None = None
+    open_asks: dict[str, Ask] = field(default_factory=dict[str, Ask])
+    answers: dict[str, Any] = field(default_factory=dict[str, Any])
 
-    def __post_init__(self) -> None:
-        self.walk = Walk(self.plan)
+
+Watch = Callable[["Past", Branch, tuple[str, ...]], None]
+"""Called before each move with the graph's past, the branch, and the names of the recorded targets."""
+
+
+class Past:
+    """What the records taken in so far say of one graph's walk; `inner` are those of graphs inside it.
+
+    `undecided` are branches whose step was recorded without a way on; `newly_due` those that the last
+    record made due, with `at` saying in which graph.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        run_id: str,
+        totals: Totals | None = None,
+        hops: Hops = (),
+        rename: Mapping[str, str] | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        self.plan = plan
+        self.run_id = run_id
+        self.hops = hops
+        self.walk = Walk(plan)
+        self.totals = totals or Totals()
+        self.notes: dict[str, Notes] = {}
+        self.undecided: dict[str, Branch] = {}
+        self.inner: dict[str, Past] = {}
+        self.newly_due: list[Branch] = []
+        self._rename = rename
+        self._watch = watch
+        self._ghosts: dict[str, int] = {}
+
+    def snapshot(self) -> bytes | None:
+        """Return the walk as JSON, to go on from without the records before.
+
+        None where there is more to it than the trunk: branches, inner graphs, notes of a step under way.
+        """
+        trunk = self.walk.trunk_alone
+        if trunk is None or self.notes or self.inner or self.undecided or self.totals.open_asks:
+            return None
+        fields = self.plan.fields
+        values = b",".join([b"%b:%b" % (fields[n].key, fields[n].values.dump(v)) for n, v in trunk.view.items()])
+        names = [task.name for task in self.plan.tasks]
+        rest = {
+            "seq": self.totals.seq,
+            "at": names[trunk.at],
+            "row": trunk.row,
+            "visits": {names[number]: count for number, count in self.walk.visits.items()},
+            "usage": self.totals.usage.model_dump(),
+        }
+        return b'{"values":{%b},"rest":%b}' % (values, encode(rest))
+
+    def _go_on_from(self, snapshot: bytes) -> None:
+        try:
+            saved = from_json(snapshot)
+            rest = saved["rest"]
+            self.totals.seq = rest["seq"]
+            self.totals.usage = Usage.model_validate(rest["usage"])
+            visits = rest["visits"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f'run "{self.run_id}" has a snapshot that cannot be read: {error}') from None
+        for name, count in visits.items():
+            if name in self.plan.index:
+                self.walk.visits[self.plan.index[name]] = count
+        self.walk.start_at(self._number(rest["at"]), rest["row"], self._restore(saved["values"]))
 
     def take_all(self, journal: Journal) -> None:
-        """Take in every record of a journal.
+        """Take in every record of a journal, after its snapshot if it has one.
 
         Raises:
             CheckpointError: a record is damaged or out of order.
             GraphChangedError: a record names what the graph does not have.
         """
+        if journal.snapshot is not None:
+            self._go_on_from(journal.snapshot)
         for record in journal.records:
             self.take(decode(record, self.run_id))
 
-    def take(self, record: Mapping[str, Any]) -> None:
-        """Take in one record."""
+    def take(self, record: Mapping[str, Any]) -> "Past":
+        """Take in one record; return the past of the graph that it was about."""
+        match record["kind"]:
+            case "answer":
+                self.totals.answers[record["id"]] = record["value"]
+                self.totals.open_asks.pop(record["id"], None)
+            case "set":
+                self._set(self._restore(record["values"]))
+            case "resume":
+                self.totals.status, self.totals.stop_reason = "running", None
+            case "end":
+                self.totals.status, self.totals.stop_reason = record["status"], record.get("reason")
+                self._spend(record)
+                self._forget_attempts()
+            case _:
+                return self._descend(record)
         self.newly_due = []
+        return self
+
+    def _set(self, values: Mapping[str, Any]) -> None:
+        """Replace fields of the trunk, as a fork does."""
+        for branch in self.walk.live.values():
+            branch.view.update(values)
+            branch.own.difference_update(values)
+
+    def notes_of(self, branch: str) -> Notes:
+        """Return the notes of the step that is due on a branch."""
+        return self.notes.setdefault(branch, Notes())
+
+    def waits_for_answer(self, branch: Branch) -> bool:
+        """Tell whether the step that is due on a branch has asked and was not answered."""
+        notes = self.notes.get(branch.id)
+        return notes is not None and any(ask.id in self.totals.open_asks for ask in notes.asks.values())
+
+    def finished(self, branch: Branch) -> None:
+        """Forget what was noted of the step that is over on a branch."""
+        if self.notes or self.inner:
+            self.notes.pop(branch.id, None)
+            self.inner.pop(branch.id, None)
+
+    def _forget_attempts(self) -> None:
+        for notes in self.notes.values():
+            notes.attempts = 0
+        for inner in self.inner.values():
+            inner._forget_attempts()  # noqa: SLF001 - the same class
+
+    def _descend(self, record: Mapping[str, Any]) -> "Past":
+        hops: Hops = tuple((branch, node) for branch, node in record.get("in", ()))
+        past = self
+        for depth, (branch, node) in enumerate(hops):
+            if branch not in past.inner:
+                task = past.plan.tasks[past._number(node)]
+                if task.inner is None:
+                    raise past._changed(node, "body", f'inner graph "{node}"')
+                past.inner[branch] = Past(
+                    task.inner.plan, self.run_id, self.totals, hops[: depth + 1], self._rename, self._watch
+                )
+            past = past.inner[branch]
+        past._take(record)
+        return past
+
+    def _take(self, record: Mapping[str, Any]) -> None:
+        self.newly_due = []
+        notes = self.notes_of(record.get("branch", ""))
+        notes.times += record.get("times", ())
         match record["kind"]:
             case "input":
                 self.newly_due = self.walk.start(self._restore(record["values"]), self._targets(record["taken"]))
             case "step":
                 self._take_step(record)
             case "taken":
-                branch = self.undecided.pop(record["branch"])
-                self.newly_due = self.walk.move(branch, self._targets(record["taken"]))
+                self._move(self.undecided.pop(record["branch"]), record["taken"])
             case "attempt":
-                self.attempts[record["branch"]] = record["attempt"]
+                notes.attempts = record["attempt"]
                 self._spend(record)
-            case "resume":
-                self.status, self.stop_reason = "running", None
-            case _:  # "end": `decode` lets nothing else pass
-                self.status, self.stop_reason = record["status"], record.get("reason")
-                self.attempts.clear()
+            case "intent":
+                effect = notes.effects.setdefault(record["key"], Effect())
+                effect.state, effect.intents = "in_doubt", effect.intents + 1
+            case "effect":
+                effect = notes.effects[record["key"]]
+                effect.state, effect.result = "failed" if "error" in record else "done", record.get("result")
+            case _:  # "ask": `decode` lets nothing else pass
+                self._take_ask(record, notes)
+
+    def _take_ask(self, record: Mapping[str, Any], notes: Notes) -> None:
+        ask = ask_of(record, self.hops)
+        notes.asks[ask.key] = ask
+        self.totals.open_asks[ask.id] = ask
+        self.totals.answers.pop(ask.id, None)  # asked again: the answer was refused
 
     def _take_step(self, record: Mapping[str, Any]) -> None:
         branch = self.walk.live.get(record["branch"])
         number = self._number(record["node"])
-        if branch is None or branch.at != number or record["seq"] != self.walk.seq + 1:
-            due = quoted(f"{self.plan.tasks[one.at].name}" for one in self.walk.due())
+        if branch is None or branch.at != number or record["seq"] != self.totals.seq + 1:
+            due = quoted(self.plan.tasks[one.at].name for one in self.walk.due() if one.at < len(self.plan.tasks))
             raise CheckpointError(
                 f'run "{self.run_id}" holds step {record["seq"]} of node "{record["node"]}" where '
-                f"step {self.walk.seq + 1} of {due} was due"
+                f"step {self.totals.seq + 1} of {due} was due"
             )
-        self.attempts.pop(branch.id, None)
+        self.finished(branch)
+        self.totals.seq += 1
         self._spend(record)
-        self.walk.absorb(branch, self._restore(record["writes"]))
-        if record["taken"] is None:
-            self.undecided[branch.id] = branch
+        chooser = self.walk.absorb(branch, self._restore(record["writes"]))
+        if chooser is None:
+            self.newly_due = self.walk.next_item(branch)
+        elif record["taken"] is None:
+            self.undecided[chooser.id] = chooser
         else:
-            self.newly_due = self.walk.move(branch, self._targets(record["taken"]))
+            self._move(chooser, record["taken"])
+
+    def _move(self, branch: Branch, taken: Sequence[str]) -> None:
+        if self._watch:
+            self._watch(self, branch, tuple(taken))
+        self.newly_due = self.walk.move(branch, self._targets(taken))
 
     def _spend(self, record: Mapping[str, Any]) -> None:
         if "usage" in record:
-            self.usage += Usage.model_validate(record["usage"])
+            self.totals.usage += Usage.model_validate(record["usage"])
 
     def _restore(self, saved: Mapping[str, Any]) -> dict[str, Any]:
         fields = self.plan.fields
@@ -99,47 +261,91 @@ class Past:
             raise CheckpointError(f'run "{self.run_id}" holds a write of {names} that does not fit: {error}') from None
 
     def _targets(self, names: Sequence[str]) -> tuple[int, ...]:
-        return tuple(self._number(name) for name in names)
+        return tuple([self._number(name) for name in names])
 
     def _number(self, name: str) -> int:
-        if name not in self.plan.index:
+        if self._rename is not None:
+            name = self._rename.get(name, name)
+            if name not in self.plan.index:  # gone, which matters only if it is due: see `refuse_ghosts`
+                return self._ghosts.setdefault(name, len(self.plan.tasks) + len(self._ghosts))
+        elif name not in self.plan.index:
             raise self._changed(name, "removed", f'node "{name}"')
         return self.plan.index[name]
+
+    def refuse_ghosts(self) -> None:
+        """Make sure that every node that is due or waited at exists.
+
+        Raises:
+            GraphChangedError: one does not.
+        """
+        for name, number in self._ghosts.items():
+            if any(branch.at == number for branch in self.walk.live.values()):
+                raise self._changed(name, "removed", f'node "{name}", which is due')
 
     def _changed(self, name: str, what: Any, spoken: str) -> GraphChangedError:
         message = f'run "{self.run_id}" was begun with another form of graph "{self.plan.name}": it knew the {spoken}'
         return GraphChangedError(message, [Change(name, what)])
 
 
+def ask_of(record: Mapping[str, Any], hops: Hops) -> Ask:
+    """Return the ask that a record holds."""
+    return Ask(
+        id=record["id"],
+        kind=record["ask"],
+        key=record["key"],
+        question=record["question"],
+        node=path_of(hops, record["node"]),
+        branch=branch_of(hops, record["branch"]),
+        answer_type=record["answer_type"],
+        payload=record["payload"],
+    )
+
+
+def path_of(hops: Hops, node: str) -> str:
+    """Return a node's name with those of the inner graphs that it stands in: `inner/name`."""
+    return "/".join([name for _, name in hops] + [node])
+
+
+def branch_of(hops: Hops, branch: str) -> str:
+    """Return a branch's id after those of the branches that its graph stands in; trunks are left out."""
+    return "/".join(part for part in [outer for outer, _ in hops] + [branch] if part)
+
+
 def points(plan: Plan, journal: Journal) -> list[Checkpoint]:
     """Return the saved points of a run, oldest first; the input is seq 0."""
-    past = Past(plan, journal.run_id)
+    top = Past(plan, journal.run_id)
     found: list[Checkpoint] = []
-    for record in journal.records:
-        parsed = decode(record, journal.run_id)
-        past.take(parsed)
-        if parsed["kind"] in ("input", "step"):
-            is_input = parsed["kind"] == "input"
+    for line in journal.records:
+        record = decode(line, journal.run_id)
+        past = top.take(record)
+        is_input = record["kind"] == "input" and not past.hops
+        if is_input or record["kind"] == "step":
             found.append(
                 Checkpoint(
-                    seq=past.walk.seq,
-                    node=START if is_input else parsed["node"],
-                    branch="" if is_input else parsed["branch"],
-                    writes=parsed["values" if is_input else "writes"],
-                    next=_due(past),
-                    at=parsed["at"],
-                    duration_s=parsed.get("s", 0.0),
-                    attempt=parsed.get("attempt", 1),
+                    seq=top.totals.seq,
+                    node=START if is_input else path_of(past.hops, record["node"]),
+                    branch="" if is_input else branch_of(past.hops, record["branch"]),
+                    writes=record["values" if is_input else "writes"],
+                    next=due_in(top),
+                    at=record["at"],
+                    duration_s=record.get("s", 0.0),
+                    attempt=record.get("attempt", 1),
                 )
             )
-        elif parsed["kind"] == "taken":
-            found[-1] = replace(found[-1], next=_due(past))
+        elif record["kind"] in ("taken", "input"):
+            found[-1] = replace(found[-1], next=due_in(top))
     return found
 
 
-def _due(past: Past) -> tuple[str, ...]:
-    branches: Iterable[Branch] = past.walk.due()
-    return tuple(past.plan.tasks[branch.at].name for branch in branches if branch.id not in past.undecided)
+def due_in(past: Past) -> tuple[str, ...]:
+    """Return the paths of the nodes that are due; for one with an inner walk those due inside."""
+    found: list[str] = []
+    for branch in past.walk.due():
+        if branch.id in past.inner and past.inner[branch.id].walk.live:
+            found += due_in(past.inner[branch.id])
+        elif branch.id not in past.undecided:
+            found.append(path_of(past.hops, past.plan.tasks[branch.at].name))
+    return tuple(found)
 
 
 def past_at(plan: Plan, journal: Journal, seq: int | None) -> Past:
@@ -149,11 +355,11 @@ def past_at(plan: Plan, journal: Journal, seq: int | None) -> Past:
         CheckpointError: the run has no such step.
     """
     past = Past(plan, journal.run_id)
-    for record in journal.records:
-        parsed = decode(record, journal.run_id)
-        if seq is not None and parsed["kind"] == "step" and parsed["seq"] > seq:
+    for line in journal.records:
+        record = decode(line, journal.run_id)
+        if seq is not None and record["kind"] == "step" and record["seq"] > seq:
             break
-        past.take(parsed)
-    if seq is not None and not 0 <= seq <= past.walk.seq:
-        raise CheckpointError(f'run "{journal.run_id}" has no step {seq}; expected 0 to {past.walk.seq}')
+        past.take(record)
+    if seq is not None and not 0 <= seq <= past.totals.seq:
+        raise CheckpointError(f'run "{journal.run_id}" has no step {seq}; expected 0 to {past.totals.seq}')
     return past

@@ -12,18 +12,23 @@ from pydantic_core import to_json
 
 from loom.core.branches import ENDED, OPENED_BY_START, Reach, Relation, relate
 from loom.core.condition import Condition
-from loom.core.declared import END, START, Declared, Placed
+from loom.core.declared import END, START, Declared, Each, Placed
 from loom.core.context import Context
-from loom.core.node import FunctionNode, Node, Port
+from loom.core.node import EFFECTS, FunctionNode, GraphNode, Node, Port
 from loom.core.runtime import Retry
 from loom.core.state import Field, State
-from loom.core.values import Values, type_name, values_of
+from loom.core.values import Values, list_item, type_name, values_of
 from loom.errors import LoomError
 
 # Any, in this module: inputs, outputs and field values, whose types are the user's.
 
 View = Mapping[str, Any]
+Invoke = Callable[[View, Context | None], Awaitable[Any]]
 Settle = Callable[[Any], tuple[dict[str, Any], bytes]]
+
+
+class ConditionError(LoomError):
+    """A condition raised. Its cause is `__cause__`."""
 
 
 class OutputError(LoomError):
@@ -46,12 +51,12 @@ class Task:
 
     `invoke` takes the node's inputs from a view and starts it; `settle` checks what it returned and
     gives the writes with their JSON. `opening` is the part of its step records that never changes.
-    A plain task has no context, retry or timeout.
+    A plain task has no context, retry or timeout. `effect` is a rank in `EFFECTS`.
     """
 
     name: str
     opening: bytes
-    invoke: Callable[[View, Context | None], Awaitable[Any]]
+    invoke: Invoke
     settle: Settle
     wants_context: bool
     is_thread: bool
@@ -59,11 +64,34 @@ class Task:
     ways: tuple[Way, ...]
     retry: Retry | None
     timeout_s: float | None
+    effect: int
+    inner: "Inner | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """A graph inside a node: its plan, its fields by those outside, and its end as writes outside."""
+
+    plan: "Plan"
+    reads: Mapping[str, str]
+    settle: Settle
+
+
+@dataclass(frozen=True, slots=True)
+class EachPlan:
+    """What runs once for each item of the list in field `over`."""
+
+    node: int
+    over: str
+    max_concurrency: int
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A compiled graph's tables. Nodes are numbers, in the order they were declared."""
+    """A compiled graph's tables. Nodes are numbers, in the order they were declared.
+
+    `eaches` is by the number of the source. `pause_before` and `pause_after` are breakpoints.
+    """
 
     declared: Declared
     fields: Mapping[str, Field]
@@ -71,6 +99,9 @@ class Plan:
     tasks: tuple[Task, ...]
     start: tuple[Way, ...]
     joins: frozenset[int]
+    eaches: Mapping[int, EachPlan]
+    pause_before: frozenset[int]
+    pause_after: frozenset[int]
 
     @property
     def name(self) -> str:
@@ -103,6 +134,23 @@ class Plan:
                     found[opener, way.targets] = relation
         return found
 
+    def names(self, targets: Sequence[int]) -> tuple[str, ...]:
+        """Return the names of targets."""
+        return tuple(END if target == ENDED else self.tasks[target].name for target in targets)
+
+    def way_on(self, number: int, view: View) -> Way | None:
+        """Return the first open way on from a node, an `each` over nothing passed; None if none is open.
+
+        Raises:
+            ConditionError: a condition raised, which is its cause.
+        """
+        while True:
+            way = _open_way(self.tasks[number].ways, view)
+            each = self.eaches.get(number)
+            if each is None or view[each.over]:
+                return way
+            number = each.node
+
     def can_reach(self, node: int, join: int, opener: int) -> bool:
         """Tell whether `join` can be reached from `node` without passing `opener` again."""
         return node in self._reach.of(opener, join)
@@ -112,9 +160,23 @@ class Plan:
         return self._relations[opener, targets].is_over_at(join)
 
 
-def make_plan(declared: Declared) -> Plan:
+def _open_way(ways: Sequence[Way], view: View) -> Way | None:
+    for way in ways:
+        if way.holds is None:
+            return way
+        try:
+            if way.holds(view):
+                return way
+        except Exception as error:
+            message = f'the condition "{way.label}" of its switch raised {type(error).__name__}: {error}'
+            raise ConditionError(message) from error
+    return None
+
+
+def make_plan(declared: Declared, pause_before: frozenset[str], pause_after: frozenset[str]) -> Plan:
     """Turn a graph without problems into tables."""
-    numbers = {name: number for number, name in enumerate(declared.nodes)} | {END: ENDED}
+    numbers = {name: number for number, name in enumerate(declared.nodes)} | {END: ENDED, START: OPENED_BY_START}
+    eaches = declared.eaches()
     ways: dict[str, tuple[Way, ...]] = {}
     for drawing in declared.drawings:
         ways[drawing.source] = tuple(
@@ -130,9 +192,16 @@ def make_plan(declared: Declared) -> Plan:
         declared=declared,
         fields=declared.fields,
         given=declared.given(),
-        tasks=tuple(_task(declared, placed, ways[name]) for name, placed in declared.nodes.items()),
+        tasks=tuple(_task(declared, placed, ways[name], eaches.get(name)) for name, placed in declared.nodes.items()),
         start=ways[START],
         joins=frozenset(numbers[name] for name in declared.nodes if declared.is_join(name)),
+        eaches={
+            numbers[drawing.source]: EachPlan(numbers[each.node], each.over, each.max_concurrency)
+            for drawing in declared.drawings
+            if (each := drawing.each)
+        },
+        pause_before=frozenset(numbers[name] for name in pause_before),
+        pause_after=frozenset(numbers[name] for name in pause_after),
     )
 
 
@@ -143,7 +212,7 @@ def _taken(targets: tuple[str, ...]) -> bytes:
 def _holds(condition: Condition, fields: Mapping[str, Field]) -> Callable[[View], bool]:
     """Return how a condition is decided; a function gets copies, as a node does."""
     copied = {name: fields[name].values.copy for name in condition.reads}
-    if not condition.is_function or not any(copied.values()):
+    if condition.function is None or not any(copied.values()):
         return condition.holds
 
     def holds(view: View) -> bool:
@@ -152,11 +221,16 @@ def _holds(condition: Condition, fields: Mapping[str, Field]) -> Callable[[View]
     return holds
 
 
-def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...]) -> Task:
+def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...], each: Each | None) -> Task:
     node = placed.node
-    reads = [(port, declared.fields[name]) for port, name in placed.inputs if name in declared.fields]
+    reads = [_read(declared, port, name, each) for port, name in placed.inputs if _is_bound(declared, port, name, each)]
     outputs = [(port, declared.fields[name]) for port, name in placed.outputs]
-    if isinstance(node, FunctionNode):
+    inner: Inner | None = None
+    invoke: Invoke
+    if isinstance(node, GraphNode):
+        inner = _inner(placed.name, node, outputs)
+        invoke, settle, wants_context, is_thread = _no_invoke, inner.settle, True, False
+    elif isinstance(node, FunctionNode):
         invoke = _invoke_function(node, reads)
         settle = _settle_one(placed.name, *outputs[0]) if node.writes_one else _settle_many(placed.name, node.returns, outputs)
         wants_context, is_thread = bool(node.context_parameter), node.thread
@@ -176,15 +250,65 @@ def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...]) -> Task:
         ways=ways,
         retry=placed.retry,
         timeout_s=placed.timeout_s,
+        effect=EFFECTS.index(node.effect),
+        inner=inner,
     )
 
 
+ITEM = "<item>"
+"""Where the view of an item's branch holds the item; no field can have this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One bound input: the port, where a view holds it, and how to hand it out."""
+
+    port: str
+    key: str
+    copy: Callable[[Any], Any] | None
+    has_default: bool
+
+
+def _is_bound(declared: Declared, port: Port, field: str, each: Each | None) -> bool:
+    return field in declared.fields or bool(each and port.name == each.bind)
+
+
+def _read(declared: Declared, port: Port, field: str, each: Each | None) -> Read:
+    if each and port.name == each.bind:
+        item = list_item(declared.fields[each.over].values.type)
+        return Read(port.name, ITEM, values_of(item).copy, has_default=False)
+    return Read(port.name, field, declared.fields[field].values.copy, port.has_default)
+
+
+def _inner(name: str, node: GraphNode, outputs: Sequence[tuple[Port, Field]]) -> Inner:
+    if not isinstance(node.plan, Plan):
+        raise TypeError(f"a GraphNode is made by CompiledGraph.as_node, with a Plan; got {node.plan!r}")
+    settles = [_settle_one(name, port, field) for port, field in outputs]
+    sources = [port.name for port, _ in outputs]
+
+    def settle(view: View) -> tuple[dict[str, Any], bytes]:
+        writes: dict[str, Any] = {}
+        saved: list[bytes] = []
+        for source, one in zip(sources, settles, strict=True):
+            if source in view:
+                value, text = one(view[source])
+                writes |= value
+                saved.append(text[1:-1])
+        return writes, b"{" + b",".join(saved) + b"}"
+
+    return Inner(node.plan, dict(node.reads), settle)
+
+
+async def _no_invoke(view: View, ctx: Context | None) -> Any:
+    raise AssertionError("an inner graph is walked, not invoked")  # pragma: no cover
+
+
 def _invoke_function(
-    node: FunctionNode[..., Any], reads: Sequence[tuple[Port, Field]]
-) -> Callable[[View, Context | None], Awaitable[Any]]:
+    node: FunctionNode[..., Any], reads: Sequence[Read]
+) -> Invoke:
     fn = node.fn
-    if node.is_async and node.is_positional and not any(port.has_default for port, _ in reads):
-        pick = _picker([field for _, field in reads])
+    if node.is_async and node.is_positional and not any(read.has_default for read in reads):
+        pick = _picker(reads)
         return lambda view, ctx: fn(*pick(view))
     gather = _gatherer(reads)
     context_parameter = node.context_parameter
@@ -207,36 +331,36 @@ def _invoke_function(
 
 
 def _invoke_class(
-    node: Node[Any, Any], inputs: type[BaseModel], reads: Sequence[tuple[Port, Field]]
-) -> Callable[[View, Context | None], Awaitable[Any]]:
+    node: Node[Any, Any], inputs: type[BaseModel], reads: Sequence[Read]
+) -> Invoke:
     gather, run = _gatherer(reads), node.run
     return lambda view, ctx: run(inputs(**gather(view)), ctx)  # type: ignore[arg-type]  # wants_context is True
 
 
-def _gatherer(reads: Sequence[tuple[Port, Field]]) -> Callable[[View], dict[str, Any]]:
+def _gatherer(reads: Sequence[Read]) -> Callable[[View], dict[str, Any]]:
     """Return how to take inputs from a view by port. A port with a default may find its field absent."""
-    table = [(port.name, field.name, field.values.copy, port.has_default) for port, field in reads]
+    table = [(read.port, read.key, read.copy, read.has_default) for read in reads]
 
     def gather(view: View) -> dict[str, Any]:
         return {
-            port: copy(view[field]) if copy else view[field]
-            for port, field, copy, has_default in table
-            if field in view or not has_default
+            port: copy(view[key]) if copy else view[key]
+            for port, key, copy, has_default in table
+            if key in view or not has_default
         }
 
     return gather
 
 
-def _picker(fields: Sequence[Field]) -> Callable[[View], tuple[Any, ...]]:
+def _picker(reads: Sequence[Read]) -> Callable[[View], tuple[Any, ...]]:
     """Return how to take inputs from a view by position."""
-    if any(field.values.copy for field in fields):
-        table = [(field.name, field.values.copy) for field in fields]
-        return lambda view: tuple([copy(view[name]) if copy else view[name] for name, copy in table])
-    names = [field.name for field in fields]
-    if len(names) > 1:
-        return itemgetter(*names)
-    if names:
-        only = names[0]
+    if any(read.copy for read in reads):
+        table = [(read.key, read.copy) for read in reads]
+        return lambda view: tuple([copy(view[key]) if copy else view[key] for key, copy in table])
+    keys = [read.key for read in reads]
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    if keys:
+        only = keys[0]
         return lambda view: (view[only],)
     return lambda view: ()
 

@@ -12,14 +12,41 @@ S = TypeVar("S", bound=State)
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """A planned stop that waits for an answer. `answer_type` is the JSON Schema of the answer.
+
+    `kind` is `ask`, `approve`, or `in_doubt` for an effect that may or may not have happened.
+    """
+
+    id: str
+    kind: str
+    key: str
+    question: str
+    node: str
+    branch: str
+    # Any: a JSON Schema, and what the asker wants shown.
+    answer_type: Mapping[str, Any]
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An answer to an ask of kind `in_doubt`: the effect did happen, and this is what it gave."""
+
+    # Any: what the effect's function returns.
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class GraphResult(Generic[S]):
-    """How a run ended. `stop_reason` is set when `status` is `stopped`."""
+    """How a run ended. `stop_reason` is set when `status` is `stopped`, `asks` when it is `paused`."""
 
     run_id: str
     status: Status
     state: S
     steps: int
     usage: Usage
+    asks: tuple[Ask, ...] = ()
     stop_reason: str | None = None
     duration_s: float = 0.0
 

@@ -43,16 +43,18 @@ class Limits:
     """Where a run stops by itself, checked before each step. None is no limit.
 
     `max_steps`, `max_tokens` and `max_cost_usd` count over the whole run, resumes included;
-    `deadline_s` counts from each call of `run` or `resume`.
+    `deadline_s` counts from each call of `run` or `resume`. `grace_s` is how long a `once` of effect
+    `write` may go on when the run is cancelled.
     """
 
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
     deadline_s: float | None = None
+    grace_s: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "max_tokens", "max_cost_usd", "deadline_s"):
+        for name in ("max_steps", "max_tokens", "max_cost_usd", "deadline_s", "grace_s"):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ConfigError(f"Limits({name}=…) must not be negative; got {value}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache, partial
-from typing import Annotated, Any, ClassVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
 from pydantic.fields import FieldInfo
@@ -90,6 +90,14 @@ class State(BaseModel):
                 raise ConfigError(
                     f'state "{cls.__name__}" has the {what} "{names[0]}", which writes would bypass; {remedy}'
                 )
+
+    # Any: data as saved under an older version, as JSON, and what it is now.
+    if TYPE_CHECKING:
+
+        @staticmethod
+        def migrate(data: dict[str, Any], from_version: int) -> dict[str, Any]:
+            """Return the data of an older version as data of this one. Written by the user."""
+            ...
 
     def __getattr__(self, name: str) -> Any:
         if name in type(self).model_fields:

@@ -1,14 +1,16 @@
 """A journal told as events: every event that can be replayed is worked out from the records alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from loom.core.past import Past
+from loom.core.past import Past, branch_of, path_of
 from loom.core.plan import Plan
 from loom.core.walk import Branch
 from loom.types.events import Event
 
 # Any, in this module: parsed JSON.
+
+Told = tuple[str, dict[str, Any]]
 
 
 class Story:
@@ -29,41 +31,62 @@ class Story:
         at = record["at"]
         for emitted in record.get("events", ())[already_told:]:
             yield self.number(Event(type=emitted["type"], payload=emitted["payload"], at=emitted["at"]))
-        branch = self._past.walk.live.get(record.get("branch", ""))
-        source = self._plan.tasks[branch.at].name if branch and branch.at >= 0 else "START"
-        self._past.take(record)
-        for kind, payload in self._happened(record, source):
+        past = self._past.take(record)
+        for kind, payload in self._happened(record, past):
             yield self.number(Event(type=kind, payload=payload, at=at))
 
     def number(self, event: Event) -> Event:
         """Give an event the next offset and its place in the run."""
         self._offset += 1
-        return event.model_copy(
-            update={"offset": self._offset, "run_id": self._run_id, "seq": self._past.walk.seq}
-        )
+        seq = self._past.totals.seq
+        return event.model_copy(update={"offset": self._offset, "run_id": self._run_id, "seq": seq})
 
-    def _happened(self, record: Mapping[str, Any], source: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _happened(self, record: Mapping[str, Any], past: Past) -> Iterator[Told]:
         kind = record["kind"]
-        if kind in ("input", "resume"):
+        where: dict[str, Any] = {}
+        if "branch" in record:
+            where["branch"] = branch_of(past.hops, record["branch"])
+        if "node" in record:
+            where["node"] = path_of(past.hops, record["node"])
+        if kind == "resume" or (kind == "input" and not past.hops):
             yield "run.started", {"graph": self._plan.name, "resumed": kind == "resume"}
         elif kind == "step":
-            names = ("node", "branch", "attempt", "writes")
-            payload = {name: record[name] for name in names} | {"duration_s": record["s"]}
-            yield "step.finished", payload | ({"usage": record["usage"]} if "usage" in record else {})
+            yield "step.finished", where | _some(record, "attempt", "writes", "usage") | {"duration_s": record["s"]}
         elif kind == "attempt":
-            yield "step.retried", {name: record[name] for name in ("node", "branch", "attempt", "error")}
+            yield "step.retried", where | _some(record, "attempt", "error")
+        elif kind == "ask":
+            names = ("id", "key", "question", "answer_type", "payload")
+            yield "ask.opened", where | _some(record, *names) | {"kind": record["ask"]}
+        elif kind == "answer":
+            yield "ask.answered", _some(record, "id", "value")
         elif kind == "end":
-            names = ("reason", "error", "node", "abandoned")
-            yield f"run.{record['status']}", {name: record[name] for name in names if name in record}
+            yield f"run.{record['status']}", where | _some(record, "reason", "error", "abandoned", "asks")
+        source = record.get("node", "START" if kind == "input" else "")
         for target in record.get("taken") or ():
-            yield "edge.taken", {"source": source, "target": target, "branch": record.get("branch", "")}
+            branch = where.get("branch", branch_of(past.hops, ""))
+            ends = {"source": path_of(past.hops, source), "target": path_of(past.hops, target)}
+            yield "edge.taken", ends | {"branch": branch}
         if kind == "resume":
-            yield from self._started(self._past.walk.due())
+            yield from _resumed(past)
         else:
-            due = self._past.newly_due
-            yield from self._started(due[: len(due) - record.get("held", 0)])
+            held = record.get("held", ())
+            yield from _started(past, [branch for branch in past.newly_due if branch.id not in held])
 
-    def _started(self, branches: list[Branch]) -> Iterator[tuple[str, dict[str, Any]]]:
-        for branch in branches:
-            if branch.id not in self._past.undecided:
-                yield "step.started", {"node": self._plan.tasks[branch.at].name, "branch": branch.id}
+
+def _some(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: record[name] for name in names if name in record}
+
+
+def _started(past: Past, branches: Sequence[Branch]) -> Iterator[Told]:
+    for branch in branches:
+        node = path_of(past.hops, past.plan.tasks[branch.at].name)
+        yield "step.started", {"node": node, "branch": branch_of(past.hops, branch.id)}
+
+
+def _resumed(past: Past) -> Iterator[Told]:
+    """Tell of every step that a resumed run takes up, those around inner graphs first."""
+    for branch in past.walk.due():
+        if branch.id not in past.undecided and not past.waits_for_answer(branch):
+            yield from _started(past, [branch])
+            if branch.id in past.inner:
+                yield from _resumed(past.inner[branch.id])

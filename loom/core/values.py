@@ -44,10 +44,11 @@ _CONFIG = ConfigDict(
 class Values:
     """The values of one type. Make it by `values_of`."""
 
-    __slots__ = ("copy", "dump", "flaw", "is_exact", "is_plain", "load_json", "type", "validate")
+    __slots__ = ("_adapter", "copy", "dump", "flaw", "is_exact", "is_plain", "load_json", "type", "validate")
 
     def __init__(self, annotation: Any) -> None:
         adapter = _adapter(annotation)
+        self._adapter = adapter
         self.type = annotation
         self.validate: Callable[[Any], Any] = adapter.validator.validate_python
         self.dump: Callable[[Any], bytes] = adapter.serializer.to_json
@@ -61,6 +62,10 @@ class Values:
             self.load_json = partial(self.load_json, by_alias=False, by_name=True)
         self.copy = _copier(annotation)
         self.flaw = "" if self.is_exact else _flaw(pieces, adapter)
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of what is saved."""
+        return self._adapter.json_schema(mode="serialization")
 
     def round_trip(self, value: Any, saved: bytes) -> Any:
         """Return what reading `saved`, the dump of `value`, gives."""
@@ -259,6 +264,17 @@ def _flaw(pieces: list[Any], adapter: TypeAdapter[Any]) -> str:
 
 
 ANYTHING = values_of(Any)
+
+
+def list_item(annotation: Any) -> Any | None:
+    """Return the type of the items of a list or of a tuple of any length; None if it is neither."""
+    inner = bare(annotation)
+    members = get_args(inner)
+    if get_origin(inner) is list:
+        return members[0]
+    if get_origin(inner) is tuple and len(members) == 2 and members[1] is Ellipsis:
+        return members[0]
+    return Any if inner in (list, tuple) else None
 
 
 def type_name(annotation: Any) -> str:

@@ -16,12 +16,13 @@ are also kept in a **log**, of which a join folds the part that its arrivals saw
 when a lone branch has seen all of it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from loom.core.branches import ENDED, OPENED_BY_START
-from loom.core.plan import Plan
+from loom.core.plan import ITEM, EachPlan, Plan
 from loom.core.state import reduce
 from loom.errors import LoomError, quoted
 
@@ -43,6 +44,17 @@ class Frame:
     place: Place
     base: Writes
     base_past: int
+    items: "Items | None" = None
+
+
+@dataclass(slots=True)
+class Items:
+    """The items of an `each`: those that have not begun, from `next` on, and how many are not over."""
+
+    values: Sequence[Any]
+    next: int
+    left: int
+    past: int
 
 
 @dataclass(slots=True, eq=False)
@@ -78,13 +90,12 @@ class Entry:
 
 
 class Walk:
-    """One run, as far as it has come. `live` holds its branches by id, `seq` its last finished step."""
+    """One graph being walked, as far as it has come. `live` holds its branches by id."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.seq = 0
         self.live: dict[str, Branch] = {}
-        self.visits = [0] * len(plan.tasks)
+        self.visits: Counter[int] = Counter()
         self._log: list[Entry] = []
         self._base: Writes = {}
         self._final: dict[str, Any] | None = None
@@ -97,15 +108,38 @@ class Walk:
         self.live[""] = trunk
         return self.move(trunk, targets)
 
-    def absorb(self, branch: Branch, writes: Writes) -> None:
-        """Take in what the step that is due on this branch wrote. `move` must follow."""
-        self.seq += 1
+    def start_at(self, node: int, row: int, values: dict[str, Any]) -> None:
+        """Begin in the middle: with the trunk alone, its step `row` due at a node."""
+        self.live[""] = Branch("", node, (), row, (), values, 0, set())
+
+    @property
+    def trunk_alone(self) -> Branch | None:
+        """The trunk, if it is alone, not waiting, and has seen everything that was written."""
+        if len(self.live) != 1 or self._log:
+            return None
+        (only,) = self.live.values()
+        return None if only.frames or only.is_waiting else only
+
+    def absorb(self, branch: Branch, writes: Writes) -> Branch | None:
+        """Take in what the step that is due on this branch wrote.
+
+        Returns the branch whose way on is to be chosen now, for `move`; None if the step was that of
+        an item and others are not over, then `next_item` follows.
+        """
         self.visits[branch.at] += 1
-        if writes:
+        if not branch.frames and not self._log:  # alone: the view is all there is to keep
             self._write(branch.view, writes, branch.own)
-        if branch.frames or self._log:
-            branch.past |= 1 << len(self._log)
-            self._log.append(Entry(branch.place, writes))
+            return branch
+        branch.past |= 1 << len(self._log)
+        self._log.append(Entry(branch.place, writes))
+        items = branch.frames[-1].items if branch.frames else None
+        if not items:
+            self._write(branch.view, writes, branch.own)
+            return branch
+        items.left -= 1
+        items.past |= branch.past
+        del self.live[branch.id]
+        return None if items.left else self._gather(branch.frames[-1], items, branch.at)
 
     def move(self, branch: Branch, targets: Sequence[int]) -> list[Branch]:
         """Lead a branch whose step was absorbed on; return the branches that are newly due."""
@@ -116,6 +150,9 @@ class Walk:
         target = targets[0]
         if target == ENDED:
             return self._end(branch)
+        each = self.plan.eaches.get(opener)
+        if each and each.node == target:
+            return self._open_each(branch, opener, each)
         due = self._enter(branch, target)
         return due + self._fire() if self._waiting else due
 
@@ -169,6 +206,54 @@ class Walk:
         self.live.update((child.id, child) for child in children)
         due = [child for child, target in zip(children, targets, strict=True) for child in self._enter(child, target)]
         return due + self._fire() if self._waiting else due
+
+    def _open_each(self, owner: Branch, opener: int, each: EachPlan) -> list[Branch]:
+        values = owner.view[each.over]
+        if not self._log:
+            self._base = dict(owner.view)
+        items = Items(values, next=0, left=len(values), past=owner.past)
+        frame = Frame(opener, (each.node,), owner, owner.place, dict(owner.view), owner.past, items)
+        del self.live[owner.id]
+        return [self._begin_item(frame, items, each.node) for _ in values[: each.max_concurrency]]
+
+    def next_item(self, branch: Branch) -> list[Branch]:
+        """Begin the next item of the `each` in which this branch was one; return it, if there is one."""
+        frame = branch.frames[-1]
+        items = frame.items
+        if items is None or items.next == len(items.values):
+            return []
+        return [self._begin_item(frame, items, branch.at)]
+
+    def _begin_item(self, frame: Frame, items: Items, node: int) -> Branch:
+        number, owner = items.next, frame.owner
+        items.next += 1
+        child = Branch(
+            id=f"{owner.id}.{number}" if owner.id else str(number),
+            at=node,
+            prefix=(*frame.place, number, 0, 0),
+            row=0,
+            frames=(*owner.frames, frame),
+            view={**frame.base, ITEM: items.values[number]},
+            past=frame.base_past,
+            own=set(),
+        )
+        self.live[child.id] = child
+        return child
+
+    def _gather(self, frame: Frame, items: Items, node: int) -> Branch:
+        """Go on as one branch, once every item is over."""
+        owner = frame.owner
+        view = self._fold(frame.base, items.past & ~frame.base_past)
+        branch = Branch(owner.id, node, owner.prefix, owner.row, owner.frames, view, items.past, set())
+        self.live[branch.id] = branch
+        self._forget(branch)
+        return branch
+
+    def _forget(self, branch: Branch) -> None:
+        """Drop the log if this branch is alone and has seen all of it."""
+        if len(self.live) == 1 and not branch.frames and branch.past == (1 << len(self._log)) - 1:
+            self._log.clear()
+            branch.past = 0
 
     def _end(self, branch: Branch) -> list[Branch]:
         del self.live[branch.id]
@@ -238,9 +323,7 @@ class Walk:
         else:
             merged.view, merged.own = self._fold(frames[-1].base, past & ~frames[-1].base_past), set()
         self.live[merged.id] = merged
-        if len(self.live) == 1 and not merged.frames and past == (1 << len(self._log)) - 1:
-            self._log.clear()
-            merged.past = 0
+        self._forget(merged)
         return merged
 
     def _stand(self, arrived: Sequence[Branch], frames: tuple[Frame, ...], join: int) -> Branch:

@@ -1,16 +1,19 @@
 """One node, run by itself: no graph, no store, the same checks as in a run."""
 
-from collections.abc import Mapping
+import random
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, overload
 
 from anyio import to_thread
 from pydantic import BaseModel, ValidationError
 
-from loom.core.context import Context
+from loom.core.context import Context, Effect
+from loom.core.desk import call_off_loop
 from loom.core.node import FunctionNode, In, Node, Out, P, R
 from loom.core.values import values_of
-from loom.errors import ConfigError, did_you_mean, quoted
+from loom.errors import AnswerError, ConfigError, did_you_mean, quoted
 from loom.types.events import Event
 from loom.types.models import Model, ModelRef
 from loom.types.tools import Tool
@@ -23,10 +26,18 @@ class _Bench:
 
     run_id = "test"
 
-    def __init__(self, model: Model | Mapping[str, Model] | None, tools: Mapping[str, Tool], events: list[Event]) -> None:
+    def __init__(
+        self,
+        model: Model | Mapping[str, Model] | None,
+        tools: Mapping[str, Tool],
+        answers: Mapping[str, Any],
+        events: list[Event],
+    ) -> None:
         self._models = model
+        self._answers = answers
         self._events = events
         self.tools = tools
+        self.random = random.Random(self.run_id)  # noqa: S311 - repeatable, not secret
 
     def model(self, ref: ModelRef) -> Model:
         if isinstance(self._models, Mapping):
@@ -43,6 +54,34 @@ class _Bench:
 
     emit_live = emit
 
+    def now(self) -> float:
+        return time.time()
+
+    def idempotency_key(self, key: str) -> str:
+        return f"{self.run_id}:{key}"
+
+    async def ask(
+        self, question: str, answer_type: Any, key: str | None, kind: str, payload: Mapping[str, Any] | None
+    ) -> Any:
+        name = key or question
+        if name not in self._answers:
+            raise ConfigError(f'the node asks "{name}"; pass run_node(…, answers={{"{name}": …}})')
+        try:
+            return values_of(answer_type).validate(self._answers[name])
+        except ValidationError as error:
+            raise AnswerError(f'the answer to "{name}" does not fit: {error}') from None
+
+    async def once(
+        self,
+        key: str,
+        fn: Callable[..., Any],
+        *arguments: Any,
+        idempotent: bool,
+        effect: Effect | None,
+        result_type: Any,
+    ) -> Any:
+        return await call_off_loop(fn, *arguments)
+
 
 @overload
 async def run_node(
@@ -51,6 +90,7 @@ async def run_node(
     *,
     model: Model | Mapping[str, Model] | None = None,
     tools: Mapping[str, Tool] | None = None,
+    answers: Mapping[str, Any] | None = None,
     events: list[Event] | None = None,
 ) -> Out: ...
 @overload
@@ -60,6 +100,7 @@ async def run_node(
     *,
     model: Model | Mapping[str, Model] | None = None,
     tools: Mapping[str, Tool] | None = None,
+    answers: Mapping[str, Any] | None = None,
     events: list[Event] | None = None,
 ) -> Any: ...
 async def run_node(
@@ -68,18 +109,19 @@ async def run_node(
     *,
     model: Model | Mapping[str, Model] | None = None,
     tools: Mapping[str, Tool] | None = None,
+    answers: Mapping[str, Any] | None = None,
     events: list[Event] | None = None,
 ) -> Any:
     """Run one node on inputs by port name; return what it returned, validated.
 
-    `model` answers for every `ModelRef`, or for those whose identifiers it maps. What the node emits
-    is added to `events`. The return value is the `Out` model of a node class, or the value that the
+    `model` answers for every `ModelRef`, or for those whose identifiers it maps. `answers` are by
+    the keys of asks. What the node emits is added to `events`; `ctx.once` calls its function. The return value is the `Out` model of a node class, or the value that the
     function returned.
 
     Raises:
         ConfigError: inputs or output do not fit the ports, or the node asks for a model it was not given.
     """
-    host = _Bench(model, tools or {}, [] if events is None else events)
+    host = _Bench(model, tools or {}, answers or {}, [] if events is None else events)
     if isinstance(node, FunctionNode):
         return await _run_function(node, _by_name(inputs), host)
     wanted, given = node.port_models()

@@ -1,0 +1,239 @@
+"""What a running step asks of its run: effects at most once, answers, times that stay as they were."""
+
+import asyncio
+import hashlib
+import inspect
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property, partial
+from typing import Any, get_type_hints
+
+import anyio
+from anyio import to_thread
+from pydantic_core import from_json
+
+from loom.core.context import Effect
+from loom.core.node import EFFECTS
+from loom.core.past import Past, branch_of, path_of
+from loom.core.past import Effect as Saved
+from loom.core.plan import Task, first_finding
+from loom.core.result import Ask
+from loom.core.run import Run
+from loom.core.values import Values, type_name, values_of
+from loom.core.walk import Branch
+from loom.errors import AnswerError, EffectError, LoomError
+from loom.types.events import Event
+from loom.types.models import Model, ModelRef
+from loom.types.tools import Tool
+
+# Any, in this module: what effects return and asks are answered, whose types are the node's own.
+
+
+class Paused(BaseException):
+    """Unwinds a node that waits for an answer. Not an Exception, so that a node does not catch it by accident."""
+
+
+class Desk:
+    """One visit of one node, at one attempt. `scope` is that of the node's timeout."""
+
+    def __init__(self, run: Run, past: Past, branch: Branch, task: Task, place: str) -> None:
+        self.run_id = run.run_id
+        self.tools: Mapping[str, Tool] = run.tools
+        self.scope = anyio.CancelScope()
+        self._run = run
+        self._past = past
+        self._branch = branch
+        self._task = task
+        self._notes = past.notes_of(branch.id)
+        self._place = f"{place}{branch.place}"
+        self._path = path_of(past.hops, task.name)
+        self._used: set[str] = set()
+        self._told = 0
+        self._saved_times = len(self._notes.times)
+
+    def model(self, ref: ModelRef) -> Model:
+        """Return the model that the runtime has for `ref`."""
+        return self._run.model(ref)
+
+    def emit(self, event: Event) -> None:
+        """Show an event, and save it with the next record."""
+        self._run.emit(event)
+
+    def emit_live(self, event: Event) -> None:
+        """Show an event to those who read now."""
+        self._run.emit_live(event)
+
+    def now(self) -> float:
+        """Return the time; when the step is run again, the same times in the same order."""
+        if self._told == len(self._notes.times):
+            self._notes.times.append(self._run.clock())
+        self._told += 1
+        return self._notes.times[self._told - 1]
+
+    @cached_property
+    def random(self) -> random.Random:
+        """Random numbers that are the same whenever this visit is run again."""
+        return random.Random(f"{self.run_id}:{self._path}:{self._place}")  # noqa: S311 - repeatable, not secret
+
+    def idempotency_key(self, key: str) -> str:
+        """Return a key that is the same for every attempt at this effect, in every process."""
+        return self._hash("effect", key)
+
+    async def ask(
+        self, question: str, answer_type: Any, key: str | None, kind: str, payload: Mapping[str, Any] | None
+    ) -> Any:
+        """Return the answer to a question, or pause the run until there is one."""
+        values = values_of(answer_type)
+        answer = await self._answer(question, answer_type, key or question, kind, payload)
+        try:
+            return values.restore(answer)
+        except ValueError as error:
+            ask = self._notes.asks[key or question]
+            await self._open(ask)
+            raise AnswerError(
+                f'ask "{ask.id}" ("{question}") wants {type_name(answer_type)}, got {answer!r:.80}: '
+                f"{first_finding(error)}; it is open again"
+            ) from None
+
+    async def once(
+        self,
+        key: str,
+        fn: Callable[..., Any],
+        *arguments: Any,
+        idempotent: bool,
+        effect: Effect | None,
+        result_type: Any,
+    ) -> Any:
+        """Call a function at most once in the life of the run, or ask."""
+        self._use(key)
+        rank = self._task.effect if effect is None else EFFECTS.index(effect)
+        if rank > self._task.effect:
+            raise EffectError(
+                f'node "{self._path}" declares the effect "{EFFECTS[self._task.effect]}", but its once("{key}") has '
+                f'"{effect}"; declare the greater one on the node, so that the graph can be checked for it'
+            )
+        values = values_of(_returns(fn) if result_type is None else result_type)
+        saved = self._notes.effects.get(key)
+        if saved and saved.state == "done":
+            return values.restore(saved.result)
+        is_write = rank == len(EFFECTS) - 1
+        if saved and saved.state == "in_doubt" and is_write and not idempotent:
+            choice, *given = await self._in_doubt(key, saved.intents)
+            if choice == "skip":
+                return None
+            if choice == "result":
+                return values.restore(given[0])
+        await self._note({"kind": "intent", "key": key, "effect": EFFECTS[rank]})
+        self._notes.effects[key] = Saved(intents=saved.intents + 1 if saved else 1)
+        return await self._call(key, partial(call_off_loop, fn, *arguments), values, is_write=is_write)
+
+    async def _call(self, key: str, call: Callable[[], Awaitable[Any]], values: Values, *, is_write: bool) -> Any:
+        is_late = False
+        try:
+            if is_write:
+                returned, is_late = await self._see_through(call)
+            else:
+                returned = await call()
+        except Exception as error:
+            await self._note({"kind": "effect", "key": key, "error": f"{type(error).__name__}: {error}"})
+            self._notes.effects[key].state = "failed"
+            raise
+        try:
+            value = values.validate(returned)
+            text = values.dump(value)
+        except ValueError as error:
+            # The effect happened, so it stays in doubt: nobody calls it again without being asked.
+            raise LoomError(
+                f'once("{key}") gave {returned!r:.80}, which is no {type_name(values.type)} that can be saved: '
+                f"{first_finding(error)}; say result_type=, or return plain data"
+            ) from None
+        result = from_json(text)
+        with anyio.CancelScope(shield=True):
+            await self._note({"kind": "effect", "key": key, "result": result})
+        self._notes.effects[key].state, self._notes.effects[key].result = "done", result
+        if is_late:
+            raise asyncio.CancelledError
+        return values.round_trip(value, text)
+
+    async def _see_through(self, call: Callable[[], Awaitable[Any]]) -> tuple[Any, bool]:
+        """Call a function that writes; return what it gave, and whether the run was cancelled meanwhile.
+
+        When the run is cancelled the function gets `grace_s` to end, after a timeout of the node it
+        gets none. If it has not ended by then it is cancelled, and the effect stays in doubt.
+        """
+        task = asyncio.ensure_future(call())
+        try:
+            return await asyncio.shield(task), False
+        except asyncio.CancelledError:
+            if not self.scope.cancel_called:
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait({task}, timeout=self._run.grace_s)
+            if task.done() and not task.cancelled():
+                return task.result(), True
+            task.cancel()
+            raise
+
+    async def _in_doubt(self, key: str, intents: int) -> Any:
+        question = f'Did "{key}" of node "{self._path}" happen? The run was cut off while it was under way.'
+        return await self._answer(question, Any, f"in_doubt:{key}:{intents}", "in_doubt", {"effect": key})
+
+    async def _answer(
+        self, question: str, answer_type: Any, key: str, kind: str, payload: Mapping[str, Any] | None
+    ) -> Any:
+        """Return the JSON of an answer; without one open the ask, once, and unwind the node."""
+        self._use(f"ask:{key}")
+        ask = self._notes.asks.get(key)
+        if ask is None:
+            ask = Ask(
+                id=self._hash("ask", key)[:16],
+                kind=kind,
+                key=key,
+                question=question,
+                node=self._path,
+                branch=branch_of(self._past.hops, self._branch.id),
+                answer_type=values_of(answer_type).schema(),
+                payload=dict(payload or {}),
+            )
+            await self._open(ask)
+        if ask.id not in self._run.totals.answers:
+            raise Paused
+        return self._run.totals.answers[ask.id]
+
+    async def _open(self, ask: Ask) -> None:
+        names = ("id", "key", "question", "answer_type", "payload")
+        await self._note({"kind": "ask", "ask": ask.kind} | {name: getattr(ask, name) for name in names})
+        self._notes.asks[ask.key] = self._run.totals.open_asks[ask.id] = ask
+        self._run.totals.answers.pop(ask.id, None)
+
+    async def _note(self, record: dict[str, Any]) -> None:
+        record |= {"node": self._task.name, "branch": self._branch.id}
+        if self._past.hops:
+            record["in"] = self._past.hops
+        if unsaved := self._notes.times[self._saved_times :]:
+            record["times"] = unsaved
+            self._saved_times += len(unsaved)
+        await self._run.note(record)
+
+    def _use(self, key: str) -> None:
+        if key in self._used:
+            raise LoomError(f'node "{self._path}" uses the key "{key}" twice in one visit; give each its own')
+        self._used.add(key)
+
+    def _hash(self, *parts: str) -> str:
+        return hashlib.sha256("\0".join([self.run_id, self._path, self._place, *parts]).encode()).hexdigest()[:32]
+
+
+async def call_off_loop(fn: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function, in a thread if it is not async."""
+    if inspect.iscoroutinefunction(fn):
+        return await fn(*arguments)
+    returned = await to_thread.run_sync(partial(fn, *arguments))
+    return await returned if inspect.isawaitable(returned) else returned
+
+
+def _returns(fn: Callable[..., Any]) -> Any:
+    """Return the annotated return type of a function; plain JSON if it has none."""
+    try:
+        return get_type_hints(fn).get("return", Any)
+    except (NameError, TypeError):
+        return Any

@@ -1,0 +1,174 @@
+"""One run under way: what its walkers share, whichever graph inside it they walk."""
+
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+import anyio
+from pydantic_core import from_json, to_json
+
+from loom.core.journal import Checkpointer, Claim, encode
+from loom.core.live import Live
+from loom.core.past import Totals
+from loom.core.result import Status
+from loom.core.runtime import NO_LIMITS, Runtime
+from loom.types.events import Event
+from loom.types.models import Model, ModelRef
+from loom.types.tools import Tool
+from loom.types.usage import Usage
+
+# Any, in this module: JSON of records.
+
+
+_SNAPSHOT_BYTES = 8192  # replaying less than this is quicker than saving it was
+
+
+class Run:
+    """A claimed run: its totals, its limits, and the one place that appends to its journal."""
+
+    def __init__(
+        self, run_id: str, totals: Totals, store: Checkpointer, claim: Claim, runtime: Runtime, live: Live
+    ) -> None:
+        self.run_id = run_id
+        self.totals = totals
+        self.clock = runtime.clock
+        self.tools: Mapping[str, Tool] = runtime.tools
+        self.deadline = None if runtime.limits.deadline_s is None else runtime.clock() + runtime.limits.deadline_s
+        self.grace_s = runtime.limits.grace_s
+        self.scope = anyio.CancelScope()
+        self.admitted = 0
+        self.abandoned: list[str] = []
+        self.unsaved_usage = Usage()
+        self.stop_reason: str | None = None
+        self.is_paused = False
+        self.together = 0
+        self.commits = anyio.Lock(fast_acquire=True)
+        self._begun = perf_counter()
+        self._store = store
+        self._claim = claim
+        self._is_claimed = True
+        self._grown = 0
+        self._enough = _SNAPSHOT_BYTES
+        self._live = live
+        self._models = runtime.models
+        self._limits = runtime.limits
+        self.has_limits = runtime.limits is not NO_LIMITS and runtime.limits != NO_LIMITS
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds since this call of `run` or `resume` began."""
+        return perf_counter() - self._begun
+
+    @property
+    def has_emitted(self) -> bool:
+        """Tell whether events wait for the next record."""
+        return bool(self._live.emitted)
+
+    async def append(
+        self, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None
+    ) -> None:
+        """Commit records. Callers beside others hold `commits`."""
+        self._live.cut(self._claim.head + len(records))
+        await self._store.append(self._claim, records, status, snapshot)
+        self._is_claimed = status == "running"
+        if self._live.readers:
+            self._live.wake()
+
+    async def take_turn(self) -> None:
+        """Wait until no other branch is saving: records stand in the order in which the walk takes steps in.
+
+        A finished step is saved even if its branch is being cancelled.
+        """
+        try:
+            self.commits.acquire_nowait()
+        except anyio.WouldBlock:
+            with anyio.CancelScope(shield=True):
+                await self.commits.acquire()
+
+    async def release(self) -> None:
+        """Give the claim back, if no end did, so that the run can be resumed at once."""
+        if self._is_claimed:
+            self._is_claimed = False
+            with anyio.CancelScope(shield=True):
+                await self._store.release(self._claim)
+
+    def snapshot_due(self, grown: int) -> bool:
+        """Tell whether the journal has outgrown the last snapshot, after `grown` bytes more."""
+        self._grown += grown
+        return self._grown > self._enough
+
+    def snapshot_taken(self, size: int) -> None:
+        """Count anew, until the journal has grown by as much as the snapshot holds."""
+        self._grown, self._enough = 0, max(size, _SNAPSHOT_BYTES)
+
+    async def note(self, record: dict[str, Any]) -> None:
+        """Commit one record of a step that is not finished."""
+        async with self.commits:
+            record["at"] = self.clock()
+            if self.has_emitted:
+                record["events"] = from_json(self.emitted())
+            await self.append([encode(record)])
+
+    def end_record(self, status: Status, **more: Any) -> bytes:
+        """Return the record that ends the run, or this walk of it."""
+        record = {"kind": "end", "status": status, "at": self.clock(), **more}
+        return encode({name: value for name, value in record.items() if value is not None})
+
+    async def end(self, status: Status, **more: Any) -> None:
+        """Commit the end of the run, or of this walk of it."""
+        if self.abandoned:
+            more["abandoned"] = sorted(self.abandoned)
+        if self.unsaved_usage.total_tokens:
+            more["usage"] = self.unsaved_usage.model_dump()
+        if self.has_emitted:
+            more["events"] = from_json(self.emitted())
+        await self.append([self.end_record(status, **more)], status)
+
+    def emitted(self) -> bytes:
+        """Return the events that wait for the next record, as JSON."""
+        return to_json([{"type": e.type, "payload": e.payload, "at": e.at} for e in self._live.emitted])
+
+    def room(self, wanted: int) -> int:
+        """Return how many of the wanted steps the limits let start; note the limit that was met."""
+        if not self.has_limits or not wanted:
+            return wanted
+        limits, usage = self._limits, self.totals.usage
+        if limits.max_tokens is not None and usage.total_tokens >= limits.max_tokens:
+            self.stop_reason = "max_tokens"
+        elif limits.max_cost_usd is not None and (usage.cost_usd or 0) >= limits.max_cost_usd:
+            self.stop_reason = "max_cost"
+        elif self.deadline is not None and self.clock() >= self.deadline:
+            self.stop_reason = "deadline"
+        if self.stop_reason:
+            return 0
+        if limits.max_steps is not None:
+            room = max(limits.max_steps - self.totals.seq - self.admitted, 0)
+            if room < wanted:
+                self.stop_reason = "max_steps"
+                return room
+        return wanted
+
+    # What a running node can reach.
+
+    def model(self, ref: ModelRef) -> Model:
+        """Return the model of the runtime for `ref`, else the provider's client."""
+        models = self._models
+        if isinstance(models, Mapping):
+            if ref.identifier in models:
+                return models[ref.identifier]
+        elif models is not None:
+            return models
+        from loom.models.litellm import client  # noqa: PLC0415 - optional and heavy, loaded on first use
+
+        return client(ref)
+
+    def emit(self, event: Event) -> None:
+        """Show an event, and save it with the next record. It is shown as it will be read back."""
+        payload = from_json(to_json(event.payload))
+        self._live.emit(event.model_copy(update={"payload": payload, "at": self.clock()}))
+
+    def emit_live(self, event: Event) -> None:
+        """Show an event to those who read now."""
+        self._live.show(
+            event.model_copy(update={"at": self.clock(), "run_id": self.run_id, "seq": self.totals.seq})
+        )
