@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from loom.types.contracts import SprintContract, SprintResult, Verdict
     from loom.types.events import Event
     from loom.types.messages import Message, Role, ToolCall, ToolResult
     from loom.types.models import Emit, Extensions, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
@@ -25,6 +26,8 @@ __all__ = [
     "OutlineEdge",
     "OutlineNode",
     "Role",
+    "SprintContract",
+    "SprintResult",
     "Style",
     "TextDelta",
     "ThinkingDelta",
@@ -33,6 +36,7 @@ __all__ = [
     "ToolResult",
     "ToolSchema",
     "Usage",
+    "Verdict",
 ]
 
 _HOMES = {
@@ -48,6 +52,8 @@ _HOMES = {
     "OutlineEdge": "outline",
     "OutlineNode": "outline",
     "Role": "messages",
+    "SprintContract": "contracts",
+    "SprintResult": "contracts",
     "Style": "outline",
     "TextDelta": "stream",
     "ThinkingDelta": "stream",
@@ -56,6 +62,7 @@ _HOMES = {
     "ToolResult": "messages",
     "ToolSchema": "models",
     "Usage": "usage",
+    "Verdict": "contracts",
 }
 
 
