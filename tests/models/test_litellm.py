@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
+from logging import ERROR, getLogger
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any, NamedTuple
 
@@ -40,6 +42,8 @@ pytestmark = [
     # litellm silences it when it is imported; pytest takes that back for each test.
     pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning"),
 ]
+
+ROOT = Path(__file__).parents[2]
 
 # Any: JSON.
 Json = dict[str, Any]
@@ -457,6 +461,7 @@ async def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     with provider(status(500), HELLO) as server:
         await ask(patient(server.ref, Waits()))
     assert capfd.readouterr() == ("", "")
+    assert not getLogger("LiteLLM").isEnabledFor(ERROR)
 
 
 def test_a_second_event_loop_can_use_the_same_model() -> None:
@@ -466,12 +471,16 @@ def test_a_second_event_loop_can_use_the_same_model() -> None:
     assert replies == ["Hello", "Hello"]
 
 
-def anthropic(*events: Json) -> Answer:
+def anthropic(*blocks: Json, stop_reason: str) -> Answer:
     """Answer in Anthropic's protocol."""
+    used = {"input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 1}
+    message: Json = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": [], "usage": used}
+    stopped = {"type": "message_delta", "delta": {"stop_reason": stop_reason}, "usage": {"output_tokens": 7}}
+    start: Json = {"type": "message_start", "message": message}
 
     def answer(handler: Handler) -> None:
         begin_stream(handler)
-        for event in events:
+        for event in (start, *blocks, stopped, {"type": "message_stop"}):
             send(handler, f"event: {event['type']}\n{data(event)}")
         handler.wfile.write(b"0\r\n\r\n")
 
@@ -488,10 +497,7 @@ def block(index: int, start: Json, *deltas: Json) -> list[Json]:
 
 async def test_anthropic_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "secret-key")
-    used = {"input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 1}
-    message: Json = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": [], "usage": used}
     answer = anthropic(
-        {"type": "message_start", "message": message},
         *block(0, {"type": "thinking", "thinking": ""}, {"type": "thinking_delta", "thinking": "hm"}),
         *block(1, {"type": "text", "text": ""}, {"type": "text_delta", "text": "Adding."}),
         *block(
@@ -500,8 +506,7 @@ async def test_anthropic_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.Mo
             {"type": "input_json_delta", "partial_json": '{"x":'},
             {"type": "input_json_delta", "partial_json": " 1}"},
         ),
-        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 7}},
-        {"type": "message_stop"},
+        stop_reason="tool_use",
     )
     with provider(answer) as server:
         reply, heard = await ask(client(ModelRef.anthropic("claude-sonnet-4-5", api_base=server.base)))
@@ -512,6 +517,15 @@ async def test_anthropic_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.Mo
     assert (reply.usage.input_tokens, reply.usage.cached_tokens, reply.usage.output_tokens) == (110, 100, 7)
     # 10 tokens at 3, 100 cached ones at 0.30, 7 written at 15 dollars a million.
     assert reply.usage.cost_usd == pytest.approx(165e-6)
+
+
+async def test_a_model_that_is_listed_without_a_price_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "secret-key")
+    hello = block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": "Hello"})
+    with provider(anthropic(*hello, stop_reason="end_turn")) as server:
+        reply, _ = await ask(client(ModelRef.anthropic("claude-sonnet-4", api_base=server.base)))
+    assert reply.text == "Hello"
+    assert reply.usage.cost_usd is None
 
 
 def gemini(*parts: Json) -> Answer:
@@ -529,11 +543,12 @@ def gemini(*parts: Json) -> Answer:
     return answer
 
 
-async def test_gemini_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("code", [429, 503])
+async def test_gemini_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", "secret-key")
     waits = Waits()
     answer = gemini({"text": "Adding."}, {"functionCall": {"name": "add", "args": {"x": 1}}})
-    with provider(status(429, Retry_After="4"), answer) as server:
+    with provider(status(code, Retry_After="4"), answer) as server:
         ref = ModelRef("gemini", "gemini-2.5-flash", api_base=f"{server.base}/v1beta")
         reply, heard = await ask(patient(ref, waits))
     assert waits.s == [4.0]
@@ -546,9 +561,10 @@ async def test_gemini_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.Monke
     assert reply.usage.cost_usd == pytest.approx(15.5e-6)
 
 
-def run_python(code: str) -> str:
-    environ = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ)
+def run_python(code: str, cwd: Path = ROOT, **environ: str) -> str:
+    command = [sys.executable, "-c", code]
+    environ = os.environ | {"PYTHONPATH": str(ROOT)} | environ
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ, cwd=cwd)
     return done.stdout.strip()
 
 
@@ -576,6 +592,47 @@ def test_a_missing_package_is_told_with_how_to_install_it() -> None:
     said = run_python(COMPLETE.format(before=before, ref='ModelRef.local("http://127.0.0.1:1/v1")'))
     assert said.startswith('ProviderUnavailableError models at providers need the package "litellm"')
     assert 'pip install "loom-agent[agent]"' in said
+
+
+OFFLINE = """
+import asyncio, os, sys
+reached = set()
+
+def listen(event, args):
+    if event == "socket.getaddrinfo":
+        reached.add(args[0])
+    if event == "socket.connect" and isinstance(args[1], tuple):
+        reached.add(args[1][0])
+
+sys.addaudithook(listen)
+from loom.models.litellm import client
+from loom.types.models import Message, ModelRef, ModelRequest, ToolSchema
+from pydantic import BaseModel
+
+class Verdict(BaseModel):
+    passed: bool
+
+request = ModelRequest(
+    messages=(Message(role="user", content="hi"),), tools=(ToolSchema(name="now"),), response_type=Verdict
+)
+
+async def main():
+    await client(ModelRef.local({base!r} + "/v1", "meta-llama/Llama-3-8b")).complete(request, print)
+    await client(ModelRef.anthropic("claude-sonnet-4-5", api_base={base!r})).complete(request, print)
+
+asyncio.run(main())
+print(reached, os.environ.get("FROM_FILE"))
+"""
+
+
+@pytest.mark.slow
+def test_nobody_but_the_provider_is_reached_and_no_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("FROM_FILE=1")
+    no_usage = stream(delta(role="assistant", content="{}"), delta("stop"))
+    hello = block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": "{}"})
+    with provider(no_usage, anthropic(*hello, stop_reason="end_turn")) as server:
+        said = run_python(OFFLINE.replace("{base!r}", repr(server.base)), ANTHROPIC_API_KEY="secret-key", cwd=tmp_path)
+    assert said.endswith("{'127.0.0.1'} None")
 
 
 def test_a_client_is_a_model_and_is_made_without_a_key() -> None:
