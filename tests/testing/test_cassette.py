@@ -168,8 +168,9 @@ async def test_a_miss_shows_how_the_request_differs_from_the_closest(tmp_path: P
 async def test_a_long_difference_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "tape.json"
     await recorded(path, "fine")
-    with pytest.raises(ProviderError, match=r"… \d+ more lines$"):
+    with pytest.raises(ProviderError, match=r"… \d+ more lines$") as caught:
         await ask(CassetteModel(path), asking("\n".join(map(str, range(500)))))
+    assert len(str(caught.value).splitlines()) < 100
 
 
 async def test_the_file_can_be_read(tmp_path: Path) -> None:
@@ -179,6 +180,7 @@ async def test_the_file_can_be_read(tmp_path: Path) -> None:
     today = datetime.now(UTC).date().isoformat()
     text = path.read_text(encoding="utf-8")
     assert text.endswith("}\n")
+    assert text.index('"x": 1') < text.index('"y": 2')
     assert list(json.loads(text).items()) == [
         ("version", 1),
         ("model", "ScriptedModel"),
