@@ -124,35 +124,34 @@ def w4(n):
     drop(path)
 
 
+class Wide(State):
+    tasks: list[int] = []
+    out: Annotated[list[int], append] = []
+
+
+@node(writes="out")
+async def work(task: int) -> list[int]:
+    return [task + 1]
+
+
 @cache
-def fan_out(width):
-    class Wide(State):
-        out: Annotated[list[int], append] = []
-
-    def task(k):
-        @node(writes="out")
-        async def work() -> list[int]:
-            return [k + 1]
-
-        return work
-
-    @node
-    async def gather(out: list[int]) -> None:
-        assert len(out) == width
-
+def fan_out():
     graph = Graph("wide", Wide)
-    names = [f"t{k}" for k in range(width)]
-    for k, name in enumerate(names):
-        graph.node(name, task(k))
-    graph.node("gather", gather)
-    graph.edge(START, names, "gather", END)
+    graph.node("work", work)
+    graph.each(START, "work", over="tasks", bind="task", max_concurrency=1000)
+    graph.edge("work", END)
     return graph.compile()
 
 
 def w5(n):
-    app = fan_out(n)
-    for _ in range(5):
-        assert len(app.run_sync().state.out) == n
+    app = fan_out()
+
+    async def main():
+        for _ in range(5):
+            result = await app.run({"tasks": list(range(n))})
+            assert len(result.state.out) == n
+
+    asyncio.run(main())
 
 
 def w6(n):
@@ -191,7 +190,7 @@ def _endless(fn, state):
 def setup_w10(n):
     _db["w10"] = path = fresh_db("loom10")
     _db["w10_steps"] = n
-    app = _endless(step, Count)
+    app = _endless(marked, Count)
     runtime = Runtime(checkpointer=SqliteCheckpointer(path), limits=Limits(max_steps=n))
     assert app.run_sync({"i": 0}, run_id="t", runtime=runtime).stop_reason == "max_steps"
 
@@ -203,7 +202,7 @@ def w10(n):
 def setup_w10b(n):
     _db["w10b"] = path = fresh_db("loom10b")
     _db["w10b_steps"] = n
-    app = _endless(grow, Messages)
+    app = _endless(grow_marked, Messages)
     runtime = Runtime(checkpointer=SqliteCheckpointer(path), limits=Limits(max_steps=n))
     app.run_sync(run_id="t", runtime=runtime)
 
@@ -241,5 +240,5 @@ WORKLOADS = {
 SETUP = {"W10": setup_w10, "W10b": setup_w10b}
 NOTES = {
     "W10": "the store is left open, as a crash leaves it: closing it costs the next claim a flush of the disk",
-    "W5": "1,000 nodes in a list edge, joined by the next node",
+    "W5": "each over a list of 1,000, all of them at once",
 }

@@ -78,6 +78,10 @@ class Relation:
         """Tell whether nothing of the fan-out can be alive beside this join, be it only waiting."""
         return not self._beside[2 * join]
 
+    def is_at_work(self, node: int) -> bool:
+        """Tell whether a node may be at work beside another branch of the fan-out."""
+        return bool(self._beside[2 * node])
+
     def are_at_work(self, first: int, second: int) -> bool:
         """Tell whether two nodes may be at work at once."""
         return bool(self._beside[2 * first] >> 2 * second & 1)

@@ -73,9 +73,10 @@ def _double_writes(declared: Declared, index: Mapping[str, int], relations: list
                 writers.setdefault(field, []).append(name)
     clashes = {
         (field, first, second)
+        for relation in relations
         for field, names in writers.items()
-        for first, second in combinations(names, 2)
-        if any(relation.are_at_work(index[first], index[second]) for relation in relations)
+        for first, second in combinations([name for name in names if relation.is_at_work(index[name])], 2)
+        if relation.are_at_work(index[first], index[second])
     }
     for field, first, second in sorted(clashes):
         message = (

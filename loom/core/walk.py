@@ -19,6 +19,7 @@ when a lone branch has seen all of it.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from loom.core.branches import ENDED, OPENED_BY_START
@@ -73,7 +74,6 @@ class Branch:
     view: dict[str, Any]
     past: int
     own: set[str]
-    is_waiting: bool = False
 
     @property
     def place(self) -> Place:
@@ -99,18 +99,19 @@ class Walk:
         self._log: list[Entry] = []
         self._base: Writes = {}
         self._final: dict[str, Any] | None = None
-        self._waiting: dict[Branch, None] = {}
+        self._working: dict[Branch, None] = {}
+        self._waiting: dict[int, list[Branch]] = {}
         self._blockers: dict[int, tuple[Branch, Branch]] = {}
 
     def start(self, values: dict[str, Any], targets: Sequence[int]) -> list[Branch]:
         """Begin with the given field values; return the branches that are due."""
         trunk = Branch(id="", at=_START, prefix=(), row=-1, frames=(), view=values, past=0, own=set())
-        self.live[""] = trunk
+        self._add(trunk)
         return self.move(trunk, targets)
 
     def start_at(self, node: int, row: int, values: dict[str, Any]) -> None:
         """Begin in the middle: with the trunk alone, its step `row` due at a node."""
-        self.live[""] = Branch("", node, (), row, (), values, 0, set())
+        self._add(Branch("", node, (), row, (), values, 0, set()))
 
     @property
     def trunk_alone(self) -> Branch | None:
@@ -118,7 +119,7 @@ class Walk:
         if len(self.live) != 1 or self._log:
             return None
         (only,) = self.live.values()
-        return None if only.frames or only.is_waiting else only
+        return None if only.frames or only not in self._working else only
 
     def absorb(self, branch: Branch, writes: Writes) -> Branch | None:
         """Take in what the step that is due on this branch wrote.
@@ -138,7 +139,7 @@ class Walk:
             return branch
         items.left -= 1
         items.past |= branch.past
-        del self.live[branch.id]
+        self._remove(branch)
         return None if items.left else self._gather(branch.frames[-1], items, branch.at)
 
     def move(self, branch: Branch, targets: Sequence[int]) -> list[Branch]:
@@ -158,7 +159,7 @@ class Walk:
 
     def due(self) -> list[Branch]:
         """Return the branches that wait for nothing but their node, in the order of their places."""
-        return sorted((b for b in self.live.values() if not b.is_waiting), key=lambda branch: branch.place)
+        return sorted(self._working, key=lambda branch: branch.place)
 
     def view(self, branch: str | None = None) -> Mapping[str, Any]:
         """Return the fields as a branch sees them; by default the trunk, with finished joins.
@@ -177,11 +178,18 @@ class Walk:
                 return alive.view
         return min(self.live.values(), key=lambda alive: alive.place).frames[0].base
 
+    def _add(self, branch: Branch) -> None:
+        self.live[branch.id] = branch
+        self._working[branch] = None
+
+    def _remove(self, branch: Branch) -> None:
+        del self.live[branch.id], self._working[branch]
+
     def _enter(self, branch: Branch, target: int) -> list[Branch]:
         branch.at = target
         if target in self.plan.joins and branch.frames:
-            branch.is_waiting = True
-            self._waiting[branch] = None
+            del self._working[branch]
+            self._waiting.setdefault(target, []).append(branch)
             return []
         return [branch]
 
@@ -189,7 +197,7 @@ class Walk:
         if not self._log:
             self._base = dict(owner.view)
         frame = Frame(opener, tuple(targets), owner, owner.place, dict(owner.view), owner.past)
-        del self.live[owner.id]
+        self._remove(owner)
         children = [
             Branch(
                 id=f"{owner.id}.{number}" if owner.id else str(number),
@@ -203,7 +211,8 @@ class Walk:
             )
             for number, target in enumerate(targets)
         ]
-        self.live.update((child.id, child) for child in children)
+        for child in children:
+            self._add(child)
         due = [child for child, target in zip(children, targets, strict=True) for child in self._enter(child, target)]
         return due + self._fire() if self._waiting else due
 
@@ -213,7 +222,7 @@ class Walk:
             self._base = dict(owner.view)
         items = Items(values, next=0, left=len(values), past=owner.past)
         frame = Frame(opener, (each.node,), owner, owner.place, dict(owner.view), owner.past, items)
-        del self.live[owner.id]
+        self._remove(owner)
         return [self._begin_item(frame, items, each.node) for _ in values[: each.max_concurrency]]
 
     def next_item(self, branch: Branch) -> list[Branch]:
@@ -237,7 +246,7 @@ class Walk:
             past=frame.base_past,
             own=set(),
         )
-        self.live[child.id] = child
+        self._add(child)
         return child
 
     def _gather(self, frame: Frame, items: Items, node: int) -> Branch:
@@ -245,7 +254,7 @@ class Walk:
         owner = frame.owner
         view = self._fold(frame.base, items.past & ~frame.base_past)
         branch = Branch(owner.id, node, owner.prefix, owner.row, owner.frames, view, items.past, set())
-        self.live[branch.id] = branch
+        self._add(branch)
         self._forget(branch)
         return branch
 
@@ -256,7 +265,7 @@ class Walk:
             branch.past = 0
 
     def _end(self, branch: Branch) -> list[Branch]:
-        del self.live[branch.id]
+        self._remove(branch)
         if self.live:
             return self._fire() if self._waiting else []
         everything = (1 << len(self._log)) - 1
@@ -268,16 +277,16 @@ class Walk:
         due: list[Branch] = []
         while ready := self._ready():
             due.append(self._join(ready))
-        if len(self._waiting) == len(self.live):
+        if not self._working:
             joins = {self.plan.tasks[branch.at].name for branch in self.live.values()}
             raise LoomError(f"every live branch waits, at the joins {quoted(joins)}; this is a defect of Loom, report it")
         return due
 
     def _ready(self) -> list[Branch]:
         """Return the branches that wait at the first join that may go on, in the order of their places."""
-        for join in sorted({branch.at for branch in self._waiting}):
+        for join in sorted(self._waiting):
             if not self._is_blocked(join):
-                return sorted((b for b in self._waiting if b.at == join), key=lambda branch: branch.prefix)
+                return sorted(self._waiting[join], key=lambda branch: branch.prefix)
         return []
 
     def _is_blocked(self, join: int) -> bool:
@@ -288,14 +297,13 @@ class Walk:
         """
         if join in self._blockers:
             other, one = self._blockers[join]
-            if self.live.get(other.id) is other and other.at != join and self._can_reach(other, join, one):
+            if other in self._working and self._can_reach(other, join, one):
                 return True
             del self._blockers[join]
-        for one in self._waiting:
-            if one.at != join:
-                continue
-            for other in reversed(self.live.values()):
-                if not (other.is_waiting and other.at == join) and self._can_reach(other, join, one):
+        elsewhere = [branch for at, waiting in self._waiting.items() if at != join for branch in waiting]
+        for one in self._waiting[join]:
+            for other in chain(reversed(self._working), elsewhere):
+                if self._can_reach(other, join, one):
                     self._blockers[join] = (other, one)
                     return True
         return False
@@ -309,7 +317,8 @@ class Walk:
         """Make one branch of those that arrived."""
         join = arrived[0].at
         for branch in arrived:
-            del self.live[branch.id], self._waiting[branch]
+            del self.live[branch.id]
+        del self._waiting[join]
         self._blockers.pop(join, None)
         frames = arrived[0].frames
         past = 0
@@ -322,7 +331,7 @@ class Walk:
             merged.view, merged.own = arrived[0].view, arrived[0].own
         else:
             merged.view, merged.own = self._fold(frames[-1].base, past & ~frames[-1].base_past), set()
-        self.live[merged.id] = merged
+        self._add(merged)
         self._forget(merged)
         return merged
 

@@ -66,7 +66,7 @@ class Stepper:
     def step(self, name: str, to: Sequence[str] | None = None) -> str:
         """Finish the step that is due at a node; return the names that became due."""
         branch = self.at(name)
-        assert not branch.is_waiting, f"{name} waits"
+        assert branch in self.walk.due(), f"{name} waits"
         self.walk.absorb(branch, {"log": [name]})
         self.order.append(name)
         ways = [way.targets for way in self.plan.tasks[branch.at].ways]
