@@ -1,8 +1,10 @@
 """Runs every Python block of the README and the docs: a page is one program, read top to bottom."""
 
 import re
+import shlex
 import subprocess
 import sys
+from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -28,7 +30,7 @@ def program(page: str) -> str:
         first = page.count("\n", 0, block.start("code"))
         code = block["code"].splitlines()
         if mark:
-            compile(block["code"], "block", "exec", dont_inherit=True)
+            compile(block["code"], "block", "exec", PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         else:
             lines[first : first + len(code)] = code
     return "\n".join(lines)
@@ -56,6 +58,20 @@ def test_every_block_of_a_page_runs_and_prints_what_the_page_says(
 def test_every_link_inside_the_house_leads_somewhere(page: Path) -> None:
     targets = {unquote(link["target"]) for link in LINK.finditer(page.read_text())}
     assert {target for target in targets if not (page.parent / target).exists()} == set()
+
+
+def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    first = BLOCK.search(readme)
+    assert first
+    (tmp_path / "review.py").write_text(first["code"])
+    commands = [shlex.split(line.removesuffix("\\"))[1:] for line in readme.splitlines() if line.startswith("loom ")]
+    offline = [command for command in commands if "-m" not in command]
+    assert [command[0] for command in offline] == ["check", "render", "run", "runs", "show", "resume"]
+    for command in offline:
+        line = [sys.executable, "-m", "loom", *command]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}:\n{done.stderr}"
 
 
 def test_a_block_keeps_its_line_numbers() -> None:
