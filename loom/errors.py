@@ -170,7 +170,7 @@ class VetoError(LoomError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean "x"?` for the known name closest to `name`, or an empty string."""
-    close = get_close_matches(name, sorted(known), n=1)
+    close = get_close_matches(str(name), sorted(known), n=1)  # a name may come from untyped code
     return f' Did you mean "{close[0]}"?' if close else ""
 
 

@@ -230,13 +230,15 @@ def _eaches(declared: Declared) -> Iterator[Problem]:
         port = next((port for port, _ in placed.inputs if port.name == each.bind), None)
         if field is None:
             hint = did_you_mean(each.over, declared.fields)
-            yield Problem("LOOM208", where, f'over="{each.over}" is no field; fields are {quoted(declared.fields)}.{hint}')
+            message = f'over="{each.over}" is no field; fields are {quoted(declared.fields)}.{hint}'
+            yield Problem("LOOM208", where, message)
         elif item is None:
             message = f'over="{each.over}" holds {type_name(field.values.type)}; expected a list or a tuple of one type'
             yield Problem("LOOM208", where, message)
         if port is None:
             ports = [port.name for port, _ in placed.inputs]
-            message = f'bind="{each.bind}" is no port of "{each.node}"; ports are {quoted(ports)}.{did_you_mean(each.bind, ports)}'
+            hint = did_you_mean(each.bind, ports)
+            message = f'bind="{each.bind}" is no port of "{each.node}"; ports are {quoted(ports)}.{hint}'
             yield Problem("LOOM208", where, message)
         elif item is not None and not fits(item, port.type):
             message = f'port "{each.bind}" wants {type_name(port.type)}, an item of "{each.over}" is {type_name(item)}'

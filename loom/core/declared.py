@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from loom.core.condition import Condition
-from loom.core.node import GATES, AnyNode, GraphNode, Port
+from loom.core.node import GATES, AnyNode, Port
 from loom.core.runtime import Retry
 from loom.core.state import Field, State, fields_of
 

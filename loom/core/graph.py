@@ -168,9 +168,7 @@ class Graph(Generic[S]):
 
         return find_problems(self._declared)
 
-    def compile(
-        self, *, pause_before: Sequence[str] = (), pause_after: Sequence[str] = ()
-    ) -> "CompiledGraph[S]":
+    def compile(self, *, pause_before: Sequence[str] = (), pause_after: Sequence[str] = ()) -> "CompiledGraph[S]":
         """Check everything, then freeze.
 
         `pause_before` and `pause_after` are breakpoints: the run pauses there, and a plain `resume`

@@ -6,18 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from loom.core.declared import START
-from loom.core.plan import Plan, Way, first_finding
+from loom.core.plan import ConditionError, Plan, Way, first_finding, open_way
 from loom.core.state import Field
 from loom.core.values import type_name
-from loom.errors import (
-    Change,
-    CheckpointError,
-    ConfigError,
-    GraphChangedError,
-    NoEdgeError,
-    did_you_mean,
-    quoted,
-)
+from loom.errors import ConfigError, NodeError, NoEdgeError, did_you_mean, quoted
 
 # Any: inputs, whose types are those of the state's fields.
 Inputs = Mapping[str, Any]
@@ -64,10 +56,13 @@ def checked_values(plan: Plan, given: Inputs) -> bytes:
         ConfigError: a field is unknown or of the wrong type.
     """
     _refuse_unknown(plan, given)
-    return b"{" + b",".join(b"%b:%b" % (plan.fields[n].key, _checked(plan, plan.fields[n], given[n])[1]) for n in given) + b"}"
+    saved = [(plan.fields[name], _checked(plan, plan.fields[name], value)[1]) for name, value in given.items()]
+    return b"{" + b",".join(b"%b:%b" % (field.key, text) for field, text in saved) + b"}"
 
 
 def _refuse_unknown(plan: Plan, given: Inputs) -> None:
+    if not isinstance(given, Mapping):
+        raise ConfigError(f'graph "{plan.name}" takes values by field, as in {{"name": value}}; got {given!r:.80}')
     for name in given:
         if name not in plan.fields:
             hint = did_you_mean(name, plan.fields)
@@ -86,15 +81,20 @@ def _checked(plan: Plan, field: Field, given: object) -> tuple[Any, bytes]:
     return field.values.round_trip(value, text), text
 
 
-def starting_way(plan: Plan, values: Mapping[str, Any]) -> Way:
+def starting_way(plan: Plan, values: Mapping[str, Any], run_id: str = "") -> Way:
     """Return the way on from START.
 
     Raises:
         NoEdgeError: START has a switch, and none of its conditions holds.
+        NodeError: one of its conditions raised.
     """
-    for way in plan.start:
-        if way.holds is None or way.holds(values):
-            return way
+    try:
+        way = open_way(plan.start, values)
+    except ConditionError as error:
+        message = f'graph "{plan.name}", node "{START}": {error}'
+        raise NodeError(message, run_id=run_id, node=START, step=0, attempt=1) from error.__cause__
+    if way is not None:
+        return way
     tried = ", ".join(f'"{way.label}"' for way in plan.start)
     message = f'graph "{plan.name}": no condition of the switch at START holds ({tried}) and it has no otherwise'
     raise NoEdgeError(message, node=START)

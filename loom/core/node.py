@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial, update_wrapper
-from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticUndefined
@@ -93,6 +93,7 @@ class FunctionNode(Generic[P, R]):
         self.outputs = self._outputs(hints.get("return", Any), writes)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function itself."""
         return self.fn(*args, **kwargs)
 
     def __repr__(self) -> str:

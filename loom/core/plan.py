@@ -12,8 +12,8 @@ from pydantic_core import to_json
 
 from loom.core.branches import ENDED, OPENED_BY_START, Reach, Relation, relate
 from loom.core.condition import Condition
-from loom.core.declared import END, START, Declared, Each, Placed
 from loom.core.context import Context
+from loom.core.declared import END, START, Declared, Each, Placed
 from loom.core.node import EFFECTS, FunctionNode, GraphNode, Node, Port
 from loom.core.runtime import Retry
 from loom.core.state import Field, State
@@ -22,17 +22,9 @@ from loom.errors import LoomError
 
 # Any, in this module: inputs, outputs and field values, whose types are the user's.
 
-View = Mapping[str, Any]
-Invoke = Callable[[View, Context | None], Awaitable[Any]]
-Settle = Callable[[Any], tuple[dict[str, Any], bytes]]
-
 
 class ConditionError(LoomError):
     """A condition raised. Its cause is `__cause__`."""
-
-
-class OutputError(LoomError):
-    """A node returned something else than it declares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +97,12 @@ class Plan:
 
     @property
     def name(self) -> str:
+        """The graph's name."""
         return self.declared.name
 
     @property
     def state(self) -> type[State]:
+        """The state the graph works on."""
         return self.declared.state
 
     @cached_property
@@ -145,7 +139,7 @@ class Plan:
             ConditionError: a condition raised, which is its cause.
         """
         while True:
-            way = _open_way(self.tasks[number].ways, view)
+            way = open_way(self.tasks[number].ways, view)
             each = self.eaches.get(number)
             if each is None or view[each.over]:
                 return way
@@ -160,7 +154,12 @@ class Plan:
         return self._relations[opener, targets].is_over_at(join)
 
 
-def _open_way(ways: Sequence[Way], view: View) -> Way | None:
+def open_way(ways: Sequence[Way], view: View) -> Way | None:
+    """Return the first way whose condition holds, if there is one.
+
+    Raises:
+        ConditionError: a condition raised, which is its cause.
+    """
     for way in ways:
         if way.holds is None:
             return way
@@ -223,7 +222,7 @@ def _holds(condition: Condition, fields: Mapping[str, Field]) -> Callable[[View]
 
 def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...], each: Each | None) -> Task:
     node = placed.node
-    reads = [_read(declared, port, name, each) for port, name in placed.inputs if _is_bound(declared, port, name, each)]
+    reads = reads_of(declared, placed, each)
     outputs = [(port, declared.fields[name]) for port, name in placed.outputs]
     inner: Inner | None = None
     invoke: Invoke
@@ -231,13 +230,17 @@ def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...], each: Each 
         inner = _inner(placed.name, node, outputs)
         invoke, settle, wants_context, is_thread = _no_invoke, inner.settle, True, False
     elif isinstance(node, FunctionNode):
-        invoke = _invoke_function(node, reads)
-        settle = _settle_one(placed.name, *outputs[0]) if node.writes_one else _settle_many(placed.name, node.returns, outputs)
+        invoke = invoke_function(node, reads)
+        settle = (
+            settle_one(placed.name, *outputs[0])
+            if node.writes_one
+            else settle_many(placed.name, node.returns, outputs)
+        )
         wants_context, is_thread = bool(node.context_parameter), node.thread
     else:
         inputs, returns = node.port_models()
-        invoke = _invoke_class(node, inputs, reads)
-        settle = _settle_many(placed.name, returns, outputs)
+        invoke = invoke_class(node, inputs, reads)
+        settle = settle_many(placed.name, returns, outputs)
         wants_context, is_thread = True, False
     return Task(
         name=placed.name,
@@ -255,35 +258,10 @@ def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...], each: Each 
     )
 
 
-ITEM = "<item>"
-"""Where the view of an item's branch holds the item; no field can have this name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """One bound input: the port, where a view holds it, and how to hand it out."""
-
-    port: str
-    key: str
-    copy: Callable[[Any], Any] | None
-    has_default: bool
-
-
-def _is_bound(declared: Declared, port: Port, field: str, each: Each | None) -> bool:
-    return field in declared.fields or bool(each and port.name == each.bind)
-
-
-def _read(declared: Declared, port: Port, field: str, each: Each | None) -> Read:
-    if each and port.name == each.bind:
-        item = list_item(declared.fields[each.over].values.type)
-        return Read(port.name, ITEM, values_of(item).copy, has_default=False)
-    return Read(port.name, field, declared.fields[field].values.copy, port.has_default)
-
-
 def _inner(name: str, node: GraphNode, outputs: Sequence[tuple[Port, Field]]) -> Inner:
     if not isinstance(node.plan, Plan):
         raise TypeError(f"a GraphNode is made by CompiledGraph.as_node, with a Plan; got {node.plan!r}")
-    settles = [_settle_one(name, port, field) for port, field in outputs]
+    settles = [settle_one(name, port, field) for port, field in outputs]
     sources = [port.name for port, _ in outputs]
 
     def settle(view: View) -> tuple[dict[str, Any], bytes]:
@@ -299,136 +277,7 @@ def _inner(name: str, node: GraphNode, outputs: Sequence[tuple[Port, Field]]) ->
     return Inner(node.plan, dict(node.reads), settle)
 
 
-async def _no_invoke(view: View, ctx: Context | None) -> Any:
+async def _no_invoke(_view: View, _ctx: Context | None) -> Any:
     raise AssertionError("an inner graph is walked, not invoked")  # pragma: no cover
 
 
-def _invoke_function(
-    node: FunctionNode[..., Any], reads: Sequence[Read]
-) -> Invoke:
-    fn = node.fn
-    if node.is_async and node.is_positional and not any(read.has_default for read in reads):
-        pick = _picker(reads)
-        return lambda view, ctx: fn(*pick(view))
-    gather = _gatherer(reads)
-    context_parameter = node.context_parameter
-
-    def arguments(view: View, ctx: Context | None) -> dict[str, Any]:
-        own = gather(view)
-        if context_parameter:
-            own[context_parameter] = ctx
-        return own
-
-    if node.is_async:
-        return lambda view, ctx: fn(**arguments(view, ctx))
-    if node.thread:
-        return lambda view, ctx: to_thread.run_sync(partial(fn, **arguments(view, ctx)), abandon_on_cancel=True)
-
-    async def inline(view: View, ctx: Context | None) -> Any:
-        return fn(**arguments(view, ctx))
-
-    return inline
-
-
-def _invoke_class(
-    node: Node[Any, Any], inputs: type[BaseModel], reads: Sequence[Read]
-) -> Invoke:
-    gather, run = _gatherer(reads), node.run
-    return lambda view, ctx: run(inputs(**gather(view)), ctx)  # type: ignore[arg-type]  # wants_context is True
-
-
-def _gatherer(reads: Sequence[Read]) -> Callable[[View], dict[str, Any]]:
-    """Return how to take inputs from a view by port. A port with a default may find its field absent."""
-    table = [(read.port, read.key, read.copy, read.has_default) for read in reads]
-
-    def gather(view: View) -> dict[str, Any]:
-        return {
-            port: copy(view[key]) if copy else view[key]
-            for port, key, copy, has_default in table
-            if key in view or not has_default
-        }
-
-    return gather
-
-
-def _picker(reads: Sequence[Read]) -> Callable[[View], tuple[Any, ...]]:
-    """Return how to take inputs from a view by position."""
-    if any(read.copy for read in reads):
-        table = [(read.key, read.copy) for read in reads]
-        return lambda view: tuple([copy(view[key]) if copy else view[key] for key, copy in table])
-    keys = [read.key for read in reads]
-    if len(keys) > 1:
-        return itemgetter(*keys)
-    if keys:
-        only = keys[0]
-        return lambda view: (view[only],)
-    return lambda view: ()
-
-
-def _settle_one(node: str, port: Port, field: Field) -> Settle:
-    name, values = field.name, field.values
-    validate, dump, is_exact = values.validate, values.dump, values.is_exact
-    key = to_json(name)
-    head = b"{" + key + b":"
-    check = None if port.type in (Any, values.type) else values_of(port.type).validate
-
-    def settle(returned: Any) -> tuple[dict[str, Any], bytes]:
-        try:
-            value = validate(returned if check is None else check(returned))
-            saved = dump(value)
-            if not is_exact:
-                value = values.load_json(saved)
-        except ValueError as error:  # ValidationError, PydanticSerializationError
-            raise _bad_output(node, port.name, name, values, returned, error) from None
-        return {name: value}, head + saved + b"}"
-
-    return settle
-
-
-def _settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tuple[Port, Field]]) -> Settle:
-    bound = {port.name: field for port, field in outputs}
-
-    def settle(returned: Any) -> tuple[dict[str, Any], bytes]:
-        if returns is None:
-            if returned is not None:
-                message = f'node "{node}" returned {returned!r:.80}, but has no output; say @node(writes="field")'
-                raise OutputError(message)
-            return {}, b"{}"
-        try:
-            made = returned if isinstance(returned, returns) else returns.model_validate(returned)
-        except ValidationError as error:
-            raise OutputError(
-                f'node "{node}" returned {type(returned).__name__}; expected {returns.__name__}: {first_finding(error)}'
-            ) from None
-        writes: dict[str, Any] = {}
-        saved: list[bytes] = []
-        for port, field in bound.items():
-            if port not in made.model_fields_set:
-                continue
-            value = getattr(made, port)
-            try:
-                value = field.values.validate(value)
-                text = field.values.dump(value)
-                writes[field.name] = field.values.round_trip(value, text)
-            except ValueError as error:
-                raise _bad_output(node, port, field.name, field.values, value, error) from None
-            saved.append(to_json(field.name) + b":" + text)
-        return writes, b"{" + b",".join(saved) + b"}"
-
-    return settle
-
-
-def _bad_output(node: str, port: str, field: str, values: Values, value: Any, error: ValueError) -> OutputError:
-    return OutputError(
-        f'node "{node}", output "{port}": {value!r:.80} is no {type_name(values.type)}, '
-        f'which field "{field}" holds: {first_finding(error)}'
-    )
-
-
-def first_finding(error: ValueError) -> str:
-    """Return the first finding of a validation in a line."""
-    if not isinstance(error, ValidationError):
-        return str(error).partition("\n")[0]
-    found = error.errors(include_url=False, include_input=False)[0]
-    path = ".".join(str(piece) for piece in found["loc"])
-    return f"{path}: {found['msg']}" if path else found["msg"]
