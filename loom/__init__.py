@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from loom.core.declared import END, START
     from loom.core.graph import Graph
     from loom.core.node import Node, node
-    from loom.core.result import Checkpoint, GraphResult
+    from loom.core.result import Ask, Checkpoint, GraphResult, Result
     from loom.core.runtime import Limits, Retry, Runtime
     from loom.core.state import Reducer, State, add, append, merge
     from loom.errors import (
@@ -56,6 +56,7 @@ __all__ = [
     "START",
     "AgentHarness",
     "AnswerError",
+    "Ask",
     "Change",
     "Checkpoint",
     "CheckpointError",
@@ -82,6 +83,7 @@ __all__ = [
     "ProviderUnavailableError",
     "RateLimitError",
     "Reducer",
+    "Result",
     "Retry",
     "RunConflictError",
     "RunError",
@@ -107,6 +109,7 @@ _HOMES = {
     "END": "loom.core.declared",
     "START": "loom.core.declared",
     "AgentHarness": "loom.orchestration",
+    "Ask": "loom.core.result",
     "Checkpoint": "loom.core.result",
     "Context": "loom.core.context",
     "Graph": "loom.core.graph",
@@ -117,6 +120,7 @@ _HOMES = {
     "ModelRef": "loom.types.models",
     "Node": "loom.core.node",
     "Reducer": "loom.core.state",
+    "Result": "loom.core.result",
     "Retry": "loom.core.runtime",
     "Runtime": "loom.core.runtime",
     "SqliteCheckpointer": "loom.checkpoint.sqlite",
