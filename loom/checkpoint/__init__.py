@@ -1,0 +1,1 @@
+"""Stores of runs: in memory, in a SQLite file."""

@@ -86,22 +86,20 @@ class SqliteCheckpointer:
         self._keeper.close()
         await self._do(self._file.close)
 
-    async def _do(self, work: Callable[[Unpack[Ts]], T], *arguments: Unpack[Ts]) -> T:
+    async def _do(self, work: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> T:
         """Do it here, as a commit costs less than a hop to a thread; there if a commit waits for the disk."""
         if self.durability == "process":
             return work(*arguments)
         return await in_thread(partial(work, *arguments))
 
-    def _create(
-        self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], parent: str | None
-    ) -> Claim:
+    def _create(self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], parent: str | None) -> Claim:
         now = time.time()
         row = (run_id, graph, parent, this_process(), now + self.lease_s, now, now, header)
         with self._file.transaction(f'begin run "{run_id}"') as connection:
             try:
                 cursor = connection.execute(
-                    "INSERT INTO runs (run_id, graph, status, parent, token, owner, expires_at, created_at, updated_at, "
-                    "header, checksum) VALUES (?, ?, 'running', ?, 1, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO runs (run_id, graph, status, parent, token, owner, expires_at, created_at, "
+                    "updated_at, header, checksum) VALUES (?, ?, 'running', ?, 1, ?, ?, ?, ?, ?, ?)",
                     (*row, _checksum(header, run_id, graph)),
                 )
             except sqlite3.IntegrityError:

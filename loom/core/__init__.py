@@ -1,0 +1,1 @@
+"""The engine: declaring, checking, walking and executing graphs."""

@@ -15,8 +15,8 @@ from loom.core.handle import GraphRun
 from loom.core.inputs import Inputs, new_run_id, starting_values, starting_way
 from loom.core.journal import Checkpointer, Claim, encode
 from loom.core.live import Live, follow
-from loom.core.outline import outline_of
 from loom.core.node import EFFECTS, GraphNode, Port
+from loom.core.outline import outline_of
 from loom.core.past import Past, past_at, points
 from loom.core.plan import Plan
 from loom.core.result import Checkpoint, GraphResult
@@ -93,7 +93,9 @@ class CompiledGraph(Generic[S]):
             asyncio.get_running_loop()
         except RuntimeError:
             return asyncio.run(self.run(inputs, run_id=run_id, runtime=runtime))
-        raise ConfigError(f'run_sync of graph "{self.name}" was called where an event loop runs; use `await app.run(…)`')
+        raise ConfigError(
+            f'run_sync of graph "{self.name}" was called where an event loop runs; use `await app.run(…)`'
+        )
 
     async def resume(
         self,
@@ -170,7 +172,12 @@ class CompiledGraph(Generic[S]):
                 yield event
 
     async def fork(
-        self, run_id: str, *, at: int | None = None, set: Inputs | None = None, runtime: Runtime | None = None
+        self,
+        run_id: str,
+        *,
+        at: int | None = None,
+        set: Inputs | None = None,  # noqa: A002 - the name users know
+        runtime: Runtime | None = None,
     ) -> str:
         """Make a new run that begins at step `at` of this one, by default its last; return its id.
 
@@ -215,10 +222,14 @@ class CompiledGraph(Generic[S]):
             for name in mapping:
                 if name not in plan.fields:
                     hint = did_you_mean(name, plan.fields)
-                    raise ConfigError(f'as_node({word}=…) of graph "{self.name}" maps "{name}", which is no field.{hint}')
+                    raise ConfigError(
+                        f'as_node({word}=…) of graph "{self.name}" maps "{name}", which is no field.{hint}'
+                    )
         missing = [name for name in plan.given if name not in reads]
         if missing:
-            raise ConfigError(f'as_node(reads=…) of graph "{self.name}" leaves out {quoted(missing)}, which it must be given')
+            raise ConfigError(
+                f'as_node(reads=…) of graph "{self.name}" leaves out {quoted(missing)}, which it must be given'
+            )
         return GraphNode(
             plan=plan,
             reads=dict(reads),
@@ -238,7 +249,7 @@ class CompiledGraph(Generic[S]):
     def draw(self, format: Literal["svg", "dot", "mermaid"] = "svg") -> str: ...
     @overload
     def draw(self, format: Literal["png"]) -> bytes: ...
-    def draw(self, format: Literal["svg", "dot", "mermaid", "png"] = "svg") -> str | bytes:
+    def draw(self, format: Literal["svg", "dot", "mermaid", "png"] = "svg") -> str | bytes:  # noqa: A002 - as above
         """Draw the graph; equal graphs give equal bytes. PNG comes as bytes, the rest as text."""
         from loom.draw.picture import draw  # noqa: PLC0415 - a higher floor, needed only for pictures
 

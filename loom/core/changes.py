@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from pydantic_core import from_json
 
+from loom.core.binding import first_finding
 from loom.core.fingerprint import Parts, graph_parts, state_parts
 from loom.core.journal import FORMAT, Journal, encode
 from loom.core.past import Past
-from loom.core.plan import Plan, first_finding
+from loom.core.plan import Plan
 from loom.core.state import Field, Reducer, add, append, merge
 from loom.core.values import ANYTHING
 from loom.errors import Change, CheckpointError, GraphChangedError
@@ -135,13 +136,13 @@ _REDUCERS: Mapping[str | None, Reducer | None] = {None: None, "append": append, 
 def _migrated(plan: Plan, journal: Journal, saved: Mapping[str, Any], rename: Rename) -> Past:
     """Fold an older journal as JSON, migrate that, and go on from there."""
     version = saved["state"]["version"]
-    fields = {name: _plain_field(plan, journal, name, known) for name, known in saved["state"]["fields"].items()}
+    fields = {name: _plain_field(journal, name, known) for name, known in saved["state"]["fields"].items()}
     old = Past(replace(plan, fields=fields), journal.run_id, rename=rename)
     old.take_all(journal)
     old.refuse_ghosts()
     trunk = old.walk.trunk_alone
     if trunk is None or old.inner:
-        message = f'run "{journal.run_id}" has several live branches and cannot be migrated from state version {version}'
+        message = f'run "{journal.run_id}" has several live branches, so its state cannot be migrated'
         raise GraphChangedError(message, [Change(plan.state.__name__, "state")])
     data = plan.state.migrate(dict(trunk.view), version)
     past = Past(plan, journal.run_id, totals=old.totals, rename=rename)
@@ -151,13 +152,13 @@ def _migrated(plan: Plan, journal: Journal, saved: Mapping[str, Any], rename: Re
         values = {name: plan.fields[name].values.restore(value) for name, value in data.items()}
     except (ValueError, KeyError) as error:
         reason = first_finding(error) if isinstance(error, ValueError) else f"no field {error}"
-        message = f'{plan.state.__name__}.migrate from version {version} gave what does not fit: {reason}'
+        message = f"{plan.state.__name__}.migrate from version {version} gave what does not fit: {reason}"
         raise GraphChangedError(message, [Change(plan.state.__name__, "state")]) from None
     past.walk.start_at(trunk.at, trunk.row, values)
     return past
 
 
-def _plain_field(plan: Plan, journal: Journal, name: str, known: Mapping[str, Any]) -> Field:
+def _plain_field(journal: Journal, name: str, known: Mapping[str, Any]) -> Field:
     reducer = known["reducer"]
     if reducer not in _REDUCERS and journal.snapshot is None:
         message = (
@@ -168,5 +169,5 @@ def _plain_field(plan: Plan, journal: Journal, name: str, known: Mapping[str, An
     return Field(name, ANYTHING, _REDUCERS.get(reducer), "default" in known, _no_default, key=b"")
 
 
-def _no_default(before: Mapping[str, Any]) -> Any:
+def _no_default(_before: Mapping[str, Any]) -> Any:
     raise AssertionError("defaults are in the journal's input")  # pragma: no cover

@@ -13,7 +13,6 @@ from loom.types.stream import TextDelta, ThinkingDelta
 from loom.types.tools import Tool
 from loom.types.usage import Usage
 
-
 Effect = Literal["pure", "read", "model", "write"]
 
 
@@ -51,7 +50,14 @@ class Context:
     __slots__ = ("_host", "attempt", "branch", "deadline", "node", "usage", "visit")
 
     def __init__(
-        self, host: Host, node: str, *, branch: str = "", visit: int = 1, attempt: int = 1, deadline: float | None = None
+        self,
+        host: Host,
+        node: str,
+        *,
+        branch: str = "",
+        visit: int = 1,
+        attempt: int = 1,
+        deadline: float | None = None,
     ) -> None:
         self._host = host
         self.node = node
@@ -78,7 +84,6 @@ class Context:
     def model(self, ref: ModelRef) -> "ModelPort":
         """Return the model that the runtime has for `ref`, or the provider's client."""
         return ModelPort(self, self._host, ref)
-
 
     def now(self) -> float:
         """Return the Unix time in seconds. A step that is run again sees the same times, in the same order."""
@@ -133,9 +138,7 @@ class Context:
             EffectError: the effect is greater than the node declares.
             LoomError: the key was used in this visit, or the result cannot be saved.
         """
-        return await self._host.once(
-            key, fn, *arguments, idempotent=idempotent, effect=effect, result_type=result_type
-        )
+        return await self._host.once(key, fn, *arguments, idempotent=idempotent, effect=effect, result_type=result_type)
 
 
 class ModelPort:

@@ -12,11 +12,12 @@ import anyio
 from anyio import to_thread
 from pydantic_core import from_json
 
+from loom.core.binding import first_finding
 from loom.core.context import Effect
 from loom.core.node import EFFECTS
-from loom.core.past import Past, branch_of, path_of
 from loom.core.past import Effect as Saved
-from loom.core.plan import Task, first_finding
+from loom.core.past import Past, branch_of, path_of
+from loom.core.plan import Task
 from loom.core.result import Ask
 from loom.core.run import Run
 from loom.core.values import Values, type_name, values_of

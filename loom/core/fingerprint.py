@@ -162,9 +162,7 @@ def _ports(bound: Any) -> list[Any]:
 
 
 def _drawing(drawing: Drawing) -> str:
-    ways = [
-        [_condition(way.condition) if way.condition else None, way.targets] for way in drawing.ways
-    ]
+    ways = [[_condition(way.condition) if way.condition else None, way.targets] for way in drawing.ways]
     each = drawing.each
     return _hash([ways, [each.over, each.bind] if each else None])
 

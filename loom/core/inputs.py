@@ -5,8 +5,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from loom.core.binding import first_finding
 from loom.core.declared import START
-from loom.core.plan import ConditionError, Plan, Way, first_finding, open_way
+from loom.core.plan import ConditionError, Plan, Way, open_way
 from loom.core.state import Field
 from loom.core.values import type_name
 from loom.errors import ConfigError, NodeError, NoEdgeError, did_you_mean, quoted

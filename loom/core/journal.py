@@ -130,8 +130,8 @@ class Checkpointer(Protocol):
 
 
 def encode(record: dict[str, Any]) -> bytes:
-    """Return a record as one line of JSON."""
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+    """Return a record as one line of JSON. A lone surrogate, as errors quote of file names, becomes a question mark."""
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def decode(record: bytes, run_id: str) -> dict[str, Any]:

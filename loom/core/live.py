@@ -61,6 +61,15 @@ class Reader:
         self.queue: deque[tuple[int, Event]] = deque((live.head, event) for event in live.emitted)
         self.changed = anyio.Event()
 
+    def take(self, index: int) -> list[Event]:
+        """Take what was emitted before record `index` was saved; drop what earlier records already told."""
+        taken: list[Event] = []
+        while self.queue and self.queue[0][0] <= index:
+            head, event = self.queue.popleft()
+            if head == index:
+                taken.append(event)
+        return taken
+
 
 async def follow(
     story: Story, store: Checkpointer, run_id: str, *, after: int, live: Live | None, ends_from: int
@@ -70,48 +79,47 @@ async def follow(
     The end is the first one at record `ends_from` or later; for a run of another process (`live` is
     None) the newest that it has.
     """
-    reader = Reader(live) if live else None
-    if live and reader:
-        live.readers.append(reader)
+    if live is None:
+        async for event in _follow_stored(story, store, run_id, after):
+            yield event
+        return
+    reader = Reader(live)
+    live.readers.append(reader)
     try:
         index = told = 0
         while True:
-            was_closed = live is not None and live.is_closed
-            journal = await store.read(run_id, index)
-            for record in journal.records:
+            was_closed = live.is_closed
+            for record in (await store.read(run_id, index)).records:
                 parsed = decode(record, run_id)
-                if reader:
-                    for event in _queued(reader, index):
-                        told += event.type != "model.delta"
-                        yield event if event.type == "model.delta" else story.number(event)
+                for event in reader.take(index):
+                    told += event.type != "model.delta"
+                    yield event if event.type == "model.delta" else story.number(event)
                 for event in story.tell(parsed, told):
                     if event.offset > after:
                         yield event
                 index, told = index + 1, 0
-                if live and parsed["kind"] == "end" and index > ends_from:
+                if parsed["kind"] == "end" and index > ends_from:
                     return
-            if reader:
-                for event in _queued(reader, index):
-                    told += event.type != "model.delta"
-                    yield event if event.type == "model.delta" else story.number(event)
-                if was_closed:
-                    return
-                await reader.changed.wait()
-                reader.changed = anyio.Event()
-            elif journal.status != "running":
+            for event in reader.take(index):
+                told += event.type != "model.delta"
+                yield event if event.type == "model.delta" else story.number(event)
+            if was_closed:
                 return
-            else:
-                await anyio.sleep(_POLL_S)
+            await reader.changed.wait()
+            reader.changed = anyio.Event()
     finally:
-        if live and reader:
-            live.readers.remove(reader)
+        live.readers.remove(reader)
 
 
-def _queued(reader: Reader, index: int) -> list[Event]:
-    """Take what was emitted before record `index` was saved; drop what earlier records already told."""
-    taken: list[Event] = []
-    while reader.queue and reader.queue[0][0] <= index:
-        head, event = reader.queue.popleft()
-        if head == index:
-            taken.append(event)
-    return taken
+async def _follow_stored(story: Story, store: Checkpointer, run_id: str, after: int) -> AsyncGenerator[Event, None]:
+    index = 0
+    while True:
+        journal = await store.read(run_id, index)
+        for record in journal.records:
+            for event in story.tell(decode(record, run_id)):
+                if event.offset > after:
+                    yield event
+        index = journal.head
+        if journal.status != "running":
+            return
+        await anyio.sleep(_POLL_S)

@@ -188,7 +188,7 @@ class Past:
                     task.inner.plan, self.run_id, self.totals, hops[: depth + 1], self._rename, self._watch
                 )
             past = past.inner[branch]
-        past._take(record)
+        past._take(record)  # noqa: SLF001 - the same class
         return past
 
     def _take(self, record: Mapping[str, Any]) -> None:

@@ -1,23 +1,20 @@
 """A checked graph as tables: everything the walk and the executor would otherwise work out per step."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from operator import itemgetter
+from functools import cached_property
 from typing import Any
 
-from anyio import to_thread
-from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
+from loom.core.binding import Invoke, Settle, View, invoke_class, invoke_function, reads_of, settle_many, settle_one
 from loom.core.branches import ENDED, OPENED_BY_START, Reach, Relation, relate
 from loom.core.condition import Condition
 from loom.core.context import Context
 from loom.core.declared import END, START, Declared, Each, Placed
-from loom.core.node import EFFECTS, FunctionNode, GraphNode, Node, Port
+from loom.core.node import EFFECTS, FunctionNode, GraphNode, Port
 from loom.core.runtime import Retry
 from loom.core.state import Field, State
-from loom.core.values import Values, list_item, type_name, values_of
 from loom.errors import LoomError
 
 # Any, in this module: inputs, outputs and field values, whose types are the user's.
@@ -232,9 +229,7 @@ def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...], each: Each 
     elif isinstance(node, FunctionNode):
         invoke = invoke_function(node, reads)
         settle = (
-            settle_one(placed.name, *outputs[0])
-            if node.writes_one
-            else settle_many(placed.name, node.returns, outputs)
+            settle_one(placed.name, *outputs[0]) if node.writes_one else settle_many(placed.name, node.returns, outputs)
         )
         wants_context, is_thread = bool(node.context_parameter), node.thread
     else:
@@ -279,5 +274,3 @@ def _inner(name: str, node: GraphNode, outputs: Sequence[tuple[Port, Field]]) ->
 
 async def _no_invoke(_view: View, _ctx: Context | None) -> Any:
     raise AssertionError("an inner graph is walked, not invoked")  # pragma: no cover
-
-

@@ -64,9 +64,7 @@ class Run:
         """Tell whether events wait for the next record."""
         return bool(self._live.emitted)
 
-    async def append(
-        self, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None
-    ) -> None:
+    async def append(self, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None) -> None:
         """Commit records. Callers beside others hold `commits`."""
         self._live.cut(self._claim.head + len(records))
         await self._store.append(self._claim, records, status, snapshot)
@@ -169,6 +167,4 @@ class Run:
 
     def emit_live(self, event: Event) -> None:
         """Show an event to those who read now."""
-        self._live.show(
-            event.model_copy(update={"at": self.clock(), "run_id": self.run_id, "seq": self.totals.seq})
-        )
+        self._live.show(event.model_copy(update={"at": self.clock(), "run_id": self.run_id, "seq": self.totals.seq}))

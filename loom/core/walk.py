@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from loom.core.binding import ITEM
 from loom.core.branches import ENDED, OPENED_BY_START
-from loom.core.plan import ITEM, EachPlan, Plan
+from loom.core.plan import EachPlan, Plan
 from loom.core.state import reduce
 from loom.errors import LoomError, quoted
 
@@ -279,7 +280,9 @@ class Walk:
             due.append(self._join(ready))
         if not self._working:
             joins = {self.plan.tasks[branch.at].name for branch in self.live.values()}
-            raise LoomError(f"every live branch waits, at the joins {quoted(joins)}; this is a defect of Loom, report it")
+            raise LoomError(
+                f"every live branch waits, at the joins {quoted(joins)}; this is a defect of Loom, report it"
+            )
         return due
 
     def _ready(self) -> list[Branch]:

@@ -1,0 +1,190 @@
+"""How a node meets the state: its inputs taken from a view, its output checked and made into writes.
+
+All of it is closures, made once when a graph is compiled.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+from anyio import to_thread
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
+
+from loom.core.context import Context
+from loom.core.declared import Declared, Each, Placed
+from loom.core.node import FunctionNode, Node, Port
+from loom.core.state import Field
+from loom.core.values import Values, list_item, type_name, values_of
+from loom.errors import LoomError
+
+# Any, in this module: inputs, outputs and field values, whose types are the user's.
+
+View = Mapping[str, Any]
+Invoke = Callable[[View, Context | None], Awaitable[Any]]
+Settle = Callable[[Any], tuple[dict[str, Any], bytes]]
+
+
+class OutputError(LoomError):
+    """A node returned something else than it declares."""
+
+
+ITEM = "<item>"
+"""Where the view of an item's branch holds the item; no field can have this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One bound input: the port, where a view holds it, and how to hand it out."""
+
+    port: str
+    key: str
+    copy: Callable[[Any], Any] | None
+    has_default: bool
+
+
+def reads_of(declared: Declared, placed: Placed, each: Each | None) -> list[Read]:
+    """Return the bound inputs of a node; a port with a default may be left unbound."""
+    item = each.bind if each else None
+    bound = [(port, name) for port, name in placed.inputs if name in declared.fields or port.name == item]
+    return [_read(declared, port, name, each) for port, name in bound]
+
+
+def _read(declared: Declared, port: Port, field: str, each: Each | None) -> Read:
+    if each and port.name == each.bind:
+        item = list_item(declared.fields[each.over].values.type)
+        return Read(port.name, ITEM, values_of(item).copy, has_default=False)
+    return Read(port.name, field, declared.fields[field].values.copy, port.has_default)
+
+
+def invoke_function(node: FunctionNode[..., Any], reads: Sequence[Read]) -> Invoke:
+    """Return how to start a function node, the commonest kind by the shortest way."""
+    fn = node.fn
+    if node.is_async and node.is_positional and not any(read.has_default for read in reads):
+        pick = _picker(reads)
+        return lambda view, _ctx: fn(*pick(view))
+    gather = _gatherer(reads)
+    context_parameter = node.context_parameter
+
+    def arguments(view: View, ctx: Context | None) -> dict[str, Any]:
+        own = gather(view)
+        if context_parameter:
+            own[context_parameter] = ctx
+        return own
+
+    if node.is_async:
+        return lambda view, ctx: fn(**arguments(view, ctx))
+    if node.thread:
+        return lambda view, ctx: to_thread.run_sync(partial(fn, **arguments(view, ctx)), abandon_on_cancel=True)
+
+    async def inline(view: View, ctx: Context | None) -> Any:
+        return fn(**arguments(view, ctx))
+
+    return inline
+
+
+def invoke_class(node: Node[Any, Any], inputs: type[BaseModel], reads: Sequence[Read]) -> Invoke:
+    """Return how to start a node of a class."""
+    gather, run = _gatherer(reads), node.run
+    return lambda view, ctx: run(inputs(**gather(view)), ctx)  # type: ignore[arg-type]  # wants_context is True
+
+
+def _gatherer(reads: Sequence[Read]) -> Callable[[View], dict[str, Any]]:
+    """Return how to take inputs from a view by port. A port with a default may find its field absent."""
+    table = [(read.port, read.key, read.copy, read.has_default) for read in reads]
+
+    def gather(view: View) -> dict[str, Any]:
+        return {
+            port: copy(view[key]) if copy else view[key]
+            for port, key, copy, has_default in table
+            if key in view or not has_default
+        }
+
+    return gather
+
+
+def _picker(reads: Sequence[Read]) -> Callable[[View], tuple[Any, ...]]:
+    """Return how to take inputs from a view by position."""
+    if any(read.copy for read in reads):
+        table = [(read.key, read.copy) for read in reads]
+        return lambda view: tuple([copy(view[key]) if copy else view[key] for key, copy in table])
+    keys = [read.key for read in reads]
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    if keys:
+        only = keys[0]
+        return lambda view: (view[only],)
+    return lambda _view: ()
+
+
+def settle_one(node: str, port: Port, field: Field) -> Settle:
+    """Return how to make the value that a node returned the write of one field."""
+    name, values = field.name, field.values
+    validate, dump, is_exact = values.validate, values.dump, values.is_exact
+    key = to_json(name)
+    head = b"{" + key + b":"
+    check = None if port.type in (Any, values.type) else values_of(port.type).validate
+
+    def settle(returned: Any) -> tuple[dict[str, Any], bytes]:
+        try:
+            value = validate(returned if check is None else check(returned))
+            saved = dump(value)
+            if not is_exact:
+                value = values.load_json(saved)
+        except ValueError as error:  # ValidationError, PydanticSerializationError
+            raise _bad_output(node, port.name, name, values, returned, error) from None
+        return {name: value}, head + saved + b"}"
+
+    return settle
+
+
+def settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tuple[Port, Field]]) -> Settle:
+    """Return how to make the model that a node returned the writes of the ports that were set."""
+    bound = {port.name: field for port, field in outputs}
+
+    def settle(returned: Any) -> tuple[dict[str, Any], bytes]:
+        if returns is None:
+            if returned is not None:
+                message = f'node "{node}" returned {returned!r:.80}, but has no output; say @node(writes="field")'
+                raise OutputError(message)
+            return {}, b"{}"
+        try:
+            made = returned if isinstance(returned, returns) else returns.model_validate(returned)
+        except ValidationError as error:
+            raise OutputError(
+                f'node "{node}" returned {type(returned).__name__}; expected {returns.__name__}: {first_finding(error)}'
+            ) from None
+        writes: dict[str, Any] = {}
+        saved: list[bytes] = []
+        for port, field in bound.items():
+            if port not in made.model_fields_set:
+                continue
+            value = getattr(made, port)
+            try:
+                value = field.values.validate(value)
+                text = field.values.dump(value)
+                writes[field.name] = field.values.round_trip(value, text)
+            except ValueError as error:
+                raise _bad_output(node, port, field.name, field.values, value, error) from None
+            saved.append(to_json(field.name) + b":" + text)
+        return writes, b"{" + b",".join(saved) + b"}"
+
+    return settle
+
+
+def _bad_output(node: str, port: str, field: str, values: Values, value: Any, error: ValueError) -> OutputError:
+    return OutputError(
+        f'node "{node}", output "{port}": {value!r:.80} is no {type_name(values.type)}, '
+        f'which field "{field}" holds: {first_finding(error)}'
+    )
+
+
+def first_finding(error: ValueError) -> str:
+    """Return the first finding of a validation in a line."""
+    if not isinstance(error, ValidationError):
+        return str(error).partition("\n")[0]
+    found = error.errors(include_url=False, include_input=False)[0]
+    path = ".".join(str(piece) for piece in found["loc"])
+    return f"{path}: {found['msg']}" if path else found["msg"]

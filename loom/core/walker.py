@@ -1,0 +1,369 @@
+"""A walker: awaits the nodes of one graph, as its walk says what is due.
+
+It runs what is due, has the record committed, and only then lets the successors start. While one
+branch is alone it simply loops; a task group is opened for a fan-out and closed when the branches have
+become one again. A graph inside a node gets a walker of its own, over the same run.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import anyio
+from anyio.abc import TaskGroup
+from pydantic_core import to_json
+
+from loom.core.context import Context
+from loom.core.desk import Desk, Paused
+from loom.core.inputs import starting_way, values_from
+from loom.core.past import Past, branch_of, path_of
+from loom.core.plan import ConditionError, Inner, Task, Way
+from loom.core.run import Run
+from loom.core.runtime import Retry
+from loom.core.walk import Branch
+from loom.errors import (
+    CheckpointError,
+    EffectError,
+    LoomError,
+    NodeError,
+    NoEdgeError,
+    RunConflictError,
+    RunError,
+)
+from loom.types.usage import Usage
+
+# Any, in this module: what nodes return and write.
+
+
+class Walker:
+    """Walks one graph of a run: the whole, or one inside a node. `place` tells the visit it is for."""
+
+    def __init__(self, run: Run, past: Past, *, place: str, passes_breakpoints: bool) -> None:
+        self._run = run
+        self._past = past
+        self._plan = past.plan
+        self._walk = past.walk
+        self._place = place
+        self._passes_breakpoints = passes_breakpoints
+        self._is_top = not past.hops
+        self._in = b"" if self._is_top else b',"in":' + to_json(past.hops)
+        self._admits_all = not (run.has_limits or past.plan.pause_before or past.plan.pause_after)
+        self._group: TaskGroup | None = None
+        self._alone: list[Branch] = []
+        self._failures: list[LoomError] = []
+
+    async def walk_on(self) -> None:
+        """Walk until nothing may start any more: the graph is over, or waits, or the run stops."""
+        due = await self._first()
+        while due:
+            due = await (self._alone_on(due[0]) if len(due) == 1 else self._together(due))
+
+    async def _first(self) -> list[Branch]:
+        """Return what may start first: what is due, and what follows steps recorded without a way on."""
+        due: list[Branch] = []
+        for branch in self._walk.due():
+            if branch.id in self._past.undecided:
+                due += await self._decide(branch)
+            elif self._past.waits_for_answer(branch):
+                self._run.is_paused = True
+            else:
+                due.append(branch)
+        return self._admit(due, passes_breakpoints=self._passes_breakpoints)
+
+    async def _alone_on(self, branch: Branch) -> list[Branch]:
+        """Follow the only branch at work until it is over or fans out."""
+        while True:
+            due = await self._step(branch)
+            if len(due) != 1:
+                return due
+            branch = due[0]
+
+    async def _together(self, due: Sequence[Branch]) -> list[Branch]:
+        """Follow several branches until one is left, or none. The first failure cancels the others."""
+        self._alone, self._failures = [], []
+        self._run.together += 1
+        try:
+            async with anyio.create_task_group() as self._group:
+                for branch in due:
+                    self._group.start_soon(self._follow, branch, self._group)
+        finally:
+            self._group = None
+            self._run.together -= 1
+        if self._failures:
+            first, *others = self._failures
+            for other in others:
+                first.add_note(f"A sibling branch failed too: {other}")
+            raise first
+        return self._alone
+
+    async def _follow(self, branch: Branch, group: TaskGroup) -> None:
+        try:
+            while due := await self._step(branch):
+                if len(self._walk.live) == 1:
+                    self._alone = due
+                    return
+                branch = due[0]
+                for other in due[1:]:
+                    group.start_soon(self._follow, other, group)
+        except LoomError as error:
+            self._failures.append(error)
+            group.cancel_scope.cancel()
+
+    async def _step(self, branch: Branch) -> list[Branch]:
+        """Run the node that is due on a branch, save its record, return what may start next."""
+        task, run = self._plan.tasks[branch.at], self._run
+        begun = perf_counter()
+        attempt, usage = 1, None
+        try:
+            if task.is_plain and not self._past.notes:
+                writes, saved = task.settle(await task.invoke(branch.view, None))
+            elif task.inner:
+                if (ended := await self._inside(branch, task, task.inner)) is None:
+                    return self._left()
+                writes, saved = ended
+            else:
+                writes, saved, attempt, usage = await self._try(branch, task)
+        except Paused:
+            run.is_paused = True
+            return self._left()
+        except (NodeError, NoEdgeError, RunConflictError, CheckpointError):
+            raise  # of a graph inside, or of the store
+        except (Exception, asyncio.CancelledError) as error:
+            self._let_cancelled_pass(error, task)
+            raise self._node_error(branch, task, error) from error
+        finished = _Finished(branch, task, writes, saved, attempt, usage, perf_counter() - begun)
+        if not run.together:
+            return await self._save(finished)
+        await run.take_turn()
+        try:
+            return await self._save(finished)
+        finally:
+            run.commits.release()
+
+    def _left(self) -> list[Branch]:
+        """Say that a step was begun and is not finished."""
+        self._run.admitted -= 1
+        return []
+
+    def _let_cancelled_pass(self, error: BaseException, task: Task) -> None:
+        """Raise a cancellation on. One that nobody asked for is a failure of the node, as any error."""
+        current = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and current and current.cancelling():
+            if task.is_thread:
+                self._run.abandoned.append(path_of(self._past.hops, task.name))
+            raise error
+
+    async def _inside(self, branch: Branch, task: Task, inner: Inner) -> tuple[dict[str, Any], bytes] | None:
+        """Walk the graph inside a node; return its writes, or None if it is not over."""
+        past = self._past.inner.get(branch.id)
+        passes_breakpoints = self._passes_breakpoints and past is not None
+        if past is None:
+            hops = (*self._past.hops, (branch.id, task.name))
+            past = Past(inner.plan, self._run.run_id, self._run.totals, hops)
+            given = {name: branch.view[outer] for name, outer in inner.reads.items() if outer in branch.view}
+            values, saved = values_from(inner.plan, given)
+            way = starting_way(inner.plan, values)
+            record = b'{"kind":"input","in":%b,"at":%.6f,"values":%b,"taken":%b}'
+            async with self._run.commits:
+                await self._run.append([record % (to_json(hops), self._run.clock(), saved, way.taken)])
+            self._past.inner[branch.id] = past
+            past.walk.start(values, way.targets)
+        place = f"{self._place}{branch.place}/"
+        walker = Walker(self._run, past, place=place, passes_breakpoints=passes_breakpoints)
+        await walker.walk_on()
+        return None if past.walk.live else inner.settle(past.walk.view())
+
+    async def _try(self, branch: Branch, task: Task) -> tuple[dict[str, Any], bytes, int, Usage | None]:
+        """Run a node under its policies: context, timeout, retries."""
+        notes, run = self._past.notes_of(branch.id), self._run
+        attempt = notes.attempts + 1
+        while True:
+            desk = Desk(run, self._past, branch, task, self._place) if task.wants_context else None
+            ctx = self._context(desk, branch, task, attempt) if desk else None
+            try:
+                with anyio.move_on_after(task.timeout_s) as scope:
+                    if desk:
+                        desk.scope = scope
+                    returned = await task.invoke(branch.view, ctx)
+                if scope.cancel_called:  # also if the node swallowed the cancellation
+                    raise TimeoutError(f"it took longer than its timeout of {task.timeout_s:g} s")  # noqa: TRY301
+                writes, saved = task.settle(returned)
+            except (Exception, asyncio.CancelledError) as error:
+                notes.attempts = attempt
+                usage, retry, failure = self._spend(ctx), task.retry, error
+                if not _is_worth_another(error, retry, attempt) or retry is None:
+                    run.unsaved_usage += usage or NOTHING
+                    raise
+            else:
+                return writes, saved, attempt, self._spend(ctx)
+            await run.note(self._attempt_record(branch, task, attempt, failure, usage))
+            await anyio.sleep(retry.pause_s(attempt))
+            attempt += 1
+
+    def _context(self, desk: Desk, branch: Branch, task: Task, attempt: int) -> Context:
+        return Context(
+            desk,
+            path_of(self._past.hops, task.name),
+            branch=branch_of(self._past.hops, branch.id),
+            visit=self._walk.visits[branch.at] + 1,
+            attempt=attempt,
+            deadline=self._run.deadline,
+        )
+
+    def _spend(self, ctx: Context | None) -> Usage | None:
+        """Count what a node's model calls used; None if it made none."""
+        if ctx is None or ctx.usage == NOTHING:
+            return None
+        self._run.totals.usage += ctx.usage
+        return ctx.usage
+
+    def _attempt_record(
+        self, branch: Branch, task: Task, attempt: int, error: BaseException, usage: Usage | None
+    ) -> dict[str, Any]:
+        record: dict[str, Any] = {"kind": "attempt", "node": task.name, "branch": branch.id, "attempt": attempt}
+        if not self._is_top:
+            record["in"] = self._past.hops
+        if usage:
+            record["usage"] = usage.model_dump()
+        return record | {"error": f"{type(error).__name__}: {error}"}
+
+    def _node_error(self, branch: Branch, task: Task, error: BaseException) -> NodeError:
+        notes = self._past.notes.get(branch.id)
+        attempt, step = notes.attempts if notes and notes.attempts else 1, self._run.totals.seq + 1
+        path = path_of(self._past.hops, task.name)
+        where = f'run "{self._run.run_id}", node "{path}", step {step}, attempt {attempt}'
+        message = f"{where}: {type(error).__name__}: {error}"
+        return NodeError(message, run_id=self._run.run_id, node=path, step=step, attempt=attempt)
+
+    # Saving: a record is committed before any successor starts.
+
+    async def _save(self, finished: "_Finished") -> list[Branch]:
+        """Take a finished step into the walk, commit its record, return what may start next."""
+        branch, run, walk = finished.branch, self._run, self._walk
+        number = branch.at
+        run.admitted -= 1
+        try:
+            chooser = walk.absorb(branch, finished.writes)
+        except LoomError as error:  # of a reducer: what the node wrote cannot be taken in
+            raise self._node_error(branch, finished.task, error) from error
+        self._past.finished(branch)
+        run.totals.seq += 1
+        if chooser is None:
+            due, taken = walk.next_item(branch), b"[]"
+        else:
+            try:
+                way = self._choose(chooser)
+            except RunError:
+                await run.append([self._record(finished, b"null", b"")])
+                raise
+            due, taken = walk.move(chooser, way.targets), way.taken
+        admitted = due if self._admits_all and not self._is_ending() else self._admit(due, after=number)
+        held = b"" if admitted is due else b',"held":' + to_json([one.id for one in due if one not in admitted])
+        record = self._record(finished, taken, held)
+        if self._is_top and not walk.live:
+            await run.append((record, run.end_record("completed")), "completed")
+            self._past.totals.status = "completed"
+        elif self._is_top and run.snapshot_due(len(record)):
+            await run.append((record,), snapshot=self._snapshot())
+        else:
+            await run.append((record,))
+        return admitted
+
+    def _snapshot(self) -> bytes | None:
+        snapshot = self._past.snapshot()
+        if snapshot is not None:
+            self._run.snapshot_taken(len(snapshot))
+        return snapshot
+
+    def _record(self, finished: "_Finished", taken: bytes, extra: bytes) -> bytes:
+        if finished.usage:
+            extra += b',"usage":' + finished.usage.model_dump_json().encode()
+        if self._run.has_emitted:
+            extra += b',"events":' + self._run.emitted()
+        return b'%b%b,"seq":%d,"attempt":%d,"at":%.6f,"s":%.6f,"writes":%b,"taken":%b%b%b}' % (
+            finished.task.opening,
+            to_json(finished.branch.id) if finished.branch.id else b'""',
+            self._run.totals.seq,
+            finished.attempt,
+            self._run.clock(),
+            finished.duration_s,
+            finished.saved,
+            taken,
+            self._in,
+            extra,
+        )
+
+    # Ways on, and whether to go on.
+
+    def _choose(self, branch: Branch) -> Way:
+        """Return the way on from the node at which a branch stands."""
+        try:
+            way = self._plan.way_on(branch.at, branch.view)
+        except ConditionError as error:
+            path, run_id = self._path(branch), self._run.run_id
+            message = f'run "{run_id}", node "{path}": {error}'
+            failed = NodeError(message, run_id=run_id, node=path, step=self._run.totals.seq, attempt=1)
+            raise failed from error.__cause__
+        if way is None:
+            tried = ", ".join(f'"{way.label}"' for way in self._plan.tasks[branch.at].ways)
+            path = self._path(branch)
+            message = f'run "{self._run.run_id}", node "{path}": no condition of its switch holds ({tried})'
+            raise NoEdgeError(f"{message} and it has no otherwise", node=path)
+        return way
+
+    def _path(self, branch: Branch) -> str:
+        return path_of(self._past.hops, self._plan.tasks[branch.at].name)
+
+    async def _decide(self, branch: Branch) -> list[Branch]:
+        """Choose the way on from a step that was recorded without one."""
+        way = self._choose(branch)
+        name = self._plan.tasks[branch.at].name
+        record = b'{"kind":"taken","node":%b,"branch":%b,"at":%.6f,"taken":%b%b}' % (
+            to_json(name), to_json(branch.id), self._run.clock(), way.taken, self._in,
+        )  # fmt: skip
+        del self._past.undecided[branch.id]
+        due = self._walk.move(branch, way.targets)
+        async with self._run.commits:
+            await self._run.append([record])
+        return due
+
+    def _is_ending(self) -> bool:
+        """Tell whether the run or this fan-out is being cancelled, so that nothing new may start."""
+        return self._run.scope.cancel_called or (self._group is not None and self._group.cancel_scope.cancel_called)
+
+    def _admit(self, due: list[Branch], *, after: int | None = None, passes_breakpoints: bool = False) -> list[Branch]:
+        """Return those of the due branches that may start now: no breakpoint, limit or failure holds them."""
+        run, plan = self._run, self._plan
+        if run.stop_reason or self._is_ending():
+            return []
+        admitted = due
+        if (plan.pause_before or plan.pause_after) and not passes_breakpoints:
+            admitted = [b for b in due if b.at not in plan.pause_before and after not in plan.pause_after]
+            if len(admitted) < len(due):
+                run.is_paused = True
+        room = run.room(len(admitted))
+        run.admitted += room
+        return admitted if room == len(admitted) else admitted[:room]
+
+
+NOTHING = Usage()
+
+
+def _is_worth_another(error: BaseException, retry: Retry | None, attempt: int) -> bool:
+    """Tell whether a node that raised this is to be tried again."""
+    if retry is None or attempt >= retry.max_attempts or isinstance(error, EffectError):
+        return False
+    return isinstance(error, retry.on)
+
+
+class _Finished(NamedTuple):
+    """A step whose node has returned and whose record is not saved yet."""
+
+    branch: Branch
+    task: Task
+    writes: dict[str, Any]
+    saved: bytes
+    attempt: int
+    usage: Usage | None
+    duration_s: float
