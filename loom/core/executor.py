@@ -1,9 +1,11 @@
 """The executor: drives one walk of a run from its claim to its end."""
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any
 
 import anyio
+from anyio import CancelScope
 
 from loom.core.past import Past
 from loom.core.result import GraphResult, Status
@@ -40,7 +42,7 @@ class Executor:
     async def _drive(self) -> GraphResult[Any]:
         run, walk = self._run, self._past.walk
         try:
-            with run.scope:
+            with run.scope or nullcontext():
                 await self._walker.walk_on()
         except (NodeError, NoEdgeError) as error:
             await run.end("failed", error=str(error), node=error.node)
@@ -49,7 +51,7 @@ class Executor:
             with anyio.CancelScope(shield=True):
                 await run.end("cancelled")
             raise
-        if run.scope.cancel_called and walk.live:
+        if run.is_cancelled and walk.live:
             await run.end("cancelled")
             return self._result("cancelled")
         if run.stop_reason:
@@ -62,9 +64,10 @@ class Executor:
             await run.end("completed")
         return self._result("completed")
 
-    def request_cancel(self) -> None:
-        """Have the walk end now; what was finished is kept."""
-        self._run.scope.cancel()
+    def cancellable(self) -> CancelScope:
+        """Return the scope that ends the walk when it is cancelled; what was finished is kept."""
+        self._run.scope = CancelScope()
+        return self._run.scope
 
     async def cancel(self) -> GraphResult[Any]:
         """End the run before anything starts."""

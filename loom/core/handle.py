@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Generic, TypeVar
 
+from anyio import CancelScope
+
 from loom.core.executor import Executor
 from loom.core.journal import Checkpointer
 from loom.core.live import Live, follow
@@ -29,6 +31,7 @@ class GraphRun(Generic[S]):
         self._store = store
         self._live = live
         self._executor: Executor | None = None
+        self._scope: CancelScope | None = None
         self._has_begun = asyncio.Event()
         self._is_cancelled = False
         self._task = asyncio.create_task(self._drive(), name=f"loom run {run_id}")
@@ -40,8 +43,8 @@ class GraphRun(Generic[S]):
     def cancel(self) -> None:
         """Ask the run to end now; `wait` then gives the status `cancelled`. What was finished is kept."""
         self._is_cancelled = True
-        if self._executor:
-            self._executor.request_cancel()
+        if self._scope:
+            self._scope.cancel()
 
     async def events(self, after: int = 0) -> AsyncGenerator[Event, None]:
         """Yield the run's events with offsets above `after`, live, to its end.
@@ -59,6 +62,7 @@ class GraphRun(Generic[S]):
     async def _drive(self) -> GraphResult[S]:
         try:
             self._executor = executor = await self._begin
+            self._scope = executor.cancellable()
             self._has_begun.set()
             return await (executor.cancel() if self._is_cancelled else executor.drive())
         finally:

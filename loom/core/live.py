@@ -61,13 +61,13 @@ class Reader:
         self.queue: deque[tuple[int, Event]] = deque((live.head, event) for event in live.emitted)
         self.changed = anyio.Event()
 
-    def take(self, index: int) -> list[Event]:
-        """Take what was emitted before record `index` was saved; drop what earlier records already told."""
+    def take(self, index: int, story: Story) -> list[Event]:
+        """Take what was emitted before record `index` was saved, numbered; drop what earlier records already told."""
         taken: list[Event] = []
         while self.queue and self.queue[0][0] <= index:
             head, event = self.queue.popleft()
             if head == index:
-                taken.append(event)
+                taken.append(event if event.type == "model.delta" else story.number(event))
         return taken
 
 
@@ -91,18 +91,20 @@ async def follow(
             was_closed = live.is_closed
             for record in (await store.read(run_id, index)).records:
                 parsed = decode(record, run_id)
-                for event in reader.take(index):
-                    told += event.type != "model.delta"
-                    yield event if event.type == "model.delta" else story.number(event)
+                for event in reader.take(index, story):
+                    told += event.offset > 0
+                    if event.offset > after or not event.offset:
+                        yield event
                 for event in story.tell(parsed, told):
                     if event.offset > after:
                         yield event
                 index, told = index + 1, 0
                 if parsed["kind"] == "end" and index > ends_from:
                     return
-            for event in reader.take(index):
-                told += event.type != "model.delta"
-                yield event if event.type == "model.delta" else story.number(event)
+            for event in reader.take(index, story):
+                told += event.offset > 0
+                if event.offset > after or not event.offset:
+                    yield event
             if was_closed:
                 return
             await reader.changed.wait()

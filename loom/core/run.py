@@ -1,6 +1,7 @@
 """One run under way: what its walkers share, whichever graph inside it they walk."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -35,14 +36,13 @@ class Run:
         self.tools: Mapping[str, Tool] = runtime.tools
         self.deadline = None if runtime.limits.deadline_s is None else runtime.clock() + runtime.limits.deadline_s
         self.grace_s = runtime.limits.grace_s
-        self.scope = anyio.CancelScope()
+        self.scope: anyio.CancelScope | None = None
         self.admitted = 0
         self.abandoned: list[str] = []
         self.unsaved_usage = Usage()
         self.stop_reason: str | None = None
         self.is_paused = False
         self.together = 0
-        self.commits = anyio.Lock(fast_acquire=True)
         self._begun = perf_counter()
         self._store = store
         self._claim = claim
@@ -53,6 +53,16 @@ class Run:
         self._models = runtime.models
         self._limits = runtime.limits
         self.has_limits = runtime.limits is not NO_LIMITS and runtime.limits != NO_LIMITS
+
+    @cached_property
+    def commits(self) -> anyio.Lock:
+        """Held by the branch that appends, while several are at work."""
+        return anyio.Lock(fast_acquire=True)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Tell whether someone asked for the run to end."""
+        return self.scope is not None and self.scope.cancel_called
 
     @property
     def duration_s(self) -> float:
@@ -109,6 +119,8 @@ class Run:
 
     def end_record(self, status: Status, **more: Any) -> bytes:
         """Return the record that ends the run, or this walk of it."""
+        if not more:
+            return b'{"kind":"end","status":"%b","at":%.6f}' % (status.encode(), self.clock())
         record = {"kind": "end", "status": status, "at": self.clock(), **more}
         return encode({name: value for name, value in record.items() if value is not None})
 

@@ -257,7 +257,11 @@ class Walker:
             except RunError:
                 await run.append([self._record(finished, b"null", b"")])
                 raise
-            due, taken = walk.move(chooser, way.targets), way.taken
+            try:
+                due, taken = walk.move(chooser, way.targets), way.taken
+            except LoomError as error:  # of a reducer, where branches meet
+                run.totals.seq -= 1
+                raise self._node_error(branch, finished.task, error) from error
         admitted = due if self._admits_all and not self._is_ending() else self._admit(due, after=number)
         held = b"" if admitted is due else b',"held":' + to_json([one.id for one in due if one not in admitted])
         record = self._record(finished, taken, held)
@@ -330,7 +334,7 @@ class Walker:
 
     def _is_ending(self) -> bool:
         """Tell whether the run or this fan-out is being cancelled, so that nothing new may start."""
-        return self._run.scope.cancel_called or (self._group is not None and self._group.cancel_scope.cancel_called)
+        return self._run.is_cancelled or (self._group is not None and self._group.cancel_scope.cancel_called)
 
     def _admit(self, due: list[Branch], *, after: int | None = None, passes_breakpoints: bool = False) -> list[Branch]:
         """Return those of the due branches that may start now: no breakpoint, limit or failure holds them."""
