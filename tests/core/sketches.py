@@ -9,8 +9,11 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import permutations
+from random import Random
 from typing import Annotated, Any
 
+from anyio import sleep
+from anyio.lowlevel import checkpoint
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -125,23 +128,39 @@ def idle(name: str, marks: bool) -> AnyNode:
     return _IDLE[marks]
 
 
-def worker(name: str, marks: bool, tell: Callable[[str, list[str], int, str], object]) -> AnyNode:
+class Listener:
+    """Hears what the nodes of a run see, and keeps each of them waiting for as long as chance will have it."""
+
+    def __init__(self, chance: Random | None = None) -> None:
+        self.heard: list[Seen] = []
+        self._chance = chance
+
+    async def hear(self, seen: Seen) -> None:
+        self.heard.append(seen)
+        if self._chance:
+            for _ in range(self._chance.randrange(4)):
+                await checkpoint()
+            if self._chance.randrange(8) == 0:
+                await sleep(0.0005)
+
+
+def worker(name: str, marks: bool, listener: Listener) -> AnyNode:
     """Return a node that tells what it sees and writes its visit."""
 
-    @node(thread=False)
-    def plain(log: list[str], visits: int, mark: str) -> Wrote:
-        tell(name, log, visits, mark)
+    @node
+    async def plain(log: list[str], visits: int, mark: str) -> Wrote:
+        await listener.hear((name, tuple(log), mark))
         return Wrote(log=[f"{name}{visits + 1}"], visits=1)
 
-    @node(thread=False)
-    def marking(log: list[str], visits: int, mark: str) -> Marked:
-        tell(name, log, visits, mark)
+    @node
+    async def marking(log: list[str], visits: int, mark: str) -> Marked:
+        await listener.hear((name, tuple(log), mark))
         return Marked(log=[f"{name}{visits + 1}"], visits=1, mark=f"{name}{visits + 1}")
 
     return marking if marks else plain
 
 
-_IDLE = [worker("", marks, lambda name, log, visits, mark: None) for marks in (False, True)]
+_IDLE = [worker("", marks, Listener()) for marks in (False, True)]
 
 
 def mended(sketch: Sketch) -> Sketch:
