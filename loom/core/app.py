@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Mapping
 from functools import cached_property
 from typing import Generic, Literal, TypeVar, overload
 
+from pydantic_core import from_json
+
 from loom.core.answers import Answers, answer_records
 from loom.core.changes import OnChange, Rename, header_of, read_back
 from loom.core.executor import Executor
@@ -20,7 +22,7 @@ from loom.core.outline import outline_of
 from loom.core.past import Past, past_at, points
 from loom.core.plan import Plan
 from loom.core.result import Checkpoint, GraphResult
-from loom.core.run import Run
+from loom.core.run import Run, hidden, redacted
 from loom.core.runtime import Runtime
 from loom.core.state import State, state_from
 from loom.core.story import Story
@@ -269,11 +271,14 @@ class CompiledGraph(Generic[S]):
     async def _begin(self, inputs: Inputs, run_id: str, runtime: Runtime, live: Live) -> Executor:
         plan, store = self._plan, self._store(runtime)
         values, saved = starting_values(plan, inputs)
+        past = Past(plan, run_id)
+        if runtime.secrets:
+            saved = redacted(saved, hidden(runtime.secrets))
+            values = past.restore(from_json(saved))
         way = starting_way(plan, values)
         record = b'{"kind":"input","at":%.6f,"values":%b,"taken":%b}' % (runtime.clock(), saved, way.taken)
         claim = await store.create(run_id, plan.name, self._header, (record,))
         live.head = claim.head
-        past = Past(plan, run_id)
         past.walk.start(values, way.targets)
         return Executor(Run(run_id, past.totals, store, claim, runtime, live), past, passes_breakpoints=False)
 

@@ -148,13 +148,14 @@ class Desk:
                 f'once("{key}") gave {returned!r:.80}, which is no {type_name(values.type)} that can be saved: '
                 f"{first_finding(error)}; say result_type=, or return plain data"
             ) from None
+        text = self._run.redact(text)
         result = from_json(text)
         with anyio.CancelScope(shield=True):
             await self._note({"kind": "effect", "key": key, "result": result})
         self._notes.effects[key].state, self._notes.effects[key].result = "done", result
         if is_late:
             raise asyncio.CancelledError
-        return values.round_trip(value, text)
+        return values.load_json(text) if self._run.has_secrets else values.round_trip(value, text)
 
     async def _see_through(self, call: Callable[[], Awaitable[Any]]) -> tuple[Any, bool]:
         """Call a function that writes; return what it gave, and whether the run was cancelled meanwhile.

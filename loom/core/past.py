@@ -116,7 +116,7 @@ class Past:
         for name, count in visits.items():
             if name in self.plan.index:
                 self.walk.visits[self.plan.index[name]] = count
-        self.walk.start_at(self._number(rest["at"]), rest["row"], self._restore(saved["values"]))
+        self.walk.start_at(self._number(rest["at"]), rest["row"], self.restore(saved["values"]))
 
     def take_all(self, journal: Journal) -> None:
         """Take in every record of a journal, after its snapshot if it has one.
@@ -137,7 +137,7 @@ class Past:
                 self.totals.answers[record["id"]] = record["value"]
                 self.totals.open_asks.pop(record["id"], None)
             case "set":
-                self._set(self._restore(record["values"]))
+                self._set(self.restore(record["values"]))
             case "resume":
                 self.totals.status, self.totals.stop_reason = "running", None
             case "end":
@@ -197,7 +197,7 @@ class Past:
         notes.times += record.get("times", ())
         match record["kind"]:
             case "input":
-                self.newly_due = self.walk.start(self._restore(record["values"]), self._targets(record["taken"]))
+                self.newly_due = self.walk.start(self.restore(record["values"]), self._targets(record["taken"]))
             case "step":
                 self._take_step(record)
             case "taken":
@@ -232,7 +232,7 @@ class Past:
         self.finished(branch)
         self.totals.seq += 1
         self._spend(record)
-        chooser = self.walk.absorb(branch, self._restore(record["writes"]))
+        chooser = self.walk.absorb(branch, self.restore(record["writes"]))
         if chooser is None:
             self.newly_due = self.walk.next_item(branch)
         elif record["taken"] is None:
@@ -249,7 +249,8 @@ class Past:
         if "usage" in record:
             self.totals.usage += Usage.model_validate(record["usage"])
 
-    def _restore(self, saved: Mapping[str, Any]) -> dict[str, Any]:
+    def restore(self, saved: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of fields, from their parsed JSON."""
         fields = self.plan.fields
         for name in saved:
             if name not in fields:

@@ -68,7 +68,9 @@ class Runtime:
     """What a run is given from outside; live objects stand here, never in a state.
 
     `models` replaces models: one for all, or by `ModelRef.identifier`. Without a `checkpointer` the
-    app keeps one in memory. `clock` gives Unix seconds.
+    app keeps one in memory. `clock` gives Unix seconds. `secrets` are texts that must not be saved:
+    wherever one stands in an input, a write, an event or an error, `[redacted]` is saved, and seen by
+    later steps, in its place.
     """
 
     checkpointer: Checkpointer | None = None
@@ -76,3 +78,4 @@ class Runtime:
     tools: Mapping[str, Tool] = field(default_factory=dict[str, Any])
     limits: Limits = NO_LIMITS
     clock: Callable[[], float] = time.time
+    secrets: tuple[str, ...] = ()

@@ -112,7 +112,7 @@ def bare(annotation: Any) -> Any:
         elif type(annotation).__name__ == "TypeAliasType":
             annotation = annotation.__value__
         else:
-            return annotation
+            return types.NoneType if annotation is None else annotation
 
 
 def _pieces(annotation: Any, seen: dict[int, Any]) -> Iterator[Any]:
@@ -146,7 +146,8 @@ def _record(kind: Any) -> list[Any]:
         return []
     if issubclass(kind, BaseModel):
         return [field.annotation for field in kind.model_fields.values()]
-    if not (dataclasses.is_dataclass(kind) or typing.is_typeddict(kind) or hasattr(kind, "_field_defaults")):
+    is_record = dataclasses.is_dataclass(kind) or hasattr(kind, "__total__") or hasattr(kind, "_field_defaults")
+    if not is_record:
         return []
     try:
         return list(typing.get_type_hints(kind, include_extras=True).values())
@@ -279,9 +280,8 @@ def list_item(annotation: Any) -> Any | None:
 
 def type_name(annotation: Any) -> str:
     """Return a type as a user would write it."""
-    if isinstance(annotation, type) and not get_args(annotation):
-        return annotation.__name__
-    return str(annotation).replace("typing.", "").replace("NoneType", "None")
+    name = annotation.__name__ if inspect.isclass(annotation) and not get_args(annotation) else str(annotation)
+    return name.replace("typing.", "").replace("NoneType", "None")
 
 
 def fits(source: Any, target: Any) -> bool:
@@ -296,14 +296,20 @@ def fits(source: Any, target: Any) -> bool:
         return True
     if is_union(source):
         return all(fits(member, target) for member in get_args(source))
+    if get_origin(source) is Literal:
+        return all(_value_fits(value, target) for value in get_args(source))
     if is_union(target):
         return any(fits(source, member) for member in get_args(target))
-    if get_origin(source) is Literal:
-        values = get_args(source)
-        if get_origin(target) is Literal:
-            return set(values) <= set(get_args(target))
-        return all(fits(type(value), target) for value in values)
     return _class_fits(source, target)
+
+
+def _value_fits(value: Any, target: Any) -> bool:
+    target = bare(target)
+    if is_union(target):
+        return any(_value_fits(value, member) for member in get_args(target))
+    if get_origin(target) is Literal:
+        return value in get_args(target)
+    return fits(type(value), target)
 
 
 def _class_fits(source: Any, target: Any) -> bool:

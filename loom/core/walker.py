@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from loom.core.context import Context
 from loom.core.desk import Desk, Paused
@@ -132,6 +132,8 @@ class Walker:
         except (Exception, asyncio.CancelledError) as error:
             self._let_cancelled_pass(error, task)
             raise self._node_error(branch, task, error) from error
+        if run.has_secrets and (clean := run.redact(saved)) != saved:
+            writes, saved = self._past.restore(from_json(clean)), clean
         finished = _Finished(branch, task, writes, saved, attempt, usage, perf_counter() - begun)
         if not run.together:
             return await self._save(finished)
