@@ -91,20 +91,18 @@ async def follow(
             was_closed = live.is_closed
             for record in (await store.read(run_id, index)).records:
                 parsed = decode(record, run_id)
-                for event in reader.take(index, story):
-                    told += event.offset > 0
-                    if event.offset > after or not event.offset:
-                        yield event
+                for event in reader.take(index):
+                    told += event.type != "model.delta"
+                    yield story.number(event)
                 for event in story.tell(parsed, told):
                     if event.offset > after:
                         yield event
                 index, told = index + 1, 0
                 if parsed["kind"] == "end" and index > ends_from:
                     return
-            for event in reader.take(index, story):
-                told += event.offset > 0
-                if event.offset > after or not event.offset:
-                    yield event
+            for event in reader.take(index):
+                told += event.type != "model.delta"
+                yield story.number(event)
             if was_closed:
                 return
             await reader.changed.wait()

@@ -36,7 +36,9 @@ class Story:
             yield self.number(Event(type=kind, payload=payload, at=at))
 
     def number(self, event: Event) -> Event:
-        """Give an event the next offset and its place in the run."""
+        """Give an event the next offset and its place in the run; one that is live only stays as it is."""
+        if event.type == "model.delta":
+            return event
         self._offset += 1
         seq = self._past.totals.seq
         return event.model_copy(update={"offset": self._offset, "run_id": self._run_id, "seq": seq})
