@@ -1,0 +1,5 @@
+"""The command line: `loom run`, `resume`, `runs`, `show`, `render`, `check`."""
+
+from loom.cli.commands import main
+
+__all__ = ["main"]

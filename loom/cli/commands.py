@@ -1,0 +1,205 @@
+"""The commands of `loom`: their options, their help, how they end. What they do is in `actions`."""
+
+import os
+import sys
+import threading
+from importlib.metadata import version as version_of
+from io import TextIOWrapper
+from typing import Annotated, NoReturn
+
+import typer
+
+from loom.cli.exits import reported
+from loom.cli.options import (
+    DEFAULT_STORE,
+    AnswerOption,
+    ApiBaseOption,
+    CheckOption,
+    DebugOption,
+    EventsOption,
+    FormatOption,
+    Given,
+    GraphArgument,
+    GraphOption,
+    InputOption,
+    JsonOption,
+    Kind,
+    MaxStepsOption,
+    ModelOption,
+    OnChange,
+    OnChangeOption,
+    OutOption,
+    RunArgument,
+    RunIdOption,
+    SetOption,
+    StatusOption,
+    StoreOption,
+    WorkspaceOption,
+)
+from loom.errors import ConfigError
+
+cli = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Run, resume, look into and draw graphs.",
+    epilog="Exit codes: 0 fine, 1 a problem of the graph, 2 usage, 3 the run failed, 4 it stopped at a limit or is "
+    "paused, 5 the store or the run in it, 130 cancelled.",
+)
+
+
+def _tell_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"loom {version_of('loom-agent')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def loom(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Run, resume, look into and draw graphs."""
+
+
+@cli.command()
+def run(  # noqa: PLR0913 - each parameter is an option
+    graph: GraphArgument,
+    *,
+    inputs: InputOption = None,
+    model: ModelOption = None,
+    api_base: ApiBaseOption = None,
+    checks: CheckOption = None,
+    workspace: WorkspaceOption = None,
+    sets: SetOption = None,
+    max_steps: MaxStepsOption = None,
+    run_id: RunIdOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    events: EventsOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Run GRAPH to its end. Each finished step is saved: a run that broke off can be resumed."""
+    with reported(is_debug=debug):
+        from loom.cli import actions  # noqa: PLC0415 - the engine, which help does not need
+
+        given = Given(graph, model, api_base, checks, workspace, sets, max_steps)
+        actions.run(given, inputs or (), run_id, store, _kind(as_json, events))
+
+
+@cli.command()
+def resume(  # noqa: PLR0913 - each parameter is an option
+    run_id: RunArgument,
+    *,
+    graph: GraphOption = "",
+    model: ModelOption = None,
+    api_base: ApiBaseOption = None,
+    checks: CheckOption = None,
+    workspace: WorkspaceOption = None,
+    sets: SetOption = None,
+    max_steps: MaxStepsOption = None,
+    answers: AnswerOption = None,
+    on_change: OnChangeOption = OnChange.refuse,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    events: EventsOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Go on with RUN, with the graph and the options it was started with; those given here replace them."""
+    with reported(is_debug=debug):
+        from loom.cli import actions  # noqa: PLC0415 - as above
+
+        given = Given(graph, model, api_base, checks, workspace, sets, max_steps)
+        actions.resume(run_id, given, answers or (), on_change, store, _kind(as_json, events))
+
+
+@cli.command()
+def runs(
+    *,
+    status: StatusOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the runs of the store, the newest first."""
+    with reported(is_debug=debug):
+        from loom.cli import actions  # noqa: PLC0415 - as above
+
+        actions.runs(status, store, _kind(as_json))
+
+
+@cli.command()
+def show(
+    run_id: RunArgument,
+    *,
+    graph: GraphOption = "",
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show RUN: how it stands, its steps, its state."""
+    with reported(is_debug=debug):
+        from loom.cli import actions  # noqa: PLC0415 - as above
+
+        actions.show(run_id, graph, store, _kind(as_json))
+
+
+@cli.command()
+def render(
+    graph: GraphArgument,
+    *,
+    path: OutOption = None,
+    wish: FormatOption = None,
+    checks: CheckOption = None,
+    workspace: WorkspaceOption = None,
+    sets: SetOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Draw GRAPH, into a file or as text."""
+    with reported(is_debug=debug):
+        from loom.cli import actions  # noqa: PLC0415 - as above
+
+        actions.render(Given(graph, checks=checks, workspace=workspace, sets=sets), path, wish)
+
+
+@cli.command()
+def check(
+    graph: GraphArgument,
+    *,
+    checks: CheckOption = None,
+    workspace: WorkspaceOption = None,
+    sets: SetOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Find what is wrong with GRAPH, without running it."""
+    with reported(is_debug=debug):
+        from loom.cli import actions  # noqa: PLC0415 - as above
+
+        actions.check(Given(graph, checks=checks, workspace=workspace, sets=sets), _kind(as_json))
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    code = 0
+    try:
+        cli()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    # A sync node's thread cannot be stopped, and Python would wait for it: leave without it.
+    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _kind(as_json: bool, events: bool = False) -> Kind:
+    if as_json and events:
+        raise ConfigError("--json prints one object and --events a line for each event; give one of them")
+    return "events" if events else "json" if as_json else "people"
