@@ -234,6 +234,7 @@ class CompiledGraph(Generic[S]):
             )
         return GraphNode(
             plan=plan,
+            fingerprint=self.fingerprint,
             reads=dict(reads),
             writes=dict(writes),
             inputs=tuple(Port(name, plan.fields[name].values.type, name not in plan.given) for name in reads),

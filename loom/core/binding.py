@@ -37,12 +37,17 @@ ITEM = "<item>"
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One bound input: the port, where a view holds it, and how to hand it out."""
+    """One bound input: the port, where a view holds it, and what is known of its values."""
 
     port: str
     key: str
-    copy: Callable[[Any], Any] | None
+    values: Values
     has_default: bool
+
+    @property
+    def copy(self) -> Callable[[Any], Any] | None:
+        """How to hand the value out; None if it may be shared."""
+        return self.values.copy
 
 
 def reads_of(declared: Declared, placed: Placed, each: Each | None) -> list[Read]:
@@ -55,8 +60,8 @@ def reads_of(declared: Declared, placed: Placed, each: Each | None) -> list[Read
 def _read(declared: Declared, port: Port, field: str, each: Each | None) -> Read:
     if each and port.name == each.bind:
         item = list_item(declared.fields[each.over].values.type)
-        return Read(port.name, ITEM, values_of(item).copy, has_default=False)
-    return Read(port.name, field, declared.fields[field].values.copy, port.has_default)
+        return Read(port.name, ITEM, values_of(item), has_default=False)
+    return Read(port.name, field, declared.fields[field].values, port.has_default)
 
 
 def invoke_function(node: FunctionNode[..., Any], reads: Sequence[Read]) -> Invoke:
@@ -103,6 +108,12 @@ def _gatherer(reads: Sequence[Read]) -> Callable[[View], dict[str, Any]]:
         }
 
     return gather
+
+
+def inputs_json(reads: Sequence[Read]) -> Callable[[View], bytes]:
+    """Return how to make the JSON of a node's inputs."""
+    table = [(to_json(read.port), read.key, read.values.dump) for read in reads]
+    return lambda view: b",".join([b"%b:%b" % (port, dump(view[key])) for port, key, dump in table if key in view])
 
 
 def _picker(reads: Sequence[Read]) -> Callable[[View], tuple[Any, ...]]:

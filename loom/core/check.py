@@ -11,7 +11,7 @@ import networkx as nx
 from loom.core.condition import flaw_in
 from loom.core.declared import END, START, Declared, Drawing, Placed
 from loom.core.flow import branch_problems, reachable, unwritten_reads
-from loom.core.node import FunctionNode
+from loom.core.node import FunctionNode, GraphNode
 from loom.core.state import reducer_flaw
 from loom.core.values import fits, list_item, type_name
 from loom.errors import Problem, did_you_mean, quoted
@@ -284,6 +284,14 @@ def _policies(declared: Declared) -> Iterator[Problem]:
     """LOOM302."""
     for name, placed in declared.nodes.items():
         node = placed.node
+        if placed.cache and node.effect == "write":
+            message = "a cache would leave its effect out the second time; a node that writes cannot have one"
+            yield Problem("LOOM302", f'node "{name}"', message)
+        if placed.cache and isinstance(node, GraphNode):
+            yield Problem("LOOM302", f'node "{name}"', "a graph cannot have a cache; give its nodes one")
+        if isinstance(node, GraphNode) and (placed.retry or placed.timeout_s is not None):
+            message = "a graph cannot have a retry or a timeout of its own; give its nodes one"
+            yield Problem("LOOM302", f'node "{name}"', message)
         if placed.timeout_s is not None and isinstance(node, FunctionNode) and not (node.is_async or node.thread):
             message = (
                 f"timeout_s={placed.timeout_s:g} cannot stop a sync function that runs inline; make it async, or let "

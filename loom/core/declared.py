@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from loom.core.condition import Condition
 from loom.core.node import GATES, AnyNode, Port
-from loom.core.runtime import Retry
+from loom.core.runtime import Cache, Retry
 from loom.core.state import Field, State, fields_of
 
 START = "START"
@@ -31,6 +31,7 @@ class Placed:
     outputs: Bound
     retry: Retry | None
     timeout_s: float | None
+    cache: Cache | None
     ungated: str
     is_join: bool
 

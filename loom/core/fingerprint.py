@@ -19,7 +19,6 @@ from pydantic_core import to_json
 
 from loom.core.declared import START, Declared, Drawing, Placed
 from loom.core.node import FunctionNode, GraphNode, Node
-from loom.core.plan import Plan
 from loom.core.state import Field
 from loom.core.values import type_name
 
@@ -36,13 +35,17 @@ def graph_parts(declared: Declared) -> dict[str, Parts]:
         edges[drawing.source].append(_drawing(drawing))
     parts: dict[str, Parts] = {START: {"edges": _hash(edges[START])}}
     for name, placed in declared.nodes.items():
-        parts[name] = {
-            "body": _body(placed),
-            "config": _hash([_config(placed), placed.node.kind, placed.node.effect, declared.is_join(name)]),
-            "ports": _hash([_ports(placed.inputs), _ports(placed.outputs)]),
-            "edges": _hash(edges[name]),
-        }
+        parts[name] = node_parts(declared, placed) | {"edges": _hash(edges[name])}
     return parts
+
+
+def node_parts(declared: Declared, placed: Placed) -> dict[str, str]:
+    """Return the parts of one node, but for its edges."""
+    return {
+        "body": _body(placed),
+        "config": _hash([_config(placed), placed.node.kind, placed.node.effect, declared.is_join(placed.name)]),
+        "ports": _hash([_ports(placed.inputs), _ports(placed.outputs)]),
+    }
 
 
 def state_parts(declared: Declared) -> dict[str, Any]:
@@ -50,11 +53,6 @@ def state_parts(declared: Declared) -> dict[str, Any]:
     infos = declared.state.model_fields
     fields = {name: _field(field, infos[name]) for name, field in declared.fields.items()}
     return {"version": declared.state.state_version, "fields": fields}
-
-
-def fingerprint(parts: Mapping[str, Any], state: Mapping[str, Any]) -> str:
-    """Return the fingerprint of a graph, of its parts and its state's."""
-    return _hash([parts, state])
 
 
 def function_body(fn: Callable[..., Any]) -> str:
@@ -125,8 +123,7 @@ def _body(placed: Placed) -> str:
     if isinstance(node, FunctionNode):
         return function_body(node.fn)
     if isinstance(node, GraphNode):
-        plan = node.plan
-        return fingerprint(graph_parts(plan.declared), state_parts(plan.declared)) if isinstance(plan, Plan) else ""
+        return node.fingerprint
     bodies: list[str] = []
     for cls in type(node).__mro__:
         if cls is Node or not issubclass(cls, Node) or cls.__module__.startswith("pydantic"):

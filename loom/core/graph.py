@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from loom.core.condition import condition_of
 from loom.core.declared import END, Declared, Drawing, Each, Placed, Way, bound
 from loom.core.node import AnyNode, FunctionNode, GraphNode, Node, class_flaw, inputs_of, outputs_of
-from loom.core.runtime import Retry
+from loom.core.runtime import Cache, Retry
 from loom.core.state import State, fields_of
 from loom.errors import ConfigError, GraphError, Problem, did_you_mean
 
@@ -23,7 +23,7 @@ Test = str | Callable[..., Any]
 class Graph(Generic[S]):
     """A graph over a state, as it is drawn; `compile()` checks and freezes it.
 
-    `inputs` names fields that every run is given; `retry` and `timeout_s` are defaults of its nodes.
+    `inputs` names fields that every run is given; `retry`, `timeout_s` and `cache` are defaults of its nodes.
     """
 
     def __init__(
@@ -34,17 +34,19 @@ class Graph(Generic[S]):
         inputs: Sequence[str] = (),
         retry: Retry | None = None,
         timeout_s: float | None = None,
+        cache: Cache | None = None,
     ) -> None:
         if not (isinstance(state, type) and issubclass(state, State)):
             raise ConfigError(f'graph "{name}" needs a subclass of State; got {state!r}')
         if isinstance(inputs, str):
             raise ConfigError(f'graph "{name}": inputs is a list of names; got "{inputs}", write inputs=("{inputs}",)')
         fields_of(state)  # an annotation that cannot be resolved is told here
-        self._check_policies(f'graph "{name}"', retry, timeout_s)
+        self._check_policies(f'graph "{name}"', retry, timeout_s, cache)
         self.name = name
         self.state = state
         self._retry = retry
         self._timeout_s = timeout_s
+        self._cache = cache
         self._declared = Declared(name, state, tuple(inputs))
 
     def node(
@@ -56,6 +58,7 @@ class Graph(Generic[S]):
         writes: Mapping[str, str] | None = None,
         retry: Retry | None = None,
         timeout_s: float | None = None,
+        cache: Cache | None = None,
         ungated: str = "",
         join: bool = False,
     ) -> None:
@@ -73,12 +76,13 @@ class Graph(Generic[S]):
                 f'graph "{self.name}", node "{name}": expected a Node, a function made one by @node, or a compiled '
                 f"graph's as_node(…); got {node!r}"
             )
+        is_graph = isinstance(node, GraphNode)  # whose nodes have policies of their own
         if isinstance(node, GraphNode):
             reads, writes = {**node.reads, **(reads or {})}, {**node.writes, **(writes or {})}
         where = f'graph "{self.name}", node "{name}"'
         if isinstance(node, Node) and (flaw := class_flaw(node)):
             raise ConfigError(f"{where}: {flaw}")
-        self._check_policies(where, retry, timeout_s)
+        self._check_policies(where, retry, timeout_s, cache)
         if name in self._declared.nodes:
             self._declared.taken.append(name)
             return
@@ -89,14 +93,17 @@ class Graph(Generic[S]):
             writes=dict(writes or {}),
             inputs=bound(inputs_of(node), reads or {}),
             outputs=bound(outputs_of(node), writes or {}),
-            retry=retry or self._retry,
-            timeout_s=timeout_s or self._timeout_s,
+            retry=retry or (None if is_graph else self._retry),
+            timeout_s=timeout_s or (None if is_graph else self._timeout_s),
+            cache=cache or (None if is_graph or node.effect == "write" else self._cache),
             ungated=ungated,
             is_join=join,
         )
 
     @staticmethod
-    def _check_policies(where: str, retry: Retry | None, timeout_s: float | None) -> None:
+    def _check_policies(where: str, retry: Retry | None, timeout_s: float | None, cache: Cache | None) -> None:
+        if cache is not None and not isinstance(cache, Cache):
+            raise ConfigError(f"{where}: cache must be a Cache; got {cache!r}")
         if retry is not None and not isinstance(retry, Retry):
             raise ConfigError(f"{where}: retry must be a Retry; got {retry!r}")
         if timeout_s is not None and not (isinstance(timeout_s, (int, float)) and timeout_s > 0):

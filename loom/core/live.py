@@ -67,7 +67,7 @@ class Reader:
         while self.queue and self.queue[0][0] <= index:
             head, event = self.queue.popleft()
             if head == index:
-                taken.append(event if event.type == "model.delta" else story.number(event))
+                taken.append(story.number(event))
         return taken
 
 
@@ -91,18 +91,18 @@ async def follow(
             was_closed = live.is_closed
             for record in (await store.read(run_id, index)).records:
                 parsed = decode(record, run_id)
-                for event in reader.take(index):
-                    told += event.type != "model.delta"
-                    yield story.number(event)
-                for event in story.tell(parsed, told):
-                    if event.offset > after:
+                shown = reader.take(index, story)
+                told += sum(event.offset > 0 for event in shown)
+                for event in (*shown, *story.tell(parsed, told)):
+                    if event.offset > after or not event.offset:
                         yield event
                 index, told = index + 1, 0
                 if parsed["kind"] == "end" and index > ends_from:
                     return
-            for event in reader.take(index):
-                told += event.type != "model.delta"
-                yield story.number(event)
+            for event in reader.take(index, story):
+                told += event.offset > 0
+                if event.offset > after or not event.offset:
+                    yield event
             if was_closed:
                 return
             await reader.changed.wait()

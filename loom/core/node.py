@@ -144,12 +144,13 @@ class FunctionNode(Generic[P, R]):
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """A compiled graph as a node. Made by `CompiledGraph.as_node`; `plan` is that graph's plan.
+    """A compiled graph as a node. Made by `CompiledGraph.as_node`; `plan` and `fingerprint` are that graph's.
 
     `reads` and `writes` map fields of the inner graph to fields of the outer one.
     """
 
     plan: object
+    fingerprint: str
     reads: Mapping[str, str]
     writes: Mapping[str, str]
     inputs: tuple[Port, ...]

@@ -7,11 +7,24 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from loom.core.binding import Invoke, Settle, View, invoke_class, invoke_function, reads_of, settle_many, settle_one
+from loom.core.binding import (
+    Invoke,
+    Read,
+    Settle,
+    View,
+    inputs_json,
+    invoke_class,
+    invoke_function,
+    reads_of,
+    settle_many,
+    settle_one,
+)
 from loom.core.branches import ENDED, OPENED_BY_START, Reach, Relation, relate
+from loom.core.cache import StepCache
 from loom.core.condition import Condition
 from loom.core.context import Context
 from loom.core.declared import END, START, Declared, Each, Placed
+from loom.core.fingerprint import node_parts
 from loom.core.node import EFFECTS, FunctionNode, GraphNode, Port
 from loom.core.runtime import Retry
 from loom.core.state import Field, State
@@ -40,7 +53,7 @@ class Task:
 
     `invoke` takes the node's inputs from a view and starts it; `settle` checks what it returned and
     gives the writes with their JSON. `opening` is the part of its step records that never changes.
-    A plain task has no context, retry or timeout. `effect` is a rank in `EFFECTS`.
+    A plain task has no context, retry, cache or timeout. `effect` is a rank in `EFFECTS`.
     """
 
     name: str
@@ -52,6 +65,7 @@ class Task:
     is_plain: bool
     ways: tuple[Way, ...]
     retry: Retry | None
+    cache: StepCache | None
     timeout_s: float | None
     effect: int
     inner: "Inner | None"
@@ -244,13 +258,21 @@ def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...], each: Each 
         settle=settle,
         wants_context=wants_context,
         is_thread=is_thread,
-        is_plain=not wants_context and placed.retry is None and placed.timeout_s is None,
+        is_plain=not (wants_context or placed.retry or placed.cache) and placed.timeout_s is None,
         ways=ways,
         retry=placed.retry,
+        cache=placed.cache
+        and StepCache(placed.cache, "".join(node_parts(declared, placed).values()), inputs_json(reads)),
         timeout_s=placed.timeout_s,
         effect=EFFECTS.index(node.effect),
         inner=inner,
     )
+
+
+def _cache(declared: Declared, placed: Placed, reads: Sequence[Read]) -> StepCache | None:
+    if placed.cache is None:
+        return None
+    return StepCache(placed.cache, "".join(node_parts(declared, placed).values()), inputs_json(reads))
 
 
 def _inner(name: str, node: GraphNode, outputs: Sequence[tuple[Port, Field]]) -> Inner:

@@ -39,6 +39,24 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Cache:
+    """Keep what a node gave, and give it again for equal inputs instead of running the node.
+
+    Kept in the process, with the compiled graph: for `ttl_s` seconds (None: for ever), the
+    `max_entries` used last. The key is the node's fingerprint and its inputs.
+    """
+
+    ttl_s: float | None = None
+    max_entries: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.max_entries < 1:
+            raise ConfigError(f"Cache(max_entries=…) must be at least 1; got {self.max_entries}")
+        if self.ttl_s is not None and self.ttl_s <= 0:
+            raise ConfigError(f"Cache(ttl_s=…) must be above 0; got {self.ttl_s}")
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Where a run stops by itself, checked before each step. None is no limit.
 

@@ -180,6 +180,9 @@ class Walker:
         """Run a node under its policies: context, timeout, retries."""
         notes, run = self._past.notes_of(branch.id), self._run
         attempt = notes.attempts + 1
+        key = task.cache.key(branch.view) if task.cache else b""
+        if task.cache and (known := task.cache.get(key, run.clock())):
+            return self._past.restore(from_json(known)), known, attempt, None
         while True:
             desk = Desk(run, self._past, branch, task, self._place) if task.wants_context else None
             ctx = self._context(desk, branch, task, attempt) if desk else None
@@ -198,6 +201,8 @@ class Walker:
                     run.unsaved_usage += usage or NOTHING
                     raise
             else:
+                if task.cache:
+                    task.cache.put(key, saved, run.clock())
                 return writes, saved, attempt, self._spend(ctx)
             await run.note(self._attempt_record(branch, task, attempt, failure, usage))
             await anyio.sleep(retry.pause_s(attempt))
