@@ -415,14 +415,15 @@ def test_what_a_later_step_sees_is_what_a_resumed_run_reads(case: tuple[Any, Any
 
 def changeable(value: object) -> set[int]:
     """Return the identities of everything in a value that could be changed."""
+    kind: object = type(value)
     inner: list[object] = []
     if isinstance(value, (BaseModel, Pair)):
         inner = [*vars(value).values()]
-    elif type(value) is dict:
+    elif kind is dict:
         inner = [*cast(dict[object, object], value).values()]
-    elif type(value) in {list, tuple, set}:
+    elif kind in {list, tuple, set}:
         inner = [*cast(Iterable[object], value)]
-    is_fixed = isinstance(value, (Point, Path, Tree)) or type(value) not in {list, dict, set, Loose, Aliased, Pair}
+    is_fixed = kind not in {list, dict, set, Loose, Aliased, Pair}
     return set[int]().union(*map(changeable, inner), set() if is_fixed else {id(value)})
 
 
