@@ -261,8 +261,7 @@ def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...], each: Each 
         is_plain=not (wants_context or placed.retry or placed.cache) and placed.timeout_s is None,
         ways=ways,
         retry=placed.retry,
-        cache=placed.cache
-        and StepCache(placed.cache, "".join(node_parts(declared, placed).values()), inputs_json(reads)),
+        cache=_cache(declared, placed, reads),
         timeout_s=placed.timeout_s,
         effect=EFFECTS.index(node.effect),
         inner=inner,
