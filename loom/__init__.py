@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from loom.core.graph import Graph
     from loom.core.node import Node, node
     from loom.core.result import Ask, Checkpoint, GraphResult, Result
-    from loom.core.runtime import Limits, Retry, Runtime
+    from loom.core.runtime import Cache, Limits, Retry, Runtime
     from loom.core.state import Reducer, State, add, append, merge
     from loom.errors import (
         AnswerError,
@@ -57,6 +57,7 @@ __all__ = [
     "AgentHarness",
     "AnswerError",
     "Ask",
+    "Cache",
     "Change",
     "Checkpoint",
     "CheckpointError",
@@ -110,6 +111,7 @@ _HOMES = {
     "START": "loom.core.declared",
     "AgentHarness": "loom.orchestration",
     "Ask": "loom.core.result",
+    "Cache": "loom.core.runtime",
     "Checkpoint": "loom.core.result",
     "Context": "loom.core.context",
     "Graph": "loom.core.graph",
