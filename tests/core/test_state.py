@@ -1,0 +1,312 @@
+import copy
+import sys
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from types import ModuleType
+from typing import Annotated, Any, Generic, TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from loom import END, START, ConfigError, Graph, LoomError, Reducer, State, add, append, merge, node
+from loom.core.state import fields_of, reduce, reducer_flaw, state_from
+from loom.core.values import type_name
+
+T = TypeVar("T")
+
+
+class Note(State):
+    title: str
+    tags: Annotated[list[str], append] = []
+    count: Annotated[int, add] = 0
+
+
+# The record.
+
+
+def test_a_state_is_frozen() -> None:
+    note = Note(title="a")
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(note, "title", "b")  # noqa: B010 - what a type checker would refuse
+
+
+def test_a_state_refuses_fields_it_does_not_have() -> None:
+    with pytest.raises(ValidationError, match="tilte"):
+        Note.model_validate({"title": "a", "tilte": "b"})
+
+
+def test_a_field_that_was_never_written_says_so() -> None:
+    note = state_from(Note, {"tags": ["x"]})
+    with pytest.raises(AttributeError, match='field "title" of Note was never written and has no default'):
+        _ = note.title
+    assert note.tags == ["x"]
+
+
+def test_a_name_that_is_no_field_is_an_attribute_error_too() -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        getattr(Note(title="a"), "nothing")  # noqa: B009 - what a type checker would refuse
+    assert not hasattr(Note(title="a"), "nothing")
+
+
+def test_a_state_made_of_checked_values_is_like_any_other() -> None:
+    made = state_from(Note, {"title": "a", "tags": [], "count": 0})
+    assert made == Note(title="a")
+    assert made.model_dump() == {"title": "a", "tags": [], "count": 0}
+    assert copy.deepcopy(made) == made
+
+
+def test_a_state_with_absent_fields_can_be_shown_and_saved() -> None:
+    note = state_from(Note, {"count": 2})
+    assert repr(note) == "Note(count=2)"
+    assert note.model_dump_json() == '{"count":2}'
+
+
+def test_the_version_of_a_state_is_1_unless_given() -> None:
+    class Second(Note, version=2):
+        pass
+
+    class Third(Second):
+        pass
+
+    class Several(State, Generic[T], version=4):
+        one: T
+
+    assert [kind.state_version for kind in (Note, Second, Third, Several[int])] == [1, 2, 2, 4]
+
+
+def test_constraints_and_validators_in_a_fields_type_hold() -> None:
+    class Strict(State):
+        size: Annotated[int, Field(gt=0)] = 1
+        word: Annotated[str, AfterValidator(str.upper), PlainSerializer(str.lower)] = ""
+
+    size, word = fields_of(Strict).values()
+    with pytest.raises(ValidationError, match="greater than 0"):
+        size.values.validate(0)
+    assert word.values.validate("a") == "A"
+    assert word.values.dump("A") == b'"a"'
+
+
+def declare(body: Mapping[str, object]) -> None:
+    type("Bad", (State,), {"__annotations__": {"one": int}, "one": 0, "__module__": __name__, **body})
+
+
+def unchanged(cls: type, value: T) -> T:
+    return value
+
+
+def shown(self: object) -> dict[str, object]:
+    return {}
+
+
+def shown_field(self: object, one: object) -> object:
+    return one
+
+
+@pytest.mark.parametrize(
+    ("body", "what", "remedy"),
+    [
+        ({"check": field_validator("one")(unchanged)}, 'validator "check"', "AfterValidator(fn)"),
+        ({"check": model_validator(mode="before")(unchanged)}, 'validator "check"', "AfterValidator(fn)"),
+        ({"show": field_serializer("one")(shown_field)}, 'serializer "show"', "PlainSerializer(fn)"),
+        ({"show": model_serializer(shown)}, 'serializer "show"', "PlainSerializer(fn)"),
+        ({"_kept": 0}, 'private attribute "_kept"', "make it a field"),
+    ],
+    ids=["field validator", "model validator", "field serializer", "model serializer", "private attribute"],
+)
+def test_what_writes_would_bypass_is_refused_with_the_remedy(
+    body: Mapping[str, object], what: str, remedy: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        declare(body)
+    assert f'state "Bad" has the {what}, which writes would bypass; ' in str(caught.value)
+    assert remedy in str(caught.value)
+
+
+def test_a_type_defined_after_its_state_is_found() -> None:
+    source = """
+from __future__ import annotations
+from typing import Annotated
+from pydantic import BaseModel
+from loom import State, append
+class Late(State):
+    items: Annotated[list[Item], append] = []
+class Item(BaseModel):
+    name: str
+"""
+    module = ModuleType("late")
+    sys.modules["late"] = module
+    exec(source, vars(module))
+    field = fields_of(module.Late)["items"]
+    assert type_name(field.values.type) == "list[late.Item]"
+    assert field.reducer is append
+    del sys.modules["late"]
+
+
+def test_a_type_that_exists_nowhere_is_told_when_a_graph_is_made() -> None:
+    lost = type("Lost", (State,), {"__annotations__": {"item": "Nowhere"}, "__module__": __name__})
+    with pytest.raises(ConfigError, match='state "Lost" names the type "Nowhere", which does not exist'):
+        Graph("lost", lost)
+
+
+def test_fields_are_known_in_the_order_they_were_declared() -> None:
+    fields = fields_of(Note)
+    assert list(fields) == ["title", "tags", "count"]
+    assert [field.has_default for field in fields.values()] == [False, True, True]
+    assert [field.reducer for field in fields.values()] == [None, append, add]
+    assert [field.key for field in fields.values()] == [b'"title"', b'"tags"', b'"count"']
+    assert fields_of(Note) is fields
+
+
+def test_a_default_is_made_anew_each_time_and_may_follow_the_fields_before_it() -> None:
+    class Defaults(State):
+        names: list[str] = []
+        start: int = 3
+        end: int = Field(default_factory=lambda data: data["start"] + 1)
+
+    names, _, end = fields_of(Defaults).values()
+    assert names.default({}) is not names.default({})
+    assert end.default({"names": [], "start": 9}) == 10
+
+
+# Reducers.
+
+
+def reduced(annotation: object, old: object, write: object) -> Any:  # noqa: ANN401 - of that type
+    """Return what a field of this type holds after a write."""
+    kind: type[State] = type("Kind", (State,), {"__annotations__": {"one": annotation}, "__module__": __name__})
+    return reduce(fields_of(kind)["one"], old, write)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "old", "write", "new"),
+    [
+        (Annotated[list[int], append], [1], [2, 3], [1, 2, 3]),
+        (Annotated[tuple[int, ...], append], (1,), (2,), (1, 2)),
+        (Annotated[dict[str, int], merge], {"a": 1, "b": 1}, {"b": 2}, {"a": 1, "b": 2}),
+        (Annotated[set[int], merge], {1}, {2}, {1, 2}),
+        (Annotated[frozenset[int], merge], frozenset({1}), frozenset({2}), frozenset({1, 2})),
+        (Annotated[int, add], 1, 2, 3),
+        (Annotated[float, add], 0.5, 0.25, 0.75),
+        (Annotated[Decimal, add], Decimal("0.1"), Decimal("0.2"), Decimal("0.3")),
+        (Annotated[Fraction, add], Fraction(1, 3), Fraction(1, 6), Fraction(1, 2)),
+        (int, 1, 2, 2),
+        (Annotated[int, Reducer(max)], 3, 2, 3),
+        (Annotated[str, Reducer(lambda old, new: f"{old}{new}")], "a", "b", "ab"),
+    ],
+)
+def test_two_writes_are_combined_by_the_reducer(annotation: object, old: object, write: object, new: object) -> None:
+    assert reduced(annotation, old, write) == new
+
+
+@given(st.lists(st.integers()), st.lists(st.integers()))
+def test_a_write_leaves_what_was_there_before_as_it_was(old: list[int], write: list[int]) -> None:
+    before, written = list(old), list(write)
+    new = reduced(Annotated[list[int], append], old, write)
+    new.append(1)
+    assert (old, write) == (before, written)
+
+
+def test_a_reducers_own_result_is_checked_and_seen_as_it_comes_back() -> None:
+    class Item(BaseModel):
+        name: str
+
+    assert reduced(Annotated[list[Item], Reducer(lambda old, new: [{"name": "x"}])], [], []) == [Item(name="x")]
+    assert reduced(Annotated[Any, Reducer(lambda old, new: (old, new))], 1, 2) == [1, 2]
+
+
+def wrong_type(old: int, write: int) -> str:
+    return "text"
+
+
+def raising(old: int, write: int) -> float:
+    return old / 0
+
+
+@pytest.mark.parametrize("fn", [wrong_type, raising])
+def test_a_reducer_that_fails_is_named_with_its_field(fn: Callable[[int, int], object]) -> None:
+    with pytest.raises(LoomError, match=f'reducer "{fn.__name__}" of field "one" failed.*int') as caught:
+        reduced(Annotated[int, Reducer(fn)], 1, 2)
+    assert caught.value.__cause__ is not None
+
+
+def test_a_reducer_is_shown_by_its_name() -> None:
+    def newest(old: int, new: int) -> int:
+        return max(old, new)
+
+    class First:
+        def __call__(self, old: int, new: int) -> int:
+            return old
+
+    assert [repr(one) for one in (append, merge, add)] == ["append", "merge", "add"]
+    assert repr(Reducer(newest)) == "newest"
+    assert repr(Reducer(newest, "latest")) == "latest"
+    assert repr(Reducer(First())) == "reducer"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "flaw"),
+    [
+        (Annotated[str, append], 'reducer "append" wants list or tuple, got str'),
+        (Annotated[dict[str, int], append], 'reducer "append" wants list or tuple, got dict[str, int]'),
+        (Annotated[list[str] | None, append], 'reducer "append" wants list or tuple, got list[str] | None'),
+        (Annotated[Any, append], 'reducer "append" wants list or tuple, got Any'),
+        (Annotated[list[int], merge], 'reducer "merge" wants dict or set or frozenset, got list[int]'),
+        (Annotated[str, add], 'reducer "add" wants int or float or complex or Decimal or Fraction, got str'),
+        (Annotated[bool, add], 'reducer "add" wants int or float or complex or Decimal or Fraction, got bool'),
+        (Annotated[list[int], append], ""),
+        (Annotated[list[int], Field(max_length=3), append], ""),
+        (Annotated[list[int] | tuple[int, ...], append], ""),
+        (Annotated[int | float, add], ""),
+        (Annotated[str, Reducer(max)], ""),
+        (str, ""),
+    ],
+)
+def test_a_reducer_must_suit_the_fields_type(annotation: object, flaw: str) -> None:
+    kind: type[State] = type("Kind", (State,), {"__annotations__": {"one": annotation}, "__module__": __name__})
+    assert reducer_flaw(fields_of(kind)["one"]) == flaw
+
+
+# In a run.
+
+
+def test_the_first_write_to_an_absent_field_becomes_its_value() -> None:
+    class Log(State):
+        lines: Annotated[list[str], append]
+
+    @node(writes="lines")
+    def say() -> list[str]:
+        return ["hello"]
+
+    graph = Graph("log", Log)
+    graph.node("say", say)
+    graph.edge(START, "say", END)
+    assert graph.compile().run_sync().state.lines == ["hello"]
+
+
+def test_an_input_to_a_field_with_a_reducer_replaces_its_default() -> None:
+    class Log(State):
+        lines: Annotated[list[str], append] = ["default"]
+
+    @node(writes="lines")
+    def say() -> list[str]:
+        return ["hello"]
+
+    graph = Graph("log", Log)
+    graph.node("say", say)
+    graph.edge(START, "say", END)
+    app = graph.compile()
+    assert app.run_sync({"lines": ["given"]}).state.lines == ["given", "hello"]
+    assert app.run_sync().state.lines == ["default", "hello"]
