@@ -20,7 +20,7 @@ from loom.core.past import Past, branch_of, path_of
 from loom.core.plan import Task
 from loom.core.result import Ask
 from loom.core.run import Run
-from loom.core.values import Values, type_name, values_of
+from loom.core.values import ANYTHING, Values, type_name, values_of
 from loom.core.walk import Branch
 from loom.errors import AnswerError, EffectError, LoomError
 from loom.types.events import Event
@@ -48,7 +48,7 @@ class Desk:
         self._notes = past.notes_of(branch.id)
         self._place = f"{place}{branch.place}"
         self._path = path_of(past.hops, task.name)
-        self._used: set[str] = set()
+        self._used: set[tuple[str, str]] = set()
         self._told = 0
         self._saved_times = len(self._notes.times)
 
@@ -89,12 +89,7 @@ class Desk:
         try:
             return values.restore(answer)
         except ValueError as error:
-            ask = self._notes.asks[key or question]
-            await self._open(ask)
-            raise AnswerError(
-                f'ask "{ask.id}" ("{question}") wants {type_name(answer_type)}, got {answer!r:.80}: '
-                f"{first_finding(error)}; it is open again"
-            ) from None
+            raise await self._refused(key or question, values, answer, error) from None
 
     async def once(
         self,
@@ -106,7 +101,7 @@ class Desk:
         result_type: Any,
     ) -> Any:
         """Call a function at most once in the life of the run, or ask."""
-        self._use(key)
+        self._use("once", key)
         rank = self._task.effect if effect is None else EFFECTS.index(effect)
         if rank > self._task.effect:
             raise EffectError(
@@ -114,31 +109,36 @@ class Desk:
                 f'"{effect}"; declare the greater one on the node, so that the graph can be checked for it'
             )
         values = values_of(_returns(fn) if result_type is None else result_type)
+        if values.flaw:
+            raise LoomError(
+                f'once("{key}") of node "{self._path}" gives {type_name(values.type)}, which cannot be saved: '
+                f"{values.flaw}; say result_type=, and return plain data"
+            )
         saved = self._notes.effects.get(key)
         if saved and saved.state == "done":
             return values.restore(saved.result)
         is_write = rank == len(EFFECTS) - 1
         if saved and saved.state == "in_doubt" and is_write and not idempotent:
-            choice, *given = await self._in_doubt(key, saved.intents)
-            if choice == "skip":
-                return None
-            if choice == "result":
-                return values.restore(given[0])
+            choice, given = await self._in_doubt(key, saved.intents, values)
+            if choice != "retry":
+                return given
         await self._note({"kind": "intent", "key": key, "effect": EFFECTS[rank]})
         self._notes.effects[key] = Saved(intents=saved.intents + 1 if saved else 1)
         return await self._call(key, partial(call_off_loop, fn, *arguments), values, is_write=is_write)
 
     async def _call(self, key: str, call: Callable[[], Awaitable[Any]], values: Values, *, is_write: bool) -> Any:
-        is_late = False
+        cancelled: asyncio.CancelledError | None = None
         try:
             if is_write:
-                returned, is_late = await self._see_through(call)
+                ended, cancelled = await self._see_through(call)
+                returned = ended.result()
             else:
                 returned = await call()
         except Exception as error:
-            await self._note({"kind": "effect", "key": key, "error": f"{type(error).__name__}: {error}"})
+            with anyio.CancelScope(shield=True):
+                await self._note({"kind": "effect", "key": key, "error": f"{type(error).__name__}: {error}"})
             self._notes.effects[key].state = "failed"
-            raise
+            raise cancelled or error
         try:
             value = values.validate(returned)
             text = values.dump(value)
@@ -153,39 +153,55 @@ class Desk:
         with anyio.CancelScope(shield=True):
             await self._note({"kind": "effect", "key": key, "result": result})
         self._notes.effects[key].state, self._notes.effects[key].result = "done", result
-        if is_late:
-            raise asyncio.CancelledError
+        if cancelled:
+            raise cancelled
         return values.load_json(text) if self._run.has_secrets else values.round_trip(value, text)
 
-    async def _see_through(self, call: Callable[[], Awaitable[Any]]) -> tuple[Any, bool]:
-        """Call a function that writes; return what it gave, and whether the run was cancelled meanwhile.
+    async def _see_through(
+        self, call: Callable[[], Awaitable[Any]]
+    ) -> tuple[asyncio.Future[Any], asyncio.CancelledError | None]:
+        """Call a function that writes; return the call, which is over, and the cancellation that came meanwhile.
 
         When the run is cancelled the function gets `grace_s` to end, after a timeout of the node it
         gets none. If it has not ended by then it is cancelled, and the effect stays in doubt.
         """
         task = asyncio.ensure_future(call())
         try:
-            return await asyncio.shield(task), False
-        except asyncio.CancelledError:
-            if not self.scope.cancel_called:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as cancelled:
+            try:
                 with anyio.CancelScope(shield=True):
-                    await asyncio.wait({task}, timeout=self._run.grace_s)
-            if task.done() and not task.cancelled():
-                return task.result(), True
-            task.cancel()
+                    await asyncio.wait({task}, timeout=0 if self.scope.cancel_called else self._run.grace_s)
+                    if task.done():
+                        return task, cancelled
+                    task.cancel()
+                    await asyncio.wait({task})
+            finally:
+                task.cancel()  # if the waiting itself was cut off
             raise
+        return task, None
 
-    async def _in_doubt(self, key: str, intents: int) -> Any:
+    async def _in_doubt(self, key: str, intents: int, values: Values) -> tuple[str, Any]:
+        """Return what was decided: `retry`, `skip`, or `result` and the result."""
         question = f'Did "{key}" of node "{self._path}" happen? The run was cut off while it was under way.'
-        return await self._answer(question, Any, f"in_doubt:{key}:{intents}", "in_doubt", {"effect": key})
+        ask_key = f"in_doubt:{key}:{intents}"
+        choice, *given = await self._answer(question, values.type, ask_key, "in_doubt", {"effect": key})
+        try:
+            return choice, values.restore(given[0]) if given else None
+        except ValueError as error:
+            raise await self._refused(ask_key, values, given[0], error) from None
 
     async def _answer(
         self, question: str, answer_type: Any, key: str, kind: str, payload: Mapping[str, Any] | None
     ) -> Any:
         """Return the JSON of an answer; without one open the ask, once, and unwind the node."""
-        self._use(f"ask:{key}")
+        self._use("ask", key)
         ask = self._notes.asks.get(key)
         if ask is None:
+            try:
+                shown = from_json(ANYTHING.dump(dict(payload or {})))
+            except ValueError as error:
+                raise LoomError(f'the payload of ask "{key}" of node "{self._path}" is no JSON: {error}') from None
             ask = Ask(
                 id=self._hash("ask", key)[:16],
                 kind=kind,
@@ -194,16 +210,26 @@ class Desk:
                 node=self._path,
                 branch=branch_of(self._past.hops, self._branch.id),
                 answer_type=values_of(answer_type).schema(),
-                payload=dict(payload or {}),
+                payload=shown,
             )
             await self._open(ask)
         if ask.id not in self._run.totals.answers:
             raise Paused
         return self._run.totals.answers[ask.id]
 
+    async def _refused(self, key: str, values: Values, answer: Any, error: ValueError) -> AnswerError:
+        """Open an ask again whose answer its type refused."""
+        ask = self._notes.asks[key]
+        await self._open(ask)
+        return AnswerError(
+            f'ask "{ask.id}" ("{ask.question}") wants {type_name(values.type)}, got {answer!r:.80}: '
+            f"{first_finding(error)}; it is open again"
+        )
+
     async def _open(self, ask: Ask) -> None:
         names = ("id", "key", "question", "answer_type", "payload")
-        await self._note({"kind": "ask", "ask": ask.kind} | {name: getattr(ask, name) for name in names})
+        with anyio.CancelScope(shield=True):  # of several asks of one node the first pauses it, and all are opened
+            await self._note({"kind": "ask", "ask": ask.kind} | {name: getattr(ask, name) for name in names})
         self._notes.asks[ask.key] = self._run.totals.open_asks[ask.id] = ask
         self._run.totals.answers.pop(ask.id, None)
 
@@ -211,15 +237,18 @@ class Desk:
         record |= {"node": self._task.name, "branch": self._branch.id}
         if self._past.hops:
             record["in"] = self._past.hops
-        if unsaved := self._notes.times[self._saved_times :]:
-            record["times"] = unsaved
-            self._saved_times += len(unsaved)
-        await self._run.note(record)
+        await self._run.note(record | self.unsaved_times())
 
-    def _use(self, key: str) -> None:
-        if key in self._used:
-            raise LoomError(f'node "{self._path}" uses the key "{key}" twice in one visit; give each its own')
-        self._used.add(key)
+    def unsaved_times(self) -> dict[str, list[float]]:
+        """Return what the next record of this step has to hold of `now`."""
+        unsaved = self._notes.times[self._saved_times :]
+        self._saved_times += len(unsaved)
+        return {"times": unsaved} if unsaved else {}
+
+    def _use(self, what: str, key: str) -> None:
+        if (what, key) in self._used:
+            raise LoomError(f'node "{self._path}" uses the key "{key}" twice in one visit; give each {what} its own')
+        self._used.add((what, key))
 
     def _hash(self, *parts: str) -> str:
         return hashlib.sha256("\0".join([self.run_id, self._path, self._place, *parts]).encode()).hexdigest()[:32]
@@ -229,7 +258,7 @@ async def call_off_loop(fn: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function, in a thread if it is not async."""
     if inspect.iscoroutinefunction(fn):
         return await fn(*arguments)
-    returned = await to_thread.run_sync(partial(fn, *arguments))
+    returned = await to_thread.run_sync(partial(fn, *arguments), abandon_on_cancel=True)
     return await returned if inspect.isawaitable(returned) else returned
 
 
@@ -237,5 +266,5 @@ def _returns(fn: Callable[..., Any]) -> Any:
     """Return the annotated return type of a function; plain JSON if it has none."""
     try:
         return get_type_hints(fn).get("return", Any)
-    except (NameError, TypeError):
+    except (AttributeError, NameError, SyntaxError, TypeError):
         return Any

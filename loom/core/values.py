@@ -65,7 +65,7 @@ class Values:
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what is saved."""
-        return self._adapter.json_schema(mode="serialization")
+        return self._adapter.json_schema(mode="serialization", by_alias=False)
 
     def round_trip(self, value: Any, saved: bytes) -> Any:
         """Return what reading `saved`, the dump of `value`, gives."""

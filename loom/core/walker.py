@@ -190,7 +190,7 @@ class Walker:
                 with anyio.move_on_after(task.timeout_s) as scope:
                     if desk:
                         desk.scope = scope
-                    returned = await task.invoke(branch.view, ctx)
+                    returned = await _called(task, branch, ctx)
                 if scope.cancel_called:  # also if the node swallowed the cancellation
                     raise TimeoutError(f"it took longer than its timeout of {task.timeout_s:g} s")  # noqa: TRY301
                 writes, saved = task.settle(returned)
@@ -204,7 +204,8 @@ class Walker:
                 if task.cache:
                     task.cache.put(key, saved, run.clock())
                 return writes, saved, attempt, self._spend(ctx)
-            await run.note(self._attempt_record(branch, task, attempt, failure, usage))
+            times = desk.unsaved_times() if desk else {}
+            await run.note(self._attempt_record(branch, task, attempt, failure, usage) | times)
             await anyio.sleep(retry.pause_s(attempt))
             attempt += 1
 
@@ -359,6 +360,15 @@ class Walker:
 
 
 NOTHING = Usage()
+
+
+async def _called(task: Task, branch: Branch, ctx: Context | None) -> Any:
+    """Call a node. What tasks of its own raised together is a pause, unless some of it is more than that."""
+    try:
+        return await task.invoke(branch.view, ctx)
+    except BaseExceptionGroup as group:
+        _, others = group.split(Paused)
+        raise Paused if others is None else others from None
 
 
 def _is_worth_another(error: BaseException, retry: Retry | None, attempt: int) -> bool:
