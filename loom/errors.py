@@ -16,7 +16,6 @@ quotes, lists are sorted.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
 
@@ -170,6 +169,8 @@ class VetoError(LoomError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean "x"?` for the known name closest to `name`, or an empty string."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for what goes wrong
+
     close = get_close_matches(str(name), sorted(known), n=1)  # a name may come from untyped code
     return f' Did you mean "{close[0]}"?' if close else ""
 

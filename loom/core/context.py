@@ -1,8 +1,7 @@
 """What a running node can reach: its place in the run, models, tools, events."""
 
-import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -12,6 +11,9 @@ from loom.types.models import Model, ModelRef, ModelReply, ModelRequest, ToolSch
 from loom.types.stream import TextDelta, ThinkingDelta
 from loom.types.tools import Tool
 from loom.types.usage import Usage
+
+if TYPE_CHECKING:
+    from random import Random  # half of what importing this module would cost, and only a name here
 
 Effect = Literal["pure", "read", "model", "write"]
 
@@ -28,7 +30,7 @@ class Host(Protocol):
     def now(self) -> float: ...
     def idempotency_key(self, key: str) -> str: ...
     @property
-    def random(self) -> random.Random: ...
+    def random(self) -> "Random": ...
     # Any: an answer's type and value, a function's result: the node's own.
     async def ask(
         self, question: str, answer_type: Any, key: str | None, kind: str, payload: Mapping[str, Any] | None
@@ -90,7 +92,7 @@ class Context:
         return self._host.now()
 
     @property
-    def random(self) -> random.Random:
+    def random(self) -> "Random":
         """Random numbers, the same whenever this visit of the node is run again."""
         return self._host.random
 

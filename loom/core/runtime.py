@@ -1,6 +1,5 @@
 """What a run is given from outside: storage, models, tools, limits, a clock."""
 
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,10 +31,10 @@ class Retry:
         if self.backoff_s < 0 or self.max_backoff_s < 0:
             raise ConfigError("Retry(backoff_s=…, max_backoff_s=…) must not be negative")
 
-    def pause_s(self, attempt: int) -> float:
-        """Return the seconds to wait after the failed attempt of this number (from 1)."""
+    def pause_s(self, attempt: int, chance: float) -> float:
+        """Return the seconds to wait after the failed attempt of this number (from 1); `chance` is from 0 to 1."""
         pause = min(self.backoff_s * 2.0 ** (attempt - 1), self.max_backoff_s)
-        return pause * random.uniform(0.5, 1.0) if self.jitter else pause  # noqa: S311 - spread, not secrecy
+        return pause * (0.5 + chance / 2) if self.jitter else pause
 
 
 @dataclass(frozen=True, slots=True)

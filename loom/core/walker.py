@@ -7,6 +7,7 @@ become one again. A graph inside a node gets a walker of its own, over the same 
 
 import asyncio
 from collections.abc import Sequence
+from random import random
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -206,7 +207,7 @@ class Walker:
                 return writes, saved, attempt, self._spend(ctx)
             times = desk.unsaved_times() if desk else {}
             await run.note(self._attempt_record(branch, task, attempt, failure, usage) | times)
-            await anyio.sleep(retry.pause_s(attempt))
+            await anyio.sleep(retry.pause_s(attempt, random()))  # noqa: S311 - spread, not secrecy
             attempt += 1
 
     def _context(self, desk: Desk, branch: Branch, task: Task, attempt: int) -> Context:
