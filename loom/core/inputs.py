@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from loom.core.binding import first_finding
+from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
-from loom.core.plan import ConditionError, Plan, Way, open_way
+from loom.core.plan import ConditionError, Plan, Way
 from loom.core.state import Field
 from loom.core.values import type_name
 from loom.errors import ConfigError, NodeError, NoEdgeError, did_you_mean, quoted
@@ -90,7 +91,7 @@ def starting_way(plan: Plan, values: Mapping[str, Any], run_id: str = "") -> Way
         NodeError: one of its conditions raised.
     """
     try:
-        way = open_way(plan.start, values)
+        way = plan.way_on(OPENED_BY_START, values)
     except ConditionError as error:
         message = f'graph "{plan.name}", node "{START}": {error}'
         raise NodeError(message, run_id=run_id, node=START, step=0, attempt=1) from error.__cause__

@@ -73,7 +73,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """A graph inside a node: its plan, its fields by those outside, and its end as writes outside."""
+    """A graph inside a node: its plan, what a view outside holds for its fields, its end as writes outside."""
 
     plan: "Plan"
     reads: Mapping[str, str]
@@ -144,13 +144,13 @@ class Plan:
         return tuple(END if target == ENDED else self.tasks[target].name for target in targets)
 
     def way_on(self, number: int, view: View) -> Way | None:
-        """Return the first open way on from a node, an `each` over nothing passed; None if none is open.
+        """Return the first open way on from a node or START, an `each` over nothing passed; None if none is open.
 
         Raises:
             ConditionError: a condition raised, which is its cause.
         """
         while True:
-            way = open_way(self.tasks[number].ways, view)
+            way = open_way(self.start if number == OPENED_BY_START else self.tasks[number].ways, view)
             each = self.eaches.get(number)
             if each is None or view[each.over]:
                 return way
@@ -238,7 +238,7 @@ def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...], each: Each 
     inner: Inner | None = None
     invoke: Invoke
     if isinstance(node, GraphNode):
-        inner = _inner(placed.name, node, outputs)
+        inner = _inner(placed.name, node, reads, outputs)
         invoke, settle, wants_context, is_thread = _no_invoke, inner.settle, True, False
     elif isinstance(node, FunctionNode):
         invoke = invoke_function(node, reads)
@@ -274,7 +274,7 @@ def _cache(declared: Declared, placed: Placed, reads: Sequence[Read]) -> StepCac
     return StepCache(placed.cache, "".join(node_parts(declared, placed).values()), inputs_json(reads))
 
 
-def _inner(name: str, node: GraphNode, outputs: Sequence[tuple[Port, Field]]) -> Inner:
+def _inner(name: str, node: GraphNode, reads: Sequence[Read], outputs: Sequence[tuple[Port, Field]]) -> Inner:
     if not isinstance(node.plan, Plan):
         raise TypeError(f"a GraphNode is made by CompiledGraph.as_node, with a Plan; got {node.plan!r}")
     settles = [settle_one(name, port, field) for port, field in outputs]
@@ -290,7 +290,7 @@ def _inner(name: str, node: GraphNode, outputs: Sequence[tuple[Port, Field]]) ->
                 saved.append(text[1:-1])
         return writes, b"{" + b",".join(saved) + b"}"
 
-    return Inner(node.plan, dict(node.reads), settle)
+    return Inner(node.plan, {read.port: read.key for read in reads}, settle)
 
 
 async def _no_invoke(_view: View, _ctx: Context | None) -> Any:
