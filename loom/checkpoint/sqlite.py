@@ -23,7 +23,7 @@ from loom.checkpoint.owner import is_surely_dead, this_process
 from loom.checkpoint.sqlite_file import Durability, SqliteFile, in_thread
 from loom.core.journal import Claim, Journal
 from loom.core.result import RunInfo, Status
-from loom.errors import CheckpointError, ConfigError, RunConflictError, RunExistsError, RunNotFoundError
+from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunExistsError, RunNotFoundError
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -94,13 +94,13 @@ class SqliteCheckpointer:
 
     def _create(self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], parent: str | None) -> Claim:
         now = time.time()
-        row = (run_id, graph, parent, this_process(), now + self.lease_s, now, now, header)
+        row = (run_id, graph, parent, this_process(), now + self.lease_s, now, now, len(records), header)
         with self._file.transaction(f'begin run "{run_id}"') as connection:
             try:
                 cursor = connection.execute(
                     "INSERT INTO runs (run_id, graph, status, parent, token, owner, expires_at, created_at, "
-                    "updated_at, header, checksum) VALUES (?, ?, 'running', ?, 1, ?, ?, ?, ?, ?, ?)",
-                    (*row, _checksum(header, run_id, graph)),
+                    "updated_at, head, header, checksum) VALUES (?, ?, 'running', ?, 1, ?, ?, ?, ?, ?, ?, ?)",
+                    (*row, _checksum(header, run_id, graph, parent or "")),
                 )
             except sqlite3.IntegrityError:
                 message = f'run "{run_id}" exists already in {self.path}; choose another id, or resume it'
@@ -126,8 +126,9 @@ class SqliteCheckpointer:
             if self._head(connection, number) != head:
                 raise RunConflictError(f'run "{run_id}" went on while it was read; resume it again')
             connection.execute(
-                "UPDATE runs SET token = token + 1, status = 'running', owner = ?, expires_at = ? WHERE number = ?",
-                (this_process(), now + self.lease_s, number),
+                "UPDATE runs SET token = token + 1, status = 'running', owner = ?, expires_at = ?, head = ? "
+                "WHERE number = ?",
+                (this_process(), now + self.lease_s, head + len(records), number),
             )
             connection.executemany("INSERT INTO records VALUES (?, ?, ?)", _rows(number, head, records))
         return self._held(Claim(run_id, token + 1, head + len(records)))
@@ -158,8 +159,9 @@ class SqliteCheckpointer:
                     connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", row)
                 if status != "running":
                     connection.execute(
-                        "UPDATE runs SET status = ?, updated_at = ?, token = token + 1, owner = NULL WHERE number = ?",
-                        (status, time.time(), number),
+                        "UPDATE runs SET status = ?, updated_at = ?, token = token + 1, owner = NULL, head = ? "
+                        "WHERE number = ?",
+                        (status, time.time(), claim.head + len(records), number),
                     )
                     self._numbers.pop(claim.run_id, None)
         claim.head += len(records)
@@ -192,12 +194,13 @@ class SqliteCheckpointer:
         # One transaction, so that the status and the records are of the same moment.
         with self._file.transaction(f'read run "{run_id}"', "BEGIN") as connection:
             row = connection.execute(
-                "SELECT number, graph, status, header, checksum FROM runs WHERE run_id = ?", (run_id,)
+                "SELECT number, graph, status, parent, head, header, checksum FROM runs WHERE run_id = ?", (run_id,)
             ).fetchone()
             if row is None:
                 raise self._not_found(connection, run_id)
-            number, graph, status, header, checksum = row
-            if _checksum(header, run_id, graph) != checksum:
+            number, graph, status, parent, head, header, checksum = row
+            is_whole = isinstance(header, bytes) and isinstance(head, int) and status in get_args(Status)
+            if not is_whole or _checksum(header, run_id, graph, parent or "") != checksum:
                 raise self._damaged(f'the header of run "{run_id}"')
             snapshot: bytes | None = None
             if from_snapshot and (row := _newest_snapshot(connection, number)):
@@ -214,6 +217,10 @@ class SqliteCheckpointer:
             if key != first + index or not isinstance(body, bytes) or _record_checksum(key, body) != checksum:
                 raise self._damaged(f'record {start + index} of run "{run_id}"')
             records.append(body)
+        # `head` is as of the last claim or end: a run at work may have more, none may have less.
+        missing = head - start - len(records)
+        if start <= head and (missing > 0 or (missing < 0 and status != "running")):
+            raise self._damaged(f'the end of run "{run_id}"')
         return Journal(run_id, header, records, status, start, snapshot)
 
     def _runs(self, status: Status | None, graph: str | None) -> list[RunInfo]:
@@ -249,7 +256,10 @@ class SqliteCheckpointer:
         (key,) = connection.execute("SELECT max(key) FROM records WHERE key >= ? AND key < ?", bounds).fetchone()
         return 0 if key is None else int(key) - bounds[0] + 1
 
-    def _not_found(self, connection: sqlite3.Connection, run_id: str) -> RunNotFoundError:
+    def _not_found(self, connection: sqlite3.Connection, run_id: str) -> LoomError:
+        (found,) = connection.execute("PRAGMA integrity_check(runs)").fetchone()  # its index may be damaged
+        if found != "ok":
+            return CheckpointError(f"{self.path} is damaged: {found}; restore it from a copy")
         (count,) = connection.execute("SELECT count(*) FROM runs").fetchone()
         return RunNotFoundError(f'no run "{run_id}" in {self.path}, which holds {count} runs')
 
@@ -271,8 +281,8 @@ def _rows(number: int, head: int, records: Sequence[bytes]) -> Iterator[tuple[in
 
 
 def _record_checksum(key: int, body: bytes) -> int:
-    """Cover the index too, so that rows cannot trade places."""
-    return zlib.crc32(body, key & 0xFFFFFFFF)
+    """Cover the key too, so that rows cannot trade places."""
+    return zlib.crc32(body, zlib.crc32(key.to_bytes(8)))
 
 
 def _checksum(header: bytes, *names: str) -> int:

@@ -33,6 +33,7 @@ CREATE TABLE runs (
     expires_at REAL NOT NULL,
     created_at REAL NOT NULL,
     updated_at REAL NOT NULL,
+    head       INTEGER NOT NULL,
     header     BLOB NOT NULL,
     checksum   INTEGER NOT NULL
 );
@@ -48,6 +49,7 @@ CREATE TABLE snapshots (
     checksum   INTEGER NOT NULL
 );
 """
+_TABLES = [table.strip() for table in _SCHEMA.split(";") if table.strip()]
 _HINTS = {
     sqlite3.SQLITE_FULL: "; free some space, then resume the run: every committed step is kept",
     sqlite3.SQLITE_READONLY: "; make the file and its folder writable",
@@ -78,7 +80,7 @@ class SqliteFile:
         with self._lock:
             try:
                 yield self._open()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter is Python's, of a damaged file
                 hint = _HINTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
                 raise CheckpointError(f"cannot {purpose} in {self.path}: {error}{hint}") from error
             except OSError as error:
@@ -132,6 +134,9 @@ class SqliteFile:
         version = _number(connection, "user_version")
         if version != _VERSION:
             raise CheckpointError(f"{self.path} has format {version}; this version of Loom reads format {_VERSION}")
+        tables = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name != 'sqlite_sequence'")
+        if sorted(sql for (sql,) in tables) != sorted(_TABLES):
+            raise CheckpointError(f"{self.path} is damaged: its tables are not those of Loom; restore it from a copy")
         # Only now, so that a file of something else is left as it was.
         _until_free(lambda: connection.execute("PRAGMA journal_mode=WAL"))
         connection.execute(f"PRAGMA synchronous={'NORMAL' if self._durability == 'process' else 'FULL'}")
@@ -142,8 +147,8 @@ class SqliteFile:
         try:
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if tables == 0:  # else another process was first, or it is not ours
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
+                for table in _TABLES:
+                    connection.execute(table)
                 connection.execute(f"PRAGMA user_version={_VERSION}")
                 connection.execute(f"PRAGMA application_id={_APPLICATION}")
         finally:

@@ -1,0 +1,46 @@
+import pytest
+
+from loom import MemoryCheckpointer, RunNotFoundError
+from loom.core.journal import Checkpointer
+from tests.checkpoint.suite import CheckpointerSuite, begun, lines, stored
+
+pytestmark = pytest.mark.anyio
+
+
+class TestMemory(CheckpointerSuite):
+    @pytest.fixture
+    def store(self) -> MemoryCheckpointer:
+        return MemoryCheckpointer()
+
+
+def test_it_is_a_checkpointer() -> None:
+    assert isinstance(MemoryCheckpointer(), Checkpointer)
+
+
+async def test_only_the_newest_finished_runs_are_kept_and_all_unfinished_ones() -> None:
+    store = MemoryCheckpointer(keep_finished=2)
+    await begun(store, "open")
+    await store.append(await begun(store, "failed"), lines(1), "failed")
+    for number in range(5):
+        await store.append(await begun(store, f"r{number}"), lines(1), "completed")
+    assert [run.run_id for run in await store.runs()] == ["r4", "r3", "failed", "open"]
+    with pytest.raises(RunNotFoundError, match='no run "r0" in memory; this store holds 4 runs'):
+        await store.read("r0")
+
+
+async def test_a_finished_run_that_is_taken_up_again_counts_as_unfinished() -> None:
+    store = MemoryCheckpointer(keep_finished=1)
+    await store.append(await begun(store, "first"), lines(1), "completed")
+    await store.claim("first", 2, [])
+    for number in range(3):
+        await store.append(await begun(store, f"r{number}"), lines(1), "completed")
+    assert [run.run_id for run in await store.runs()] == ["r2", "first"]
+
+
+async def test_what_was_read_does_not_change_when_the_run_goes_on() -> None:
+    store = MemoryCheckpointer()
+    claim = await begun(store)
+    journal = await store.read("r")
+    await store.append(claim, lines(1))
+    assert list(journal.records) == [b"0"]
+    assert len(await stored(store)) == 2
