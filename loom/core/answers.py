@@ -5,7 +5,7 @@ import operator
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import from_json
 
@@ -92,11 +92,11 @@ def _flaws(value: Any, schema: Mapping[str, Any], known: Mapping[str, Any], wher
         yield from _broken_bounds(value, schema, where)
         if isinstance(value, list):
             first = schema.get("prefixItems", ())
-            for index, item in enumerate(value):
+            for index, item in enumerate(cast("list[Any]", value)):
                 one = first[index] if index < len(first) else schema.get("items", {})
                 yield from _flaws(item, one, known, f"{where}[{index}]")
         elif isinstance(value, dict):
-            yield from _object_flaws(value, schema, known, where)
+            yield from _object_flaws(cast("dict[str, Any]", value), schema, known, where)
 
 
 _BOUNDS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
@@ -137,4 +137,4 @@ def _object_flaws(
         elif schema.get("additionalProperties") is False:
             yield f'{where} has the unknown field "{name}"'
         elif isinstance(others := schema.get("additionalProperties"), dict):
-            yield from _flaws(one, others, known, f"{where}.{name}")
+            yield from _flaws(one, cast("dict[str, Any]", others), known, f"{where}.{name}")

@@ -138,7 +138,9 @@ class Desk:
             with anyio.CancelScope(shield=True):
                 await self._note({"kind": "effect", "key": key, "error": f"{type(error).__name__}: {error}"})
             self._notes.effects[key].state = "failed"
-            raise cancelled or error
+            if cancelled:
+                raise cancelled from error
+            raise
         try:
             value = values.validate(returned)
             text = values.dump(value)

@@ -3,15 +3,18 @@
 The body of a function counts as its syntax tree in a form of our own, so comments, docstrings, layout,
 decorators and Python's minor version do not change it. A closed-over value counts by its JSON, a
 function by its body, anything else by the name of its type. What is not seen: functions that the
-body calls, globals it reads, and code that has no source, which counts by its bytecode.
+body calls, globals it reads. Code that has no source counts by its bytecode.
 """
 
 import ast
+import dataclasses
 import hashlib
 import inspect
-import textwrap
+import re
+import types
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, cast
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -55,19 +58,37 @@ def state_parts(declared: Declared) -> dict[str, Any]:
     return {"version": declared.state.state_version, "fields": fields}
 
 
-def function_body(fn: Callable[..., Any]) -> str:
+Seen = dict[int, object]
+"""Functions that were met, and containers around, by id: so that what leads to itself comes to an end."""
+
+
+def function_body(fn: Callable[..., Any], seen: Seen | None = None) -> str:
     """Return the fingerprint of a function: its syntax tree, its defaults, what it closes over."""
+    seen = {} if seen is None else seen
     fn = inspect.unwrap(fn)
+    if id(fn) in seen:
+        return f"<function {list(seen).index(id(fn))}>"
+    seen[id(fn)] = fn
+    if isinstance(fn, partial):
+        return _hash([function_body(fn.func, seen), _value(fn.args, seen), _value(fn.keywords, seen)])
     code = getattr(fn, "__code__", None)
     if code is None:
-        return _hash(["type", type(fn).__qualname__, _value(vars(fn) if hasattr(fn, "__dict__") else None)])
-    cells = dict(zip(code.co_freevars, fn.__closure__ or (), strict=True)) if hasattr(fn, "__closure__") else {}
-    closed = {name: _value(_content(cell)) for name, cell in sorted(cells.items())}
-    defaults = [_value(value) for value in (getattr(fn, "__defaults__", None) or ())]
-    named = {name: _value(value) for name, value in sorted((getattr(fn, "__kwdefaults__", None) or {}).items())}
-    tree = _tree(fn)
-    written = list(_canonical(tree)) if tree is not None else [code.co_code.hex(), repr(code.co_names)]
-    return _hash([written, closed, defaults, named])
+        return _hash([_type_of(fn), *_callable_object(fn, seen)])
+    cells = zip(code.co_freevars, fn.__closure__ or (), strict=True)
+    closed = {name: _value(_content(cell), seen) for name, cell in sorted(cells, key=lambda pair: pair[0])}
+    defaults = [_value(value, seen) for value in (fn.__defaults__ or ())]
+    named = {name: _value(value, seen) for name, value in sorted((fn.__kwdefaults__ or {}).items())}
+    tree = _function_tree(fn, code)
+    written = list(_canonical(tree)) if tree is not None else _bytecode(code)
+    bound = [_value(fn.__self__, seen)] if inspect.ismethod(fn) else []
+    return _hash([written, closed, defaults, named, *bound])
+
+
+def _callable_object(fn: Any, seen: Seen) -> list[Any]:
+    call = type(fn).__call__
+    if not inspect.isfunction(call):  # built in
+        return [getattr(fn, "__module__", ""), getattr(fn, "__qualname__", "")]
+    return [function_body(call, seen), _value(getattr(fn, "__dict__", {}), seen)]
 
 
 def _content(cell: Any) -> Any:
@@ -77,17 +98,51 @@ def _content(cell: Any) -> Any:
         return None
 
 
-def _tree(of: Any) -> ast.AST | None:
-    """Return the syntax tree of a function or class; None where there is no source for it."""
+def _function_tree(fn: Any, code: types.CodeType) -> ast.AST | None:
+    """Return the syntax tree of a function; None where there is no source for it."""
+    known = _trees_in(_source(fn))
+    if code.co_name != "<lambda>":
+        return known.get((code.co_firstlineno, code.co_name))
+    # Where the body stands is where its value is returned; no other lambda has its body there.
+    return next((known[place] for place in code.co_positions() if place in known), None)
+
+
+def _source(of: Any) -> str:
+    """Return the text of the file in which a function or class was written; empty if there is none."""
     try:
-        module = ast.parse(textwrap.dedent(inspect.getsource(of)))
-    except (OSError, TypeError, SyntaxError, IndentationError):
-        return None
-    found = module.body[0] if len(module.body) == 1 else module
-    if getattr(of, "__name__", "") == "<lambda>":
-        lambdas = [piece for piece in ast.walk(module) if isinstance(piece, ast.Lambda)]
-        return lambdas[0] if len(lambdas) == 1 else None
+        return "".join(inspect.findsource(of)[0])
+    except (OSError, TypeError):
+        return ""
+
+
+@lru_cache(maxsize=32)
+def _trees_in(source: str) -> Mapping[Any, ast.AST]:
+    """Return functions by first line and name, lambdas by the place of their body, classes by qualified name."""
+    found: dict[Any, ast.AST] = {}
+
+    def enter(piece: ast.AST, path: str) -> None:
+        if isinstance(piece, ast.Lambda):
+            body = piece.body
+            found[body.lineno, body.end_lineno, body.col_offset, body.end_col_offset] = piece
+        elif isinstance(piece, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            found[min(one.lineno for one in (piece, *piece.decorator_list)), piece.name] = piece
+            path += f"{piece.name}.<locals>."
+        elif isinstance(piece, ast.ClassDef):
+            found[path + piece.name] = piece
+            path += f"{piece.name}."
+        for child in ast.iter_child_nodes(piece):
+            enter(child, path)
+
+    try:
+        enter(ast.parse(source), "")
+    except (SyntaxError, RecursionError):
+        return {}
     return found
+
+
+def _bytecode(code: types.CodeType) -> list[Any]:
+    consts = [_bytecode(one) if isinstance(one, types.CodeType) else _value(one) for one in code.co_consts]
+    return [code.co_code.hex(), list(code.co_names), consts]
 
 
 _SILENT = frozenset({"decorator_list", "ctx", "type_comment", "kind", "type_ignores", "type_params"})
@@ -111,7 +166,7 @@ def _canonical(piece: Any) -> Iterator[str]:
         yield ")"
     elif isinstance(piece, list):
         yield "["
-        for item in piece:
+        for item in cast("list[Any]", piece):
             yield from _canonical(item)
         yield "]"
     else:
@@ -128,7 +183,7 @@ def _body(placed: Placed) -> str:
     for cls in type(node).__mro__:
         if cls is Node or not issubclass(cls, Node) or cls.__module__.startswith("pydantic"):
             break
-        tree = _tree(cls)
+        tree = _trees_in(_source(cls)).get(cls.__qualname__)
         bodies.append(_hash(list(_canonical(tree))) if tree is not None else cls.__qualname__)
     return _hash(bodies)
 
@@ -142,20 +197,54 @@ def _config(placed: Placed) -> Any:
     return None
 
 
-def _value(value: Any) -> Any:
+def _value(value: Any, seen: Seen | None = None) -> Any:
     """Return what a value counts as."""
+    seen = {} if seen is None else seen
     if isinstance(value, FunctionNode):
-        return function_body(value.fn)
-    if inspect.isfunction(value):
-        return function_body(value)
+        value = value.fn
+    if inspect.isroutine(value) or isinstance(value, partial):
+        return function_body(cast("Callable[..., Any]", value), seen)
+    if isinstance(value, type):
+        return f"<{value.__module__}.{value.__qualname__}>"
+    if id(value) in seen:
+        return "<itself>"
+    seen[id(value)] = value
     try:
-        return to_json(value).decode()
+        return _contents(value, seen)
+    finally:
+        del seen[id(value)]
+
+
+def _contents(value: Any, seen: Seen) -> Any:
+    """Return the JSON of a value, of sets in an order that does not change; its type's name where it has none."""
+    if isinstance(value, BaseModel):
+        return [_type_of(value), _value(value.__dict__, seen)]
+    if dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value)]
+        return [_type_of(value), [[name, _value(getattr(value, name, None), seen)] for name in names]]
+    if isinstance(value, dict):
+        return [[_value(key, seen), _value(one, seen)] for key, one in cast("dict[Any, Any]", value).items()]
+    if isinstance(value, (list, tuple)):
+        return [_value(one, seen) for one in cast("list[Any]", value)]
+    if isinstance(value, (set, frozenset)):
+        return sorted(_hash(_value(one, seen)) for one in cast("set[Any]", value))
+    try:
+        return _type_of(value) if inspect.isgenerator(value) else to_json(value).decode()
     except ValueError:
-        return f"<{type(value).__module__}.{type(value).__qualname__}>"
+        return _type_of(value)
+
+
+def _type_of(value: object) -> str:
+    return f"<{type(value).__module__}.{type(value).__qualname__}>"
+
+
+def _type(annotation: Any) -> str:
+    """Return a type's name; functions in its metadata go by theirs, not by where they are in memory."""
+    return re.sub(" at 0x[0-9a-fA-F]+", "", type_name(annotation))
 
 
 def _ports(bound: Any) -> list[Any]:
-    return [[port.name, type_name(port.type), port.has_default, field] for port, field in bound]
+    return [[port.name, _type(port.type), port.has_default, field] for port, field in bound]
 
 
 def _drawing(drawing: Drawing) -> str:
@@ -165,12 +254,14 @@ def _drawing(drawing: Drawing) -> str:
 
 
 def _condition(condition: Any) -> str:
-    return function_body(condition.function) if condition.function else condition.text
+    if condition.function:
+        return function_body(condition.function)
+    return _hash(list(_canonical(ast.parse(condition.text.strip(), mode="eval"))))
 
 
 def _field(field: Field, info: FieldInfo) -> dict[str, Any]:
     reducer = field.reducer
-    found: dict[str, Any] = {"type": type_name(field.values.type), "reducer": None}
+    found: dict[str, Any] = {"type": _type(field.values.type), "reducer": None}
     if reducer:
         found["reducer"] = reducer.name or f"custom {function_body(reducer.fn)}"
     if field.has_default:
