@@ -5,9 +5,10 @@ integer, so a commit touches one page and a second writer of the same index is r
 The claim's token is checked in the same statement. Every row carries a checksum that covers its key.
 
 `durability="process"` (synchronous=NORMAL) survives the death of the process; `"power"`
-(synchronous=FULL) also that of the machine, at the cost of a disk flush for each commit.
+(synchronous=FULL) also that of the machine, at the cost of a disk flush, which concurrent runs share.
 """
 
+import asyncio
 import contextlib
 import os
 import sqlite3
@@ -18,9 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple, Unpack, get_args
 
+from loom.checkpoint.group import Group, Work
 from loom.checkpoint.keeper import Keeper
 from loom.checkpoint.owner import is_surely_dead, this_process
-from loom.checkpoint.sqlite_file import Durability, SqliteFile, in_thread
+from loom.checkpoint.sqlite_file import Durability, SqliteFile, to_its_end
 from loom.core.journal import Claim, Journal
 from loom.core.result import RunInfo, Status
 from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunExistsError, RunNotFoundError
@@ -51,6 +53,7 @@ class SqliteCheckpointer:
         self.lease_s = lease_s
         self._file = SqliteFile(self.path, durability)
         self._keeper = Keeper(self._renew, lease_s / 3)
+        self._group = Group(self._commit)
         self._numbers: dict[str, int] = {}
 
     async def create(
@@ -64,7 +67,10 @@ class SqliteCheckpointer:
     async def append(
         self, claim: Claim, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None
     ) -> None:
-        await self._do(self._append, claim, records, status, snapshot)
+        if self.durability == "process":
+            self._append(claim, records, status, snapshot)
+        else:
+            await self._append_in_group(claim, records, status, snapshot)
 
     async def release(self, claim: Claim) -> None:
         await self._do(self._release, claim)
@@ -84,13 +90,14 @@ class SqliteCheckpointer:
         A later use opens it again.
         """
         self._keeper.close()
+        self._group.close()
         await self._do(self._file.close)
 
     async def _do(self, work: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> T:
         """Do it here, as a commit costs less than a hop to a thread; there if a commit waits for the disk."""
         if self.durability == "process":
             return work(*arguments)
-        return await in_thread(partial(work, *arguments))
+        return await to_its_end(asyncio.get_running_loop().run_in_executor(None, partial(work, *arguments)))
 
     def _create(self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], parent: str | None) -> Claim:
         now = time.time()
@@ -152,20 +159,62 @@ class SqliteCheckpointer:
                 self._insert(connection, claim, records)
         else:
             with self._file.transaction(purpose) as connection:
-                number = self._insert(connection, claim, records)
-                if snapshot is not None:
-                    head = claim.head + len(records)
-                    row = (number, head, snapshot, zlib.crc32(snapshot, head))
-                    connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", row)
-                if status != "running":
-                    connection.execute(
-                        "UPDATE runs SET status = ?, updated_at = ?, token = token + 1, owner = NULL, head = ? "
-                        "WHERE number = ?",
-                        (status, time.time(), claim.head + len(records), number),
-                    )
-                    self._numbers.pop(claim.run_id, None)
-        claim.head += len(records)
+                self._write(connection, claim, records, status, snapshot)
+        self._advance(claim, len(records), status)
+
+    async def _append_in_group(
+        self, claim: Claim, records: Sequence[bytes], status: Status, snapshot: bytes | None
+    ) -> None:
+        def write() -> None:
+            with self._file.statement(f'save a step of run "{claim.run_id}"') as connection:
+                self._write(connection, claim, records, status, snapshot)
+
+        done = self._group.submit(write)
+        try:
+            await to_its_end(asyncio.wrap_future(done))
+        finally:  # also when the caller was cancelled while it was committed
+            if done.exception() is None:
+                self._advance(claim, len(records), status)
+
+    def _commit(self, works: Sequence[Work]) -> list[BaseException | None]:
+        """Do pieces of work in one transaction; one that fails is taken back alone."""
+        errors: list[BaseException | None] = []
+        with self._file.transaction("save steps") as connection:
+            for work in works:
+                connection.execute("SAVEPOINT piece")
+                try:
+                    work()
+                except LoomError as error:
+                    connection.execute("ROLLBACK TO piece")
+                    errors.append(error)
+                else:
+                    errors.append(None)
+                connection.execute("RELEASE piece")
+        return errors
+
+    def _write(
+        self,
+        connection: sqlite3.Connection,
+        claim: Claim,
+        records: Sequence[bytes],
+        status: Status,
+        snapshot: bytes | None,
+    ) -> None:
+        number, head = self._insert(connection, claim, records), claim.head + len(records)
+        if snapshot is not None:
+            row = (number, head, snapshot, zlib.crc32(snapshot, head))
+            connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", row)
         if status != "running":
+            connection.execute(
+                "UPDATE runs SET status = ?, updated_at = ?, token = token + 1, owner = NULL, head = ? "
+                "WHERE number = ?",
+                (status, time.time(), head, number),
+            )
+
+    def _advance(self, claim: Claim, count: int, status: Status) -> None:
+        claim.head += count
+        if status != "running":
+            self._numbers.pop(claim.run_id, None)
             self._keeper.drop(claim)
 
     def _insert(self, connection: sqlite3.Connection, claim: Claim, records: Sequence[bytes]) -> int:
@@ -199,29 +248,39 @@ class SqliteCheckpointer:
             if row is None:
                 raise self._not_found(connection, run_id)
             number, graph, status, parent, head, header, checksum = row
-            is_whole = isinstance(header, bytes) and isinstance(head, int) and status in get_args(Status)
-            if not is_whole or _checksum(header, run_id, graph, parent or "") != checksum:
+            types = [type(value) for value in (graph, parent or "", head, header)]
+            if types != [str, str, int, bytes] or status not in get_args(Status):
+                raise self._damaged(f'the header of run "{run_id}"')
+            if _checksum(header, run_id, graph, parent or "") != checksum:
                 raise self._damaged(f'the header of run "{run_id}"')
             snapshot: bytes | None = None
             if from_snapshot and (row := _newest_snapshot(connection, number)):
                 start, snapshot, checksum = row
                 if not isinstance(snapshot, bytes) or zlib.crc32(snapshot, start) != checksum:
                     raise self._damaged(f'the snapshot of run "{run_id}"')
-            first = (number << _RUN_BITS) + start
-            found = connection.execute(
-                "SELECT key, body, checksum FROM records WHERE key >= ? AND key < ? ORDER BY key",
-                (first, (number + 1) << _RUN_BITS),
-            ).fetchall()
-        records: list[bytes] = []
-        for index, (key, body, checksum) in enumerate(found):
-            if key != first + index or not isinstance(body, bytes) or _record_checksum(key, body) != checksum:
-                raise self._damaged(f'record {start + index} of run "{run_id}"')
-            records.append(body)
+            records = self._records(connection, run_id, number, start, is_open=status == "running")
         # `head` is as of the last claim or end: a run at work may have more, none may have less.
         missing = head - start - len(records)
         if start <= head and (missing > 0 or (missing < 0 and status != "running")):
             raise self._damaged(f'the end of run "{run_id}"')
         return Journal(run_id, header, records, status, start, snapshot)
+
+    def _records(
+        self, connection: sqlite3.Connection, run_id: str, number: int, start: int, *, is_open: bool
+    ) -> list[bytes]:
+        first = (number << _RUN_BITS) + start
+        records: list[bytes] = []
+        rows = connection.execute("SELECT key, body, checksum FROM records WHERE key >= ? ORDER BY key", (first,))
+        with contextlib.closing(rows):
+            for key, body, checksum in rows:
+                is_sound = isinstance(body, bytes) and _record_checksum(key, body) == checksum
+                # The end of an open run is not known: what seems the next run may be a row of ours with a damaged key.
+                if key >> _RUN_BITS > number and (is_sound or not is_open):
+                    break
+                if not is_sound or key != first + len(records):
+                    raise self._damaged(f'record {start + len(records)} of run "{run_id}"')
+                records.append(body)
+        return records
 
     def _runs(self, status: Status | None, graph: str | None) -> list[RunInfo]:
         with self._file.statement("list runs") as connection:

@@ -155,12 +155,11 @@ class SqliteFile:
             connection.execute("COMMIT")
 
 
-async def in_thread(work: Callable[[], T]) -> T:
-    """Do blocking work in a thread, to its end: a caller that is cancelled meanwhile learns of it afterwards.
+async def to_its_end(done: asyncio.Future[T]) -> T:
+    """Wait for work in a thread, to its end: a caller that is cancelled meanwhile learns of it afterwards.
 
     So no commit goes on behind the back of one that thinks it has stopped.
     """
-    done = asyncio.get_running_loop().run_in_executor(None, work)
     cancelled: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
         while not done.done():
