@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial, update_wrapper
 from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
 from pydantic_core import PydanticUndefined
 
 from loom.core.context import Context, Effect
@@ -60,11 +60,16 @@ class Node(BaseModel, Generic[In, Out]):
         Raises:
             ConfigError: the class does not say `Node[In, Out]`.
         """
+        known: dict[Any, Any] = {}  # what stands for the type variables of generic classes in between
         for base in cls.__mro__:
             meta = getattr(base, "__pydantic_generic_metadata__", None)
-            if meta and meta["origin"] is Node and not any(isinstance(arg, TypeVar) for arg in meta["args"]):
-                inputs, outputs = meta["args"]
-                return inputs, outputs
+            if not meta or not meta["origin"]:
+                continue
+            args = [known.get(arg, arg) for arg in meta["args"]]
+            if meta["origin"] is not Node:
+                known |= zip(meta["origin"].__pydantic_generic_metadata__["parameters"], args, strict=True)
+            elif not any(isinstance(arg, TypeVar) for arg in args):
+                return args[0], args[1]
         raise ConfigError(f'node class "{cls.__name__}" does not name its ports; derive it from Node[In, Out]')
 
 
@@ -187,6 +192,14 @@ def _hints(fn: Callable[..., Any], name: str) -> dict[str, Any]:
 
 
 def _ports_of(model: type[BaseModel]) -> tuple[Port, ...]:
+    if not model.__pydantic_complete__:  # its types were not all defined when it was
+        try:
+            model.model_rebuild()
+        except PydanticUndefinedAnnotation as error:
+            raise ConfigError(
+                f'port model "{model.__name__}" names the type "{error.name}", which does not exist; '
+                "define or import it"
+            ) from None
     return tuple(
         Port(name, typing.Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation,
              info.default is not PydanticUndefined or info.default_factory is not None)
