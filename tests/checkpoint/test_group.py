@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_what_comes_while_a_commit_lasts_is_committed_together() -> None:
     first = group.submit(lambda: done.append(0))
     while not disk.batches:
         pass
-    others = [group.submit(lambda number=number: done.append(number)) for number in range(1, 20)]
+    others = [group.submit(partial(done.append, number)) for number in range(1, 20)]
     disk.may_go_on.set()
     for future in (first, *others):
         future.result(10)
