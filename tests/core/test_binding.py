@@ -1,0 +1,399 @@
+import functools
+import threading
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from loom import END, START, Context, Graph, Node, NodeError, State, append, node
+from loom.core.node import AnyNode
+
+pytestmark = pytest.mark.anyio
+
+
+class Words(State):
+    first: str = "a"
+    second: str = "b"
+    heard: str = ""
+    size: int = 0
+    absent: str  # given by nobody: a port with a default may find it so
+    items: list[str] = []
+    table: dict[str, list[str]] = {}
+
+
+async def ran(work: AnyNode, *, renamed: dict[str, str] | None = None, **inputs: Any) -> Words:
+    """Run one node and return the state after it. A node that never runs writes the field `absent`."""
+
+    @node(writes="absent")
+    async def never() -> str:
+        raise AssertionError("nobody goes this way")
+
+    graph = Graph("words", Words)
+    graph.node("work", work, writes=renamed)
+    graph.node("never", never)
+    graph.edge(START, "work")
+    graph.switch("work", {"size < -1": "never"}, otherwise=END)
+    graph.edge("never", END)
+    return (await graph.compile().run(inputs)).state
+
+
+async def failure(work: AnyNode, **inputs: Any) -> str:
+    """Run one node that fails and return what its error says of the cause."""
+    with pytest.raises(NodeError) as caught:
+        await ran(work, **inputs)
+    return str(caught.value.__cause__)
+
+
+# Ways to call a function.
+
+
+async def test_an_async_function_gets_each_port_from_the_field_of_its_name() -> None:
+    @node(writes="heard")
+    async def work(second: str, first: str) -> str:
+        return f"{first}-{second}"
+
+    assert (await ran(work, first="x", second="y")).heard == "x-y"
+
+
+async def test_a_function_without_ports_is_called_with_nothing() -> None:
+    @node(writes="heard")
+    async def work() -> str:
+        return "called"
+
+    assert (await ran(work)).heard == "called"
+
+
+async def test_a_single_port_is_the_value_itself() -> None:
+    @node(writes="heard")
+    async def work(first: str) -> str:
+        return first
+
+    assert (await ran(work, first="whole")).heard == "whole"
+
+
+async def test_keyword_only_ports_are_given_by_name() -> None:
+    @node(writes="heard")
+    async def work(*, second: str, first: str) -> str:
+        return first + second
+
+    assert (await ran(work)).heard == "ab"
+
+
+async def test_a_default_stands_for_a_field_that_was_never_written() -> None:
+    @node(writes="heard")
+    async def work(first: str, absent: str = "nothing") -> str:
+        return f"{first} {absent}"
+
+    assert (await ran(work)).heard == "a nothing"
+    assert (await ran(work, absent="something")).heard == "a something"
+
+
+async def test_a_default_stands_for_a_port_without_a_field() -> None:
+    @node(writes="heard")
+    async def work(first: str, unbound: int = 7) -> str:
+        return f"{first}{unbound}"
+
+    assert (await ran(work)).heard == "a7"
+
+
+async def test_a_field_goes_before_the_default_of_its_port() -> None:
+    @node(writes="heard")
+    async def work(first: str = "default") -> str:
+        return first
+
+    assert (await ran(work)).heard == "a"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_the_context_is_given_wherever_its_parameter_stands(is_first: bool) -> None:
+    @node(writes="heard")
+    async def early(ctx: Context, first: str) -> str:
+        return f"{ctx.node} {first}"
+
+    @node(writes="heard")
+    async def late(first: str, *, where: Context) -> str:
+        return f"{where.node} {first}"
+
+    assert (await ran(early if is_first else late)).heard == "work a"
+
+
+async def test_a_plain_function_runs_in_a_thread_of_its_own() -> None:
+    threads: list[int] = []
+
+    @node(writes="heard")
+    def work(first: str, ctx: Context) -> str:
+        threads.append(threading.get_ident())
+        return first + ctx.node
+
+    assert (await ran(work)).heard == "awork"
+    assert threads != [threading.get_ident()]
+
+
+async def test_a_plain_function_with_thread_false_runs_inline() -> None:
+    threads: list[int] = []
+
+    @node(writes="heard", thread=False)
+    def work(first: str, unbound: int = 3) -> str:
+        threads.append(threading.get_ident())
+        return f"{first}{unbound}"
+
+    assert (await ran(work)).heard == "a3"
+    assert threads == [threading.get_ident()]
+
+
+async def test_a_partial_and_a_callable_object_are_functions_too() -> None:
+    async def greet(greeting: str, first: str) -> str:
+        return f"{greeting} {first}"
+
+    class Greeter:
+        async def __call__(self, first: str) -> str:
+            return f"object {first}"
+
+    assert (await ran(node(writes="heard")(functools.partial(greet, "partial")))).heard == "partial a"
+    assert (await ran(node(writes="heard")(Greeter()))).heard == "object a"
+
+
+class WorkIn(BaseModel):
+    first: str
+    times: int = 2
+
+
+class WorkOut(BaseModel):
+    heard: str = ""
+    size: int = 0
+
+
+class Repeat(Node[WorkIn, WorkOut]):
+    glue: str = "-"
+
+    async def run(self, inputs: WorkIn, ctx: Context) -> WorkOut:
+        return WorkOut(heard=self.glue.join([inputs.first] * inputs.times))
+
+
+async def test_a_node_of_a_class_gets_its_ports_as_a_model() -> None:
+    assert (await ran(Repeat(glue="+"), first="x")).heard == "x+x"
+
+
+async def test_what_the_ports_model_refuses_fails_the_node() -> None:
+    class Short(BaseModel):
+        first: Annotated[str, Field(max_length=2)]
+
+    class Take(Node[Short, WorkOut]):
+        async def run(self, inputs: Short, ctx: Context) -> WorkOut:
+            return WorkOut(heard=inputs.first)
+
+    assert (await ran(Take(), first="ab")).heard == "ab"
+    assert "at most 2 characters" in await failure(Take(), first="abc")
+
+
+# Inputs are the node's own.
+
+
+@pytest.mark.parametrize("is_positional", [True, False])
+async def test_mutating_inputs_never_reaches_the_state(is_positional: bool) -> None:
+    def spoil(items: list[str], table: dict[str, list[str]]) -> str:
+        items.append("spoilt")
+        table["kept"].append("spoilt")
+        table["new"] = []
+        return "done"
+
+    @node(writes="heard")
+    async def positional(items: list[str], table: dict[str, list[str]]) -> str:
+        return spoil(items, table)
+
+    @node(writes="heard")
+    async def named(*, items: list[str], table: dict[str, list[str]]) -> str:
+        return spoil(items, table)
+
+    state = await ran(positional if is_positional else named, items=["a"], table={"kept": ["b"]})
+    assert (state.items, state.table, state.heard) == (["a"], {"kept": ["b"]}, "done")
+
+
+async def test_mutating_inputs_in_a_thread_never_reaches_the_state() -> None:
+    @node(writes="heard")
+    def work(items: list[str]) -> str:
+        items.clear()
+        return "done"
+
+    assert (await ran(work, items=["a"])).items == ["a"]
+
+
+async def test_mutating_the_ports_model_never_reaches_the_state() -> None:
+    class Mutable(BaseModel):
+        items: list[str]
+        table: dict[str, list[str]]
+
+    class Spoil(Node[Mutable, WorkOut]):
+        async def run(self, inputs: Mutable, ctx: Context) -> WorkOut:
+            inputs.items.append("spoilt")
+            inputs.table["kept"].append("spoilt")
+            return WorkOut(heard="done")
+
+    state = await ran(Spoil(), items=["a"], table={"kept": ["b"]})
+    assert (state.items, state.table) == (["a"], {"kept": ["b"]})
+
+
+async def test_mutating_what_the_caller_passed_in_never_reaches_the_state() -> None:
+    items = ["a"]
+
+    @node(writes="heard")
+    async def work(first: str) -> str:
+        items.append("spoilt")
+        return first
+
+    assert (await ran(work, items=items)).items == ["a"]
+
+
+# Outputs.
+
+
+def giving(field: str, value: object) -> AnyNode:
+    """Return a node that declares no type and gives this."""
+
+    @node(writes=field)
+    async def work() -> Any:  # noqa: ANN401 - a caller who checks no types
+        return value
+
+    return work
+
+
+async def test_an_output_is_read_as_its_field_reads_it() -> None:
+    class Loose(State):
+        size: int = 0
+
+    work = giving("size", "12")
+
+    graph = Graph("loose", Loose)
+    graph.node("work", work)
+    graph.edge(START, "work", END)
+    assert (await graph.compile().run()).state.size == 12
+
+
+async def test_a_value_of_the_wrong_type_is_told_with_node_port_field_and_value() -> None:
+    work = giving("size", "a lot")
+
+    assert await failure(work) == (
+        'node "work", output "size": \'a lot\' is no int, which field "size" holds: '
+        "Input should be a valid integer, unable to parse string as an integer"
+    )
+
+
+async def test_a_value_other_than_the_function_declares_is_told() -> None:
+    @node(writes="size")
+    async def work() -> Annotated[int, Field(le=3)]:
+        return 4
+
+    assert await failure(work) == (
+        'node "work", output "size": 4 is no int, which field "size" holds: Input should be less than or equal to 3'
+    )
+
+
+async def test_where_inside_a_value_the_wrong_type_is_is_told() -> None:
+    work = giving("table", {"good": ["a"], "bad": ["b", 3]})
+
+    assert "bad.1: Input should be a valid string" in await failure(work)
+
+
+async def test_a_long_value_is_told_in_short() -> None:
+    work = giving("size", "x" * 10_000)
+
+    assert len(await failure(work)) < 300
+
+
+async def test_text_that_is_no_unicode_is_an_output_of_the_wrong_type() -> None:
+    @node(writes="heard")
+    async def work() -> str:
+        return "\ud800"
+
+    assert (await failure(work)).startswith('node "work", output "heard": ')
+
+
+async def test_only_the_ports_that_were_set_are_written() -> None:
+    @node
+    async def work() -> WorkOut:
+        return WorkOut(size=3)
+
+    state = await ran(work, heard="before", size=1)
+    assert (state.heard, state.size) == ("before", 3)
+
+
+async def test_a_model_without_a_port_that_was_set_writes_nothing() -> None:
+    @node
+    async def work() -> WorkOut:
+        return WorkOut()
+
+    state = await ran(work, heard="before", size=1)
+    assert (state.heard, state.size) == ("before", 1)
+
+
+async def test_a_dict_is_read_as_the_declared_model() -> None:
+    @node
+    async def work() -> WorkOut:
+        return {"heard": "from a dict"}  # type: ignore[return-value]  # a caller who checks no types
+
+    assert (await ran(work, size=5)).heard == "from a dict"
+
+
+async def test_another_thing_than_the_declared_model_is_told() -> None:
+    @node
+    async def work() -> WorkOut:
+        return "text"  # type: ignore[return-value]  # as above
+
+    assert (await failure(work)).startswith('node "work" returned str; expected WorkOut: ')
+
+
+async def test_a_value_in_a_model_that_its_field_refuses_is_told() -> None:
+    class Loose(BaseModel):
+        size: Any
+
+    @node
+    async def work() -> Loose:
+        return Loose(size=[])
+
+    assert (await failure(work)).startswith(
+        'node "work", output "size": [] is no int, which field "size" holds: Input should be a valid integer'
+    )
+
+
+async def test_ports_are_written_to_the_fields_they_are_mapped_to() -> None:
+    @node
+    async def work() -> WorkOut:
+        return WorkOut(heard="x", size=2)
+
+    state = await ran(work, renamed={"heard": "second", "size": "size"})
+    assert (state.heard, state.second, state.size) == ("", "x", 2)
+
+
+async def test_a_node_that_returns_something_it_does_not_declare_is_told() -> None:
+    @node
+    async def work() -> None:
+        return "text"  # type: ignore[return-value]  # as above
+
+    assert await failure(work) == 'node "work" returned \'text\', but has no output; say @node(writes="field")'
+
+
+async def test_mutating_a_returned_model_later_changes_nothing() -> None:
+    class Items(BaseModel):
+        items: list[str]
+
+    class Kept(State):
+        items: Annotated[list[str], append] = []
+        heard: str = ""
+
+    given = Items(items=["a"])
+
+    @node
+    async def give() -> Items:
+        return given
+
+    @node(writes="heard")
+    async def spoil(items: list[str]) -> str:
+        given.items.append("spoilt")
+        return "|".join(items)
+
+    graph = Graph("kept", Kept)
+    graph.node("give", give)
+    graph.node("spoil", spoil)
+    graph.edge(START, "give", "spoil", END)
+    result = await graph.compile().run()
+    assert (result.state.items, result.state.heard) == (["a"], "a")
