@@ -43,7 +43,7 @@ async def import_run(store: Checkpointer, lines: Iterable[str], *, run_id: str |
         CheckpointError: the lines are no exported run, are damaged, or end early.
         RunExistsError: the store has a run of this id.
     """
-    first, *records, _ = _checked([line.rstrip("\n") for line in lines if line.strip()])
+    first, *records, _ = _checked(lines)
     about = from_json(first)
     new_id = run_id or about["run_id"]
     for record in records:
@@ -84,18 +84,20 @@ async def prune(
     return [run.run_id for run in sorted(old, key=lambda run: run.updated_at)]
 
 
-def _checked(lines: list[str]) -> list[str]:
-    checksum = 0
-    for line in lines[:-1]:
-        checksum = zlib.crc32(line.encode(), checksum)
+def _checked(lines: Iterable[str]) -> list[str]:
+    checksum, damage = 0, None
     try:
-        about, end = from_json(lines[0]), from_json(lines[-1])
-        is_ours = about["loom_run"] == FORMAT and end["checksum"] == checksum
-    except (ValueError, KeyError, TypeError, IndexError):
-        is_ours = False
-    if not is_ours:
-        raise CheckpointError("these lines are no exported run, or they are damaged or cut off; export the run again")
-    return lines
+        kept = [line.rstrip("\n") for line in lines if line.strip()]
+        for line in kept[:-1]:
+            checksum = zlib.crc32(line.encode(), checksum)
+        about, end = from_json(kept[0]), from_json(kept[-1])
+        if about["loom_run"] == FORMAT and end["checksum"] == checksum:
+            return kept
+    except (ValueError, KeyError, TypeError, IndexError) as error:  # ValueError: also bytes that are no text
+        damage = error
+    raise CheckpointError(
+        "these lines are no exported run, or they are damaged or cut off; export the run again"
+    ) from damage
 
 
 async def _add(store: Checkpointer, journal: Journal, graph: str, *, parent: str | None) -> None:
