@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -14,6 +14,7 @@ from loom.cli.store import CommandStore
 from loom.core.app import CompiledGraph
 from loom.core.journal import decode
 from loom.core.runtime import Runtime
+from loom.errors import LoomError
 from loom.types.events import Event
 
 # Any, in this module: the state and the inputs of a graph, and answers, are the user's.
@@ -27,8 +28,14 @@ async def run(app: CompiledGraph[Any], inputs: Mapping[str, Any], run_id: str, r
     """Run to the end; return the signal that cancelled it, else 0. Raises what `app.run` raises."""
     handle = app.start(inputs, run_id=run_id, runtime=runtime)
     with _cancelled_by_signal(handle.cancel) as caught:
-        async for event in handle.events():
-            hear(event)
+        try:
+            async for event in handle.events():
+                hear(event)
+        except BaseException:  # the story cannot be told: no run goes on unseen
+            handle.cancel()
+            with suppress(LoomError):
+                await handle.wait()
+            raise
         await handle.wait()
     return caught[0] if caught else 0
 

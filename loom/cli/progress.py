@@ -106,9 +106,13 @@ class Progress:
         self._print(said)
 
     def _emitted(self, event: Event) -> None:
-        """Tell an event of a node, whatever it is about."""
-        said = ", ".join(f"{name}: {one_line(value, _VALUE_WIDTH)}" for name, value in event.payload.items())
-        self._print(Text.assemble(" " * 6, (event.type, "blue"), "  ", said))
+        """Tell an event of a node, whatever it is about, on one line of a terminal."""
+        told = {name: one_line(value, _VALUE_WIDTH) for name, value in event.payload.items() if value != ""}
+        said = ", ".join(f"{name}: {value}" for name, value in told.items())
+        line = Text.assemble(" " * 6, (event.type, "blue"), "  ", said)
+        if self._console.is_terminal:
+            line.truncate(self._console.width, overflow="ellipsis")
+        self._print(line)
 
     def _flush(self) -> None:
         """Tell the step that is held."""

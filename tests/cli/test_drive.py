@@ -17,9 +17,11 @@ Start = Callable[..., subprocess.Popen[str]]
 WAIT_S = 30.0
 
 
-def until(is_so: Callable[[], bool]) -> None:
+def until(is_so: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait for something that a process does."""
     deadline = time.monotonic() + WAIT_S
     while not is_so():
+        assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -31,7 +33,7 @@ def steps_begun(folder: Path) -> list[str]:
 def begin_long(start: Start, folder: Path, **environment: str) -> subprocess.Popen[str]:
     """Start the run of 20 steps and return when some have been done."""
     process = start("run", "graphs.py:long", "--run-id", "r1", **environment)
-    until(lambda: len(steps_begun(folder)) >= 4)
+    until(lambda: len(steps_begun(folder)) >= 4, process)
     return process
 
 
@@ -68,13 +70,14 @@ def test_a_signal_cancels_cleanly_and_says_how_to_go_on(
     assert loom("resume", "r1", "--json").json["steps"] == 20
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_cancelled_in_the_same_way(start: Start, folder: Path, loom: "Loom") -> None:
     process = begin_long(start, folder)
     process.kill()
     process.communicate()
     count = len(steps_begun(folder))
     resumed = start("resume", "r1", "--json")
-    until(lambda: len(steps_begun(folder)) >= count + 3)
+    until(lambda: len(steps_begun(folder)) >= count + 3, resumed)
     resumed.send_signal(signal.SIGINT)
     out, _ = resumed.communicate(timeout=WAIT_S)
     assert resumed.returncode == 130
@@ -90,7 +93,7 @@ def test_a_second_signal_ends_the_process_at_once(start: Start, folder: Path, lo
     )
     (folder / "graphs.py").write_text(text)
     process = start("run", "graphs.py:deaf", "--run-id", "r1")
-    until((folder / "asleep").exists)
+    until((folder / "asleep").exists, process)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
     assert process.poll() is None  # a function that runs inline cannot be cancelled
@@ -103,7 +106,7 @@ def test_a_second_signal_ends_the_process_at_once(start: Start, folder: Path, lo
 
 def test_a_thread_that_cannot_be_stopped_does_not_hold_the_process(start: Start, folder: Path) -> None:
     process = start("run", "graphs.py:deaf", "--run-id", "r1")
-    until((folder / "asleep").exists)
+    until((folder / "asleep").exists, process)
     begun = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=WAIT_S)
@@ -112,8 +115,9 @@ def test_a_thread_that_cannot_be_stopped_does_not_hold_the_process(start: Start,
     assert "cancelled after 0 steps" in err
 
 
+@pytest.mark.slow
 def test_a_run_that_is_alive_elsewhere_is_left_alone(start: Start, folder: Path) -> None:
-    first = begin_long(start, folder, STEP_S="0.3")
+    first = begin_long(start, folder, STEP_S="0.2")
     second = start("resume", "r1")
     _, err = second.communicate(timeout=WAIT_S)
     assert second.returncode == 5

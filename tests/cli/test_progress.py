@@ -18,6 +18,8 @@ OUTLINE = Outline(
         OutlineEdge("START", "write"),
         OutlineEdge("write", "judge"),
         OutlineEdge("judge", "END", "score >= 0.8", "switch"),
+        OutlineEdge("judge", "stop", "score < 0", "switch"),
+        OutlineEdge("judge", "stop", "score > 9", "switch"),
         OutlineEdge("judge", "write", "", "otherwise"),
     ),
 )
@@ -91,6 +93,13 @@ async def test_branches_are_told_apart_and_a_fan_out_names_all_its_targets() -> 
     ]
 
 
+async def test_a_condition_is_told_only_where_it_is_clear_which_one_held() -> None:
+    events = [finished(1, "judge"), event("edge.taken", 1, source="judge", target="stop", branch="")]
+    assert await told(events) == "   1  judge      0.25 s  → stop\n"
+    events = [finished(1, "judge"), event("edge.taken", 1, source="judge", target="write", branch="")]
+    assert await told(events) == "   1  judge      0.25 s  → write\n"
+
+
 async def test_a_resumed_run_says_where_it_goes_on() -> None:
     assert await told([event("run.started", 3, resumed=True)]) == 'run r1, graph "review", resumed after step 3\n'
 
@@ -101,9 +110,10 @@ async def test_a_thread_that_is_left_behind_is_named() -> None:
 
 
 async def test_what_nodes_emit_is_told_on_a_line() -> None:
-    events = [event("check.finished", name="tests pass", passed=False, reason="1 failed\n" + "x" * 100)]
+    events = [event("check.finished", name="tests pass", passed=False, reason="1 failed\n" + "x" * 100, note="")]
     said = f"name: tests pass, passed: false, reason: 1 failed {'x' * 70}…"
     assert await told(events) == f"      check.finished  {said}\n"
+    assert f"      check.finished  {said[:67]}…\n" in await told(events, terminal=True)
 
 
 async def test_an_ask_is_told() -> None:
