@@ -4,7 +4,7 @@ import datetime
 import operator
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from pydantic_core import from_json
@@ -92,7 +92,7 @@ def _flaws(value: Any, schema: Mapping[str, Any], known: Mapping[str, Any], wher
         yield from _broken_bounds(value, schema, where)
         if isinstance(value, list):
             first = schema.get("prefixItems", ())
-            for index, item in enumerate(cast("list[Any]", value)):
+            for index, item in enumerate(cast("Sequence[Any]", value)):
                 one = first[index] if index < len(first) else schema.get("items", {})
                 yield from _flaws(item, one, known, f"{where}[{index}]")
         elif isinstance(value, dict):

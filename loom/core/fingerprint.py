@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, cast
 
@@ -166,7 +166,7 @@ def _canonical(piece: Any) -> Iterator[str]:
         yield ")"
     elif isinstance(piece, list):
         yield "["
-        for item in cast("list[Any]", piece):
+        for item in cast("Sequence[Any]", piece):
             yield from _canonical(item)
         yield "]"
     else:
@@ -223,11 +223,11 @@ def _contents(value: Any, seen: Seen) -> Any:
         names = [field.name for field in dataclasses.fields(value)]
         return [_type_of(value), [[name, _value(getattr(value, name, None), seen)] for name in names]]
     if isinstance(value, dict):
-        return [[_value(key, seen), _value(one, seen)] for key, one in cast("dict[Any, Any]", value).items()]
+        return [[_value(key, seen), _value(one, seen)] for key, one in cast("Mapping[Any, Any]", value).items()]
     if isinstance(value, (list, tuple)):
-        return [_value(one, seen) for one in cast("list[Any]", value)]
+        return [_value(one, seen) for one in cast("Sequence[Any]", value)]
     if isinstance(value, (set, frozenset)):
-        return sorted(_hash(_value(one, seen)) for one in cast("set[Any]", value))
+        return sorted(_hash(_value(one, seen)) for one in cast("Iterable[Any]", value))
     try:
         return _type_of(value) if inspect.isgenerator(value) else to_json(value).decode()
     except ValueError:

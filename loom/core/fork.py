@@ -1,82 +1,102 @@
 """Forking a run at a checkpoint, and walking one again on what it recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
 
+from loom.core.binding import View
+from loom.core.branches import OPENED_BY_START
+from loom.core.declared import START
 from loom.core.inputs import Inputs, checked_values
 from loom.core.journal import Journal, decode, encode
 from loom.core.past import Past, path_of
 from loom.core.plan import ConditionError, Plan
-from loom.core.walk import Branch
-from loom.errors import CheckpointError, GraphChangedError, LoomError
+from loom.errors import CheckpointError, LoomError
 
 # Any, in this module: parsed JSON.
 
 _LEFT_OUT = frozenset({"resume", "end"})
+
+Record = Mapping[str, Any]
 
 
 def forked(plan: Plan, journal: Journal, at: int | None, set_values: Inputs, now: float) -> list[bytes]:
     """Return the records of a run that begins at step `at` of this one, with some fields replaced.
 
     Answers and finished effects of the steps under way there are kept, intents without a result are
-    dropped: a forked run has idempotency keys of its own.
+    dropped: a forked run has idempotency keys of its own. Where fields are replaced, an inner graph
+    that was begun there begins anew, as it has read them.
 
     Raises:
         CheckpointError: the run has no such step.
         LoomError: fields cannot be replaced where the run has several branches.
         ConfigError: a value does not fit its field.
     """
-    top = Past(plan, journal.run_id)
-    kept: list[tuple[bytes, Mapping[str, Any]]] = []
-    simple: list[int] = []
-    reached = False
+    past = Past(plan, journal.run_id)
+    kept: list[tuple[bytes, Record]] = []
+    is_simple: dict[int, bool] = {}
     for line in journal.records:
         record = decode(line, journal.run_id)
-        if at is not None and record["kind"] == "step" and record["seq"] > at:
-            reached = True
-            break
-        top.take(record)
-        if top.walk.trunk_alone and not top.inner and (not simple or simple[-1] != top.totals.seq):
-            simple.append(top.totals.seq)
-        kept.append((line, record))
-    last = top.totals.seq
-    if at is not None and (at < 0 or (at > last and not reached) or at != last):
+        past.take(record)
+        seq = past.totals.seq
+        is_simple[seq] = past.is_simple
+        if (at is None or seq <= at) and record["kind"] not in _LEFT_OUT:
+            kept.append((line, record))
+    last = past.totals.seq
+    if at is not None and not 0 <= at <= last:
         raise CheckpointError(f'run "{journal.run_id}" has no step {at}; expected 0 to {last}')
-    done = {_place(record) for _, record in kept if record["kind"] == "effect"}
-    lines = [
-        line
-        for line, record in kept
-        if record["kind"] not in _LEFT_OUT and not (record["kind"] == "intent" and _place(record) not in done)
-    ]
+    cut = last if at is None else at
+    dropped = _in_doubt([record for _, record in kept])
     if set_values:
-        if last not in simple:
-            before = max((seq for seq in simple if seq < last), default=0)
-            after = _next_simple(plan, journal, last)
-            near = f"{before} and {after}" if after else f"{before}"
+        if not is_simple[cut]:
             raise LoomError(
-                f'run "{journal.run_id}" has several branches at step {last}, so no field can be set there; '
-                f"the nearest steps of the trunk are {near}"
+                f'run "{journal.run_id}" is inside a fan-out or an inner graph at step {cut}, so no field can be set '
+                f"there; the nearest steps of the trunk are {_nearest(is_simple, cut)}"
             )
-        values = checked_values(plan, set_values)
-        lines.append(b'{"kind":"set","at":%.6f,"values":%b}' % (now, values))
+        dropped |= _begun_inside([record for _, record in kept])
+    lines = [line for index, (line, _) in enumerate(kept) if index not in dropped]
+    if set_values:
+        lines.append(b'{"kind":"set","at":%.6f,"values":%b}' % (now, checked_values(plan, set_values)))
     lines.append(encode({"kind": "end", "status": "stopped", "reason": "forked", "at": now}))
     return lines
 
 
-def _place(record: Mapping[str, Any]) -> bytes:
-    return to_json([record.get("in"), record["branch"], record["key"]]) if "key" in record else b""
+def _in_doubt(records: Sequence[Record]) -> set[int]:
+    """Return which records are intents without a result, or ask about one and were not answered."""
+    open_intents: dict[Any, int] = {}
+    asks: dict[str, set[int]] = {}
+    found: set[int] = set()
+    for index, record in enumerate(records):
+        kind = record["kind"]
+        if kind == "answer":
+            found -= asks.get(record["id"], set())
+        if kind not in ("intent", "effect", "ask"):
+            continue
+        key = record["payload"].get("effect") if kind == "ask" else record["key"]
+        place = (to_json(record.get("in")), record["branch"], key)
+        if kind == "intent":
+            open_intents[place] = index
+            found.add(index)
+        elif kind == "effect":
+            found.discard(open_intents[place])
+        elif record["ask"] == "in_doubt":
+            asks.setdefault(record["id"], {open_intents[place]}).add(index)
+            found |= asks[record["id"]]
+    return found
 
 
-def _next_simple(plan: Plan, journal: Journal, last: int) -> int | None:
-    past = Past(plan, journal.run_id)
-    for line in journal.records:
-        past.take(decode(line, journal.run_id))
-        if past.totals.seq > last and past.walk.trunk_alone and not past.inner:
-            return past.totals.seq
-    return None
+def _begun_inside(records: Sequence[Record]) -> set[int]:
+    """Return which records are of an inner graph that has not finished a step."""
+    last = max((index for index, record in enumerate(records) if record["kind"] == "step"), default=0)
+    return {index for index, record in enumerate(records) if index > last and "in" in record}
+
+
+def _nearest(is_simple: Mapping[int, bool], cut: int) -> str:
+    before = [seq for seq, simple in is_simple.items() if simple and seq < cut][-1:]
+    after = [seq for seq, simple in is_simple.items() if simple and seq > cut][:1]
+    return " and ".join(map(str, before + after)) or "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +125,14 @@ def replayed(plan: Plan, journal: Journal) -> ReplayReport:
     """
     found: list[Difference] = []
 
-    def watch(past: Past, branch: Branch, taken: tuple[str, ...]) -> None:
+    def watch(past: Past, at: int, view: View, taken: tuple[str, ...]) -> None:
         seq = past.totals.seq
-        if branch.at >= len(past.plan.tasks):
+        if at >= len(past.plan.tasks):
             found.append(Difference(seq, "", taken, (), "the node is gone"))
             return
-        node = path_of(past.hops, past.plan.tasks[branch.at].name)
+        node = path_of(past.hops, START if at == OPENED_BY_START else past.plan.tasks[at].name)
         try:
-            way = past.plan.way_on(branch.at, branch.view)
+            way = past.plan.way_on(at, view)
         except ConditionError as error:
             found.append(Difference(seq, node, taken, (), str(error)))
             return
@@ -125,7 +145,7 @@ def replayed(plan: Plan, journal: Journal) -> ReplayReport:
         record = decode(line, journal.run_id)
         try:
             past.take(record)
-        except (GraphChangedError, KeyError) as error:
+        except (LoomError, LookupError) as error:
             seq = past.totals.seq
             found.append(Difference(seq, record.get("node", ""), (), (), f"cannot be followed further: {error}"))
             break

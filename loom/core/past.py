@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic_core import from_json
 
+from loom.core.binding import View
+from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
 from loom.core.journal import Journal, decode, encode
 from loom.core.plan import Plan
@@ -51,8 +53,8 @@ class Totals:
     answers: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-Watch = Callable[["Past", Branch, tuple[str, ...]], None]
-"""Called before each move with the graph's past, the branch, and the names of the recorded targets."""
+Watch = Callable[["Past", int, View, tuple[str, ...]], None]
+"""Called before each move with the graph's past, the node, its view, and the names of the recorded targets."""
 
 
 class Past:
@@ -154,6 +156,19 @@ class Past:
         for branch in self.walk.live.values():
             branch.view.update(values)
             branch.own.difference_update(values)
+        if not self.walk.live:
+            self.walk.finish({**self.walk.view(), **values})
+
+    @property
+    def is_simple(self) -> bool:
+        """Tell whether all there is to this walk is one state, that of the trunk."""
+        is_alone = not self.walk.live or self.walk.trunk_alone is not None
+        return is_alone and not any(inner.has_stepped for inner in self.inner.values())
+
+    @property
+    def has_stepped(self) -> bool:
+        """Tell whether a step of this walk, or of one inside it, is finished."""
+        return bool(self.walk.visits) or any(inner.has_stepped for inner in self.inner.values())
 
     def notes_of(self, branch: str) -> Notes:
         """Return the notes of the step that is due on a branch."""
@@ -197,7 +212,10 @@ class Past:
         notes.times += record.get("times", ())
         match record["kind"]:
             case "input":
-                self.newly_due = self.walk.start(self.restore(record["values"]), self._targets(record["taken"]))
+                values, taken = self.restore(record["values"]), record["taken"]
+                if self._watch:
+                    self._watch(self, OPENED_BY_START, values, tuple(taken))
+                self.newly_due = self.walk.start(values, self._targets(taken))
             case "step":
                 self._take_step(record)
             case "taken":
@@ -242,7 +260,7 @@ class Past:
 
     def _move(self, branch: Branch, taken: Sequence[str]) -> None:
         if self._watch:
-            self._watch(self, branch, tuple(taken))
+            self._watch(self, branch.at, branch.view, tuple(taken))
         self.newly_due = self.walk.move(branch, self._targets(taken))
 
     def _spend(self, record: Mapping[str, Any]) -> None:

@@ -114,6 +114,11 @@ class Walk:
         """Begin in the middle: with the trunk alone, its step `row` due at a node."""
         self._add(Branch("", node, (), row, (), values, 0, set()))
 
+    def finish(self, values: dict[str, Any]) -> None:
+        """Be over, with these field values."""
+        self.live.clear()
+        self._final = values
+
     @property
     def trunk_alone(self) -> Branch | None:
         """The trunk, if it is alone, not waiting, and has seen everything that was written."""
