@@ -15,15 +15,16 @@ from loom.core.executor import Executor
 from loom.core.fork import ReplayReport, forked, replayed
 from loom.core.handle import GraphRun
 from loom.core.inputs import Inputs, new_run_id, starting_values, starting_way
-from loom.core.journal import Checkpointer, Claim, encode
+from loom.core.journal import Checkpointer, Claim, decode, encode
 from loom.core.live import Live, follow
 from loom.core.node import EFFECTS, GraphNode, Port
 from loom.core.outline import outline_of
 from loom.core.past import Past, past_at, points
 from loom.core.plan import Plan
 from loom.core.result import Checkpoint, GraphResult
-from loom.core.run import Run, hidden, redacted
+from loom.core.run import Run
 from loom.core.runtime import Runtime
+from loom.core.secrets import Secrets
 from loom.core.state import State, state_from
 from loom.core.story import Story
 from loom.errors import ConfigError, did_you_mean, quoted
@@ -193,9 +194,10 @@ class CompiledGraph(Generic[S]):
             ConfigError: a value does not fit its field.
         """
         runtime = runtime or DEFAULT
-        store, new_id = self._store(runtime), new_run_id()
+        store, new_id, secrets = self._store(runtime), new_run_id(), Secrets(runtime.secrets)
         journal = await store.read(run_id)
-        *records, end = forked(self._plan, journal, at, set or {}, runtime.clock())
+        kept = forked(self._plan, journal, at, set or {}, runtime.clock())
+        *records, end = map(secrets.clean_record, kept)
         claim = await store.create(new_id, self.name, journal.header, records, parent=run_id)
         await store.append(claim, [end], "stopped")
         return new_id
@@ -274,7 +276,7 @@ class CompiledGraph(Generic[S]):
         values, saved = starting_values(plan, inputs)
         past = Past(plan, run_id)
         if runtime.secrets:
-            saved = redacted(saved, hidden(runtime.secrets))
+            saved = Secrets(runtime.secrets).clean_fields(saved)
             values = past.restore(from_json(saved))
         way = starting_way(plan, values)
         record = b'{"kind":"input","at":%.6f,"values":%b,"taken":%b}' % (runtime.clock(), saved, way.taken)
@@ -290,11 +292,13 @@ class CompiledGraph(Generic[S]):
         journal = await store.read(run_id, from_snapshot=True)
         past = read_back(plan, journal, self._header, on_change, rename)
         totals, was_paused = past.totals, past.totals.status == "paused"
-        records = [*answer_records(totals, answers, runtime.clock()), {"kind": "resume", "at": runtime.clock()}]
+        secrets, at = Secrets(runtime.secrets), runtime.clock()
+        taken = [*answer_records(totals, answers, at), {"kind": "resume", "at": at}]
+        records = [secrets.clean_record(encode(record)) for record in taken]
         claim = Claim(run_id, token=0, head=journal.head)
         if totals.status != "completed":
-            claim = await store.claim(run_id, journal.head, [encode(record) for record in records])
+            claim = await store.claim(run_id, journal.head, records)
             for record in records:
-                past.take(record)
+                past.take(decode(record, run_id))
         live.head = claim.head
         return Executor(Run(run_id, totals, store, claim, runtime, live), past, passes_breakpoints=was_paused)

@@ -101,6 +101,7 @@ class Desk:
         result_type: Any,
     ) -> Any:
         """Call a function at most once in the life of the run, or ask."""
+        key = self._run.secrets.clean(key)  # as it will be read back
         self._use("once", key)
         rank = self._task.effect if effect is None else EFFECTS.index(effect)
         if rank > self._task.effect:
@@ -150,14 +151,14 @@ class Desk:
                 f'once("{key}") gave {returned!r:.80}, which is no {type_name(values.type)} that can be saved: '
                 f"{first_finding(error)}; say result_type=, or return plain data"
             ) from None
-        text = self._run.redact(text)
+        text = self._run.secrets.clean_json(text)
         result = from_json(text)
         with anyio.CancelScope(shield=True):
             await self._note({"kind": "effect", "key": key, "result": result})
         self._notes.effects[key].state, self._notes.effects[key].result = "done", result
         if cancelled:
             raise cancelled
-        return values.load_json(text) if self._run.has_secrets else values.round_trip(value, text)
+        return values.load_json(text) if self._run.secrets else values.round_trip(value, text)
 
     async def _see_through(
         self, call: Callable[[], Awaitable[Any]]
@@ -197,11 +198,12 @@ class Desk:
         self, question: str, answer_type: Any, key: str, kind: str, payload: Mapping[str, Any] | None
     ) -> Any:
         """Return the JSON of an answer; without one open the ask, once, and unwind the node."""
+        question, key = self._run.secrets.clean([question, key])  # as they will be read back
         self._use("ask", key)
         ask = self._notes.asks.get(key)
         if ask is None:
             try:
-                shown = from_json(ANYTHING.dump(dict(payload or {})))
+                shown = self._run.secrets.clean(from_json(ANYTHING.dump(dict(payload or {}))))
             except ValueError as error:
                 raise LoomError(f'the payload of ask "{key}" of node "{self._path}" is no JSON: {error}') from None
             ask = Ask(
@@ -221,7 +223,7 @@ class Desk:
 
     async def _refused(self, key: str, values: Values, answer: Any, error: ValueError) -> AnswerError:
         """Open an ask again whose answer its type refused."""
-        ask = self._notes.asks[key]
+        ask = self._notes.asks[self._run.secrets.clean(key)]
         await self._open(ask)
         return AnswerError(
             f'ask "{ask.id}" ("{ask.question}") wants {type_name(values.type)}, got {answer!r:.80}: '

@@ -13,6 +13,7 @@ from loom.core.live import Live
 from loom.core.past import Totals
 from loom.core.result import Status
 from loom.core.runtime import NO_LIMITS, Runtime
+from loom.core.secrets import Secrets
 from loom.types.events import Event
 from loom.types.models import Model, ModelRef
 from loom.types.tools import Tool
@@ -22,18 +23,6 @@ from loom.types.usage import Usage
 
 
 _SNAPSHOT_BYTES = 8192  # replaying less than this is quicker than saving it was
-
-
-def hidden(secrets: Sequence[str]) -> tuple[bytes, ...]:
-    """Return secrets as they stand in JSON, longest first, so that none hides a part of another."""
-    return tuple(to_json(secret)[1:-1] for secret in sorted(secrets, key=len, reverse=True) if secret)
-
-
-def redacted(saved: bytes, secrets: Sequence[bytes]) -> bytes:
-    """Return JSON with `[redacted]` in the place of each secret."""
-    for secret in secrets:
-        saved = saved.replace(secret, b"[redacted]")
-    return saved
 
 
 class Run:
@@ -63,7 +52,7 @@ class Run:
         self._enough = _SNAPSHOT_BYTES
         self._live = live
         self._models = runtime.models
-        self._secrets = hidden(runtime.secrets)
+        self.secrets = Secrets(runtime.secrets)
         self._limits = runtime.limits
         self.has_limits = runtime.limits is not NO_LIMITS and runtime.limits != NO_LIMITS
 
@@ -87,20 +76,10 @@ class Run:
         """Tell whether events wait for the next record."""
         return bool(self._live.emitted)
 
-    @property
-    def has_secrets(self) -> bool:
-        """Tell whether there is anything to redact."""
-        return bool(self._secrets)
-
-    def redact(self, saved: bytes) -> bytes:
-        """Return JSON without the registered secrets."""
-        return redacted(saved, self._secrets) if self._secrets else saved
-
     async def append(self, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None) -> None:
         """Commit records. Callers beside others hold `commits`."""
-        if self._secrets:
-            records = [self.redact(record) for record in records]
-            snapshot = snapshot and self.redact(snapshot)
+        if self.secrets:
+            records = [self.secrets.clean_record(record) for record in records]
         self._live.cut(self._claim.head + len(records))
         await self._store.append(self._claim, records, status, snapshot)
         self._is_claimed = status == "running"
@@ -199,7 +178,7 @@ class Run:
 
     def emit(self, event: Event) -> None:
         """Show an event, and save it with the next record. It is shown as it will be read back."""
-        payload = from_json(self.redact(to_json(event.payload)))
+        payload = self.secrets.clean(from_json(to_json(event.payload)))
         self._live.emit(event.model_copy(update={"payload": payload, "at": self.clock()}))
 
     def emit_live(self, event: Event) -> None:

@@ -133,7 +133,7 @@ class Walker:
         except (Exception, asyncio.CancelledError) as error:
             self._let_cancelled_pass(error, task)
             raise self._node_error(branch, task, error) from error
-        if run.has_secrets and (clean := run.redact(saved)) != saved:
+        if run.secrets and (clean := run.secrets.clean_fields(saved)) != saved:
             writes, saved = self._past.restore(from_json(clean)), clean
         finished = _Finished(branch, task, writes, saved, attempt, usage, perf_counter() - begun)
         if not run.together:
