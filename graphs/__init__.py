@@ -1,0 +1,1 @@
+"""The prebuilt graphs: one a file."""

@@ -1,0 +1,96 @@
+"""The harness: plan, then sprints of work and judgement, until the work is good or more sprints would not help.
+
+```mermaid
+```
+"""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Annotated
+
+from loom.core.declared import END, START
+from loom.core.graph import Graph
+from loom.core.state import State, append
+from loom.errors import ConfigError
+from loom.nodes.evaluate import Evaluate
+from loom.nodes.evaluate_checks import EvaluateChecks
+from loom.nodes.generate import Generate
+from loom.nodes.generate_files import GenerateFiles
+from loom.nodes.negotiate import Negotiate
+from loom.nodes.plan import Plan
+from loom.tools.checks import checked
+from loom.types.contracts import SprintContract, SprintResult
+from loom.types.models import ModelRef
+
+
+class HarnessState(State):
+    """One brief and the sprints so far.
+
+    `guarded` holds what must stay as it was when the run began: the SHA-256 of files that the checks rely on, by path.
+    """
+
+    brief: str
+    guarded: dict[str, str] = {}
+    spec: str = ""
+    contract: SprintContract | None = None
+    output: str = ""
+    files: tuple[str, ...] | None = None
+    refused: tuple[str, ...] = ()
+    sprints: Annotated[tuple[SprintResult, ...], append] = ()
+    passed: bool = False
+    stalled: bool = False
+
+
+def harness(
+    generator: ModelRef,
+    evaluator: ModelRef | None = None,
+    planner: ModelRef | None = None,
+    *,
+    max_sprints: int = 5,
+    checks: Mapping[str, Sequence[str]] | None = None,
+    workspace: str | PathLike[str] | None = None,
+    check_timeout_s: float = 60.0,
+) -> Graph[HarnessState]:
+    """Make the harness around a generator.
+
+    `checks` are commands by name, each a criterion of every contract; they run in `workspace`, or else in the current
+    folder, at most `check_timeout_s` seconds each. With a `workspace` the generator writes files, and only there.
+    Without `planner` the brief is the specification. Without `evaluator` the checks alone decide; without checks, too,
+    there is one sprint that nobody judges.
+
+    Raises:
+        ConfigError: `max_sprints` is below 1, or a check is no command.
+    """
+    if max_sprints < 1:
+        raise ConfigError(f'graph "harness": max_sprints must be at least 1; got {max_sprints}')
+    if check_timeout_s <= 0:
+        raise ConfigError(f'graph "harness": check_timeout_s must be above 0; got {check_timeout_s}')
+    commands = checked(checks or {})
+    folder = str(Path(workspace or ".").absolute())
+
+    graph = Graph("harness", HarnessState)
+    if planner:
+        graph.node("plan", Plan(model=planner))
+    if evaluator:
+        graph.node("negotiate", Negotiate(model=evaluator, checks=tuple(commands)))
+    if workspace:
+        files = GenerateFiles(model=generator, workspace=folder, is_checked=bool(commands))
+        graph.node("generate", files, ungated="confined to the workspace")
+    else:
+        graph.node("generate", Generate(model=generator))
+    if commands:
+        judge = EvaluateChecks(model=evaluator, checks=commands, workspace=folder, timeout_s=check_timeout_s)
+        graph.node("evaluate", judge, ungated="runs only the user's checks")
+    elif evaluator:
+        graph.node("evaluate", Evaluate(model=evaluator))
+
+    sprint = ["negotiate", "generate"] if evaluator else ["generate"]
+    graph.edge(START, *(["plan"] if planner else []), *sprint)
+    if commands or evaluator:
+        graph.edge("generate", "evaluate")
+        ends = {"passed": END, "stalled": END, f"len(sprints) >= {max_sprints}": END}
+        graph.switch("evaluate", ends, otherwise=sprint[0])
+    else:
+        graph.edge("generate", END)
+    return graph

@@ -1,0 +1,1 @@
+"""What nodes reach the world with: tools of a model, commands, files."""

@@ -1,0 +1,109 @@
+"""Checks that are run, not judged: a test command holds when it succeeds and at least one test ran."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Final
+
+from loom.errors import ConfigError, ToolExecutionError
+from loom.tools.command import run_command
+
+SHOWN: Final = 2000  # characters of output that a critique quotes, from the end
+
+_ENVIRONMENT: Final = {
+    # A file may be written anew within the second, at the same size: by these cached bytecode is told to be stale.
+    "PYTHONDONTWRITEBYTECODE": "1",
+    # What a model reads of a traceback needs neither colours nor markers under each line.
+    "NO_COLOR": "1",
+    "PYTHONNODEBUGRANGES": "1",
+}
+# Equal results are to read equal, so that a stalled sprint is seen and a recording can be replayed elsewhere.
+_NOISE: Final = re.compile(r"\b\d+\.\d+(?= ?s(?:econds)?\b)|(?<=Previous line repeated )\d+|(?<= at )0x[0-9a-f]{6,}")
+
+# How test runners say how many tests passed.
+_COUNTS: Final = tuple(
+    re.compile(pattern, re.MULTILINE)
+    for pattern in (
+        r"\b(\d+) passed\b.* in \d+(?:\.\d+)?m?s\b",  # pytest
+        r"^test result: ok\. (\d+) passed",  # cargo
+        r"^\s*Tests:?\s.*?\b(\d+) passed",  # jest, vitest
+        r"^\s*(\d+) passing\b",  # mocha
+        r"^\W*pass (\d+)$",  # node --test
+    )
+)
+_UNITTEST: Final = re.compile(r"^Ran (\d+) tests? in .*\n\s*\n(.*)$", re.MULTILINE)
+_SKIPPED: Final = re.compile(r"(?:skipped|expected failures)=(\d+)")
+_GO: Final = re.compile(r"^(?:--- PASS: |ok\s+\S+\s+(?!.*\[no tests))", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """Whether a check held. `reason` says in a line why, or why not; `output` is the end of what it wrote.
+
+    What differs between equal runs, such as durations, is left out of it.
+    """
+
+    name: str
+    passed: bool
+    reason: str
+    output: str
+
+
+def checked(checks: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Return checks by name, each a command as a tuple of texts.
+
+    Raises:
+        ConfigError: a name is blank, or a command is no list of texts, or empty.
+    """
+    for name, command in checks.items():
+        if not name.strip():
+            raise ConfigError(f"a check needs a name, which becomes a criterion; got {name!r}")
+        if isinstance(command, str) or not command or not all(isinstance(part, str) for part in command):
+            raise ConfigError(
+                f'check "{name}" must be a command as a list of texts, as in ["pytest", "-q"]; there is no shell. '
+                f"Got {command!r}"
+            )
+    return {name: tuple(command) for name, command in checks.items()}
+
+
+async def run_check(name: str, command: Sequence[str], *, cwd: str | PathLike[str], timeout_s: float) -> CheckResult:
+    """Run one check in the folder `cwd`, at most `timeout_s` seconds.
+
+    It holds with exit status 0 and at least one test that passed, by the count in its output. The count is the test
+    runner's word: code under test that prints a false summary and exits could still lie.
+
+    Raises:
+        ToolExecutionError: the program is not installed.
+    """
+    try:
+        result = await run_command(command, cwd=cwd, timeout_s=timeout_s, env=_ENVIRONMENT)
+    except ToolExecutionError as error:
+        if "/" not in command[0]:
+            raise
+        return CheckResult(name, False, "it could not be started", str(error))  # a program that was to be written
+    output = shown(result.output, Path(cwd))
+    count = tests_passed(result.output)
+    ran = f"{count} {'test' if count == 1 else 'tests'} passed"
+    if result.timed_out:
+        return CheckResult(name, False, f"it was stopped after {timeout_s:g} s", output)
+    if result.exit_status != 0:
+        return CheckResult(name, False, f"exit status {result.exit_status}, {ran}", output)
+    if count == 0:
+        return CheckResult(name, False, "exit status 0, but no test was run", output)
+    return CheckResult(name, True, f"exit status 0, {ran}", output)
+
+
+def shown(output: str, folder: Path) -> str:
+    """Return the end of an output: paths in `folder` relative; durations, addresses, depths of recursion left out."""
+    return _NOISE.sub("…", output.replace(f"{folder.absolute()}/", ""))[-SHOWN:]
+
+
+def tests_passed(output: str) -> int:
+    """Return how many tests passed, by what a test runner printed; 0 where it does not say."""
+    count = sum(int(number) for pattern in _COUNTS for number in pattern.findall(output))
+    for number, verdict in _UNITTEST.findall(output):
+        if verdict.startswith("OK"):
+            count += max(0, int(number) - sum(map(int, _SKIPPED.findall(verdict))))
+    return count + len(_GO.findall(output))

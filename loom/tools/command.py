@@ -1,0 +1,136 @@
+"""Running a command: no shell, a clean environment, a time limit, and nothing left behind.
+
+The command leads a process group of its own. Whatever way it ends, the whole group is killed, so what it started in
+the background ends with it (only a process that left the group on purpose, by `setsid`, is out of reach). This is no
+sandbox: the command can do what this user can do.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT
+from typing import Final
+
+import anyio
+from anyio.abc import ByteReceiveStream
+
+from loom.errors import ConfigError, ToolExecutionError
+
+# Enough for compilers and test runners to work; keys and tokens of this process are not passed on.
+PASSED_ON: Final = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "TMPDIR", "TZ", "USER")
+GRACE_S: Final = 1.0  # for the last output, once the group is dead
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """How a command ended.
+
+    `exit_status` is None where the time limit ended it, negative where a signal did. `output` is what it wrote to
+    stdout and stderr, in the order it came; `cut_bytes` counts what was left out before it.
+    """
+
+    exit_status: int | None
+    output: str
+    cut_bytes: int
+    duration_s: float
+
+    @property
+    def timed_out(self) -> bool:
+        """Tell whether the time limit ended it."""
+        return self.exit_status is None
+
+
+async def run_command(
+    command: Sequence[str],
+    *,
+    cwd: str | os.PathLike[str],
+    timeout_s: float,
+    env: Mapping[str, str] | None = None,
+    max_output_bytes: int = 64_000,
+) -> CommandResult:
+    """Run a program with its arguments and wait for its end, at most `timeout_s` seconds.
+
+    It gets no input, and of this process's environment only a few harmless variables; `env` adds to them. Programs
+    are looked for beside the running interpreter first, so `python` and `pytest` are its own. Of the output the last
+    `max_output_bytes` are kept.
+
+    Raises:
+        ConfigError: the command is no list of texts, or empty.
+        ToolExecutionError: the program or the folder is not there or cannot be used.
+    """
+    if isinstance(command, str) or not command or not all(isinstance(part, str) for part in command):
+        raise ConfigError(f'a command is a list of texts, as in ["pytest", "-q"]; there is no shell. Got {command!r}')
+    began = time.monotonic()
+    try:
+        process = await anyio.open_process(
+            list(command),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            cwd=cwd,
+            env=clean_environment() | dict(env or {}),
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        raise ToolExecutionError(f'command "{command[0]}" cannot be started in "{cwd}": {error}') from error
+    tail = _Tail(max_output_bytes)
+    exit_status: int | None = None
+    try:
+        with anyio.move_on_after(timeout_s):
+            async with anyio.create_task_group() as group:
+                all_read = anyio.Event()
+                group.start_soon(_collect, process.stdout, tail, all_read)
+                exit_status = await process.wait()
+                # What it left running would hold the output open.
+                _kill_group(process.pid)
+                with anyio.move_on_after(GRACE_S):
+                    await all_read.wait()
+                group.cancel_scope.cancel()
+    finally:
+        _kill_group(process.pid)
+        with anyio.CancelScope(shield=True):
+            await process.aclose()
+    return CommandResult(exit_status, tail.text(), tail.cut, time.monotonic() - began)
+
+
+def clean_environment() -> dict[str, str]:
+    """Return what a command gets of this process's environment. In PATH its interpreter's folder comes first."""
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    return passed | {"PATH": path}
+
+
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # all of it has ended
+
+
+class _Tail:
+    """The last bytes of a stream, however long it is."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept = bytearray()
+        self.cut = 0
+
+    def add(self, piece: bytes) -> None:
+        self._kept += piece
+        if (over := len(self._kept) - self._limit) > 0:
+            del self._kept[:over]
+            self.cut += over
+
+    def text(self) -> str:
+        return self._kept.decode(errors="replace")
+
+
+async def _collect(stream: ByteReceiveStream | None, tail: _Tail, all_read: anyio.Event) -> None:
+    if stream is not None:
+        async for piece in stream:
+            tail.add(piece)
+    all_read.set()

@@ -1,0 +1,1 @@
+"""The library of typed nodes: one a file, its prompt beside it."""
