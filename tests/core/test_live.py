@@ -1,0 +1,266 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from loom import (
+    END,
+    START,
+    Context,
+    Graph,
+    ModelRef,
+    NodeError,
+    Retry,
+    RunNotFoundError,
+    Runtime,
+    SqliteCheckpointer,
+    State,
+    node,
+)
+from loom.core.app import CompiledGraph
+from loom.testing import ScriptedModel
+from loom.types.events import Event
+from loom.types.messages import Message
+from tests.core.letters import Log, chain, fan, graph_of
+
+pytestmark = pytest.mark.anyio
+
+REF = ModelRef("test", "one")
+
+
+async def all_of(events: AsyncIterator[Event]) -> list[Event]:
+    return [event async for event in events]
+
+
+def note(text: str) -> Event:
+    return Event(type="note", payload={"text": text})
+
+
+def saying(*texts: str) -> CompiledGraph[Log]:
+    async def say(ctx: Context) -> None:
+        for text in texts:
+            ctx.emit(note(text))
+            await anyio.sleep(0.001)
+
+    return chain("abc", b=say)
+
+
+async def live_and_again(app: CompiledGraph[Log], runtime: Runtime | None = None) -> tuple[list[Event], list[Event]]:
+    """Run a graph; return its events as they were read live, and as they are replayed."""
+    run = app.start(run_id="r", runtime=runtime)
+    live = await all_of(run.events())
+    await asyncio.gather(run.wait(), return_exceptions=True)
+    return live, await all_of(app.events("r", runtime=runtime))
+
+
+@pytest.mark.parametrize("app", [chain("abc"), fan("abcd"), saying(), saying("one"), saying("one", "two", "three")])
+async def test_events_live_are_those_that_are_replayed_numbered_without_gaps(app: CompiledGraph[Log]) -> None:
+    live, again = await live_and_again(app)
+    assert live == again
+    assert [event.offset for event in live] == list(range(1, len(live) + 1))
+    assert {event.run_id for event in live} == {"r"}
+
+
+async def test_events_of_attempts_and_branches_live_are_those_that_are_replayed() -> None:
+    async def stumble(ctx: Context) -> None:
+        ctx.emit(note(f"{ctx.node} {ctx.attempt}"))
+        await anyio.sleep(0.001 * ctx.attempt)
+        if ctx.attempt < 3:
+            raise ValueError("not yet")
+        ctx.emit(note(f"{ctx.node} at last"))
+
+    names = ["a", "b", "c"]
+    patience = dict.fromkeys(names, Retry(max_attempts=3, backoff_s=0))
+    graph = graph_of((START, [*names], "j", END), bodies=dict.fromkeys(names, stumble), retry=patience)
+    live, again = await live_and_again(graph.compile())
+    assert live == again
+    assert [event.offset for event in live] == list(range(1, len(live) + 1))
+    notes = [event.payload["text"] for event in live if event.type == "note"]
+    for name in names:
+        assert [one for one in notes if one[0] == name] == [f"{name} 1", f"{name} 2", f"{name} 3", f"{name} at last"]
+
+
+async def test_events_of_a_failure_live_are_those_that_are_replayed() -> None:
+    async def fail(ctx: Context) -> None:
+        ctx.emit(note("about to fail"))
+        raise ValueError("no")
+
+    live, again = await live_and_again(chain("ab", b=fail))
+    assert live == again
+    assert [event.type for event in live][-2:] == ["note", "run.failed"]
+
+
+async def test_what_a_node_emits_is_seen_while_it_runs() -> None:
+    seen = anyio.Event()
+
+    async def say(ctx: Context) -> None:
+        ctx.emit(note("early"))
+        with anyio.fail_after(5):
+            await seen.wait()
+
+    run = chain("a", a=say).start()
+    async for event in run.events():
+        if event.type == "note":
+            seen.set()
+    assert (await run.wait()).status == "completed"
+
+
+async def test_a_reader_that_comes_while_events_wait_to_be_saved_sees_them_once() -> None:
+    said, go_on = anyio.Event(), anyio.Event()
+
+    async def say(ctx: Context) -> None:
+        ctx.emit(note("one"))
+        said.set()
+        await go_on.wait()
+        ctx.emit(note("two"))
+
+    app = chain("ab", a=say)
+    run = app.start(run_id="r")
+    await said.wait()
+    late = run.events()
+    events = [await anext(late) for _ in range(4)]
+    assert [event.type for event in events].count("note") == 1
+    go_on.set()
+    assert [*events, *await all_of(late)] == await all_of(app.events("r"))
+
+
+async def test_what_is_emitted_keeps_its_order_and_its_time() -> None:
+    texts = [str(number) for number in range(50)]
+    live, again = await live_and_again(saying(*texts))
+    for events in (live, again):
+        notes = [event for event in events if event.type == "note"]
+        assert [event.payload["text"] for event in notes] == texts
+        assert [event.at for event in notes] == sorted(event.at for event in notes)
+        assert {event.seq for event in notes} == {1}
+
+
+async def test_a_payload_is_shown_as_it_will_be_read_back() -> None:
+    async def say(ctx: Context) -> None:
+        ctx.emit(Event(type="note", payload={"tuple": (1, 2), "path": Path("x")}))
+
+    live, again = await live_and_again(chain("a", a=say))
+    assert live == again
+    assert [event.payload for event in live if event.type == "note"] == [{"tuple": [1, 2], "path": "x"}]
+
+
+async def test_a_payload_changed_later_is_shown_as_it_was() -> None:
+    async def say(ctx: Context) -> None:
+        payload = {"text": "first"}
+        ctx.emit(Event(type="note", payload=payload))
+        payload["text"] = "changed"
+
+    live, again = await live_and_again(chain("a", a=say))
+    assert live == again
+    assert [event.payload for event in live if event.type == "note"] == [{"text": "first"}]
+
+
+async def test_deltas_of_a_model_are_shown_live_only() -> None:
+    async def talk(ctx: Context) -> None:
+        await anyio.sleep(0.01)  # the reader is there when the reply comes
+        await ctx.model(REF).complete([Message(role="user", content="Hello")])
+
+    app, runtime = chain("ab", a=talk), Runtime(models=ScriptedModel(["a reply of some words"]))
+    live, again = await live_and_again(app, runtime)
+    deltas = [event for event in live if event.type == "model.delta"]
+    assert "".join(event.payload["text"] for event in deltas) == "a reply of some words"
+    assert {event.offset for event in deltas} == {0}
+    assert [event for event in live if event.type != "model.delta"] == again
+    (finished,) = [event for event in again if event.type == "model.finished"]
+    assert (finished.payload["node"], finished.payload["model"]) == ("a", REF.identifier)
+    assert [event.offset for event in again] == list(range(1, len(again) + 1))
+
+
+# Following from elsewhere.
+
+
+async def test_another_handle_on_the_store_follows_to_the_newest_end(tmp_path: Path) -> None:
+    ours, theirs = SqliteCheckpointer(tmp_path / "runs.db"), SqliteCheckpointer(tmp_path / "runs.db")
+    reached, go_on = anyio.Event(), anyio.Event()
+
+    async def wait(ctx: Context) -> None:
+        ctx.emit(note("waiting"))
+        reached.set()
+        await go_on.wait()
+
+    app = chain("abc", b=wait)
+    run = app.start(run_id="r", runtime=Runtime(checkpointer=ours))
+    await reached.wait()
+    following = chain("abc").events("r", runtime=Runtime(checkpointer=theirs))
+    seen = [await anext(following) for _ in range(3)]
+    go_on.set()
+    with anyio.fail_after(5):
+        seen += await all_of(following)
+    assert seen == await all_of(run.events())
+    assert seen[-1].type == "run.completed"
+    await ours.close()
+    await theirs.close()
+
+
+async def test_following_begins_after_an_offset() -> None:
+    app = chain("abc")
+    await app.run(run_id="r")
+    every = await all_of(app.events("r"))
+    for after in range(len(every) + 2):
+        assert await all_of(app.events("r", after=after)) == every[after:]
+
+
+async def test_following_a_run_that_was_resumed_goes_over_its_earlier_ends() -> None:
+    broken = [True]
+
+    async def stumble(ctx: Context) -> None:
+        if broken:
+            broken.clear()
+            raise ValueError("no")
+
+    app = chain("ab", b=stumble)
+    with pytest.raises(NodeError):
+        await app.run(run_id="r")
+    before = await all_of(app.events("r"))
+    await app.resume("r")
+    whole = await all_of(app.events("r"))
+    assert whole[: len(before)] == before
+    assert [event.type for event in whole if event.type in ("run.failed", "run.completed")] == [
+        "run.failed",
+        "run.completed",
+    ]
+    assert [event.payload["resumed"] for event in whole if event.type == "run.started"] == [False, True]
+    assert [event.offset for event in whole] == list(range(1, len(whole) + 1))
+
+
+async def test_following_a_run_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(RunNotFoundError, match='no run "gone"'):
+        await all_of(chain("a").events("gone"))
+
+
+async def test_events_of_a_graph_inside_live_are_those_that_are_replayed() -> None:
+    inner = saying("inside")
+
+    class Outer(State):
+        log: list[str] = []
+
+    graph = Graph("outer", Outer)
+    graph.node("inner", inner.as_node(reads={}, writes={"log": "log"}))
+    graph.edge(START, "inner", END)
+    app = graph.compile()
+    run = app.start(run_id="r")
+    live = await all_of(run.events())
+    assert live == await all_of(app.events("r"))
+    started = [event.payload["node"] for event in live if event.type == "step.started"]
+    assert started == ["inner", "inner/a", "inner/b", "inner/c"]
+
+
+async def test_readers_that_are_gone_are_forgotten() -> None:
+    @node(writes="note")
+    async def work(log: list[str]) -> str:
+        return "done"
+
+    graph = graph_of((START, "a", END), nodes={"a": work})
+    run = graph.compile().start()
+    for _ in range(3):
+        reader = run.events()
+        await anext(reader)
+        await reader.aclose()
+    await run.wait()
+    assert len(await all_of(run.events())) == 6
