@@ -164,7 +164,7 @@ async def test_deltas_of_a_model_are_shown_live_only() -> None:
     app, runtime = chain("ab", a=talk), Runtime(models=ScriptedModel(["a reply of some words"]))
     live, again = await live_and_again(app, runtime)
     deltas = [event for event in live if event.type == "model.delta"]
-    assert "".join(event.payload["text"] for event in deltas) == "a reply of some words"
+    assert "".join(event.payload["delta"] for event in deltas) == "a reply of some words"
     assert {event.offset for event in deltas} == {0}
     assert [event for event in live if event.type != "model.delta"] == again
     (finished,) = [event for event in again if event.type == "model.finished"]
