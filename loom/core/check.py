@@ -58,10 +58,10 @@ def _targets(declared: Declared) -> Iterator[Problem]:
     for drawing in declared.drawings:
         where = drawing.call
         for name, is_source in ((drawing.source, True), *((target, False) for target in drawing.targets)):
-            wrong_end = name == END if is_source else name == START
-            if wrong_end:
+            wrong_ends = {END} if is_source else {START, END} if drawing.each else {START}
+            if name in wrong_ends:
                 role = "the source" if is_source else "a target"
-                yield Problem("LOOM101", where, f'"{name}" cannot be {role} of an edge')
+                yield Problem("LOOM101", where, f'"{name}" cannot be {role} here; name a node')
             elif name not in declared.nodes and name not in (START, END):
                 known = quoted(declared.nodes)
                 hint = did_you_mean(name, declared.nodes)
@@ -94,14 +94,14 @@ def _ways_out(declared: Declared) -> Iterator[Problem]:
         where = f'node "{name}"'
         if not drawings:
             yield Problem("LOOM105", where, f'"{name}" has no outgoing edge; draw one, to END if it is the last')
-        elif len(drawings) > 1 and not any(drawing.is_switch for drawing in drawings):
+        elif len(drawings) > 1 and not any(drawing.is_switch or drawing.each for drawing in drawings):
             targets = ", ".join(f'"{t}"' for t in dict.fromkeys(t for drawing in drawings for t in drawing.targets))
             remedy = f'edge("{name}", [{targets}])' if "," in targets else f'edge("{name}", {targets})'
             yield Problem("LOOM105", where, f'"{name}" has {len(drawings)} edges; draw one, {remedy}')
         elif len(drawings) > 1:
-            kinds = " and ".join(sorted({"a switch" if drawing.is_switch else "an edge" for drawing in drawings}))
-            message = f'"{name}" has {len(drawings)} ways out ({kinds}); put them into one switch'
-            yield Problem("LOOM105", where, message)
+            calls = " and ".join(sorted({drawing.call for drawing in drawings}))
+            remedy = "keep one" if any(drawing.each for drawing in drawings) else "put them into one switch"
+            yield Problem("LOOM105", where, f'"{name}" has {len(drawings)} ways out, {calls}; {remedy}')
 
 
 def _reachability(declared: Declared) -> Iterator[Problem]:

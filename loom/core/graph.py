@@ -80,6 +80,8 @@ class Graph(Generic[S]):
         if isinstance(node, GraphNode):
             reads, writes = {**node.reads, **(reads or {})}, {**node.writes, **(writes or {})}
         where = f'graph "{self.name}", node "{name}"'
+        if not isinstance(name, str):
+            raise ConfigError(f"{where}: a node's name is a string; got {name!r}")
         if isinstance(node, Node) and (flaw := class_flaw(node)):
             raise ConfigError(f"{where}: {flaw}")
         self._check_policies(where, retry, timeout_s, cache)
