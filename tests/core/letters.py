@@ -1,12 +1,15 @@
 """Small graphs of nodes named by letters, each of which appends its name to `log`; a test gives some a body."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from loom import END, START, Context, Graph, MemoryCheckpointer, Retry, State, append, node
 from loom.core.app import CompiledGraph
-from loom.core.journal import Checkpointer
+from loom.core.journal import Checkpointer, Journal, encode
 from loom.core.node import AnyNode
+from loom.core.plan import Plan
+
+# Any, in this module: the states of graphs, which do not matter here.
 
 Body = Callable[[Context], Awaitable[object]]
 Stops = str | list[str]
@@ -61,6 +64,18 @@ def chain(names: str, **bodies: Body) -> CompiledGraph[Log]:
 def fan(names: str, **bodies: Body) -> CompiledGraph[Log]:
     """Return a graph that fans out to all nodes but the last, where they join."""
     return graph_of((START, list(names[:-1]), names[-1], END), bodies=bodies).compile()
+
+
+def plan_of(graph: Graph[Any] | CompiledGraph[Any]) -> Plan:
+    """Return the tables of a graph, which a compiled one keeps to itself."""
+    app = graph.compile() if isinstance(graph, Graph) else graph
+    return app._plan  # pyright: ignore[reportPrivateUsage]  # what pasts and stories are made of
+
+
+def journal_of(app: CompiledGraph[Any], *records: Mapping[str, Any]) -> Journal:
+    """Return a journal of a graph, written by hand; what it does not say of the time is a second after the epoch."""
+    header = app._header  # pyright: ignore[reportPrivateUsage]
+    return Journal("r", header, [encode({"at": 1.0, **record}) for record in records], "running")
 
 
 async def after_crash(store: Checkpointer, run_id: str, records: int) -> MemoryCheckpointer:
