@@ -1,0 +1,37 @@
+"""Tests of the node that asks the model what to do."""
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from loom.nodes.reason import Reason
+from loom.testing import ScriptedModel, call, run_node
+from loom.tools.tool import tool
+from loom.types.messages import Message
+from tests.nodes.sprints import MODEL
+
+pytestmark = pytest.mark.anyio
+INPUTS = {"messages": [Message(role="user", content="What is 1 + 1?")]}
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+async def test_what_the_model_wants_is_kept(node_snapshot: SnapshotAssertion) -> None:
+    model = ScriptedModel([[call("add", a=1, b=1), call("add", a=2, b=2)]])
+    assert await run_node(Reason(model=MODEL), INPUTS, model=model) == node_snapshot
+
+
+async def test_the_request_is_as_reviewed(snapshot: SnapshotAssertion) -> None:
+    model = ScriptedModel(["2"])
+    await run_node(Reason(model=MODEL, instructions="Be exact."), INPUTS, model=model, tools={"add": add})
+    assert model.requests[0].model_dump() == snapshot
+
+
+async def test_without_instructions_there_is_no_system_message() -> None:
+    model = ScriptedModel(["2"])
+    out = await run_node(Reason(model=MODEL), INPUTS, model=model)
+    assert [message.role for message in model.requests[0].messages] == ["user"]
+    assert (out.output, out.calls) == ("2", ())
