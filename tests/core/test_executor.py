@@ -20,6 +20,7 @@ from loom import (
     Context,
     Graph,
     Limits,
+    LoomError,
     MemoryCheckpointer,
     ModelRef,
     Node,
@@ -357,6 +358,27 @@ async def test_a_failure_whose_text_is_no_unicode_is_saved() -> None:
     with pytest.raises(NodeError):
         await app.run(run_id="r")
     assert [event.payload async for event in app.events("r")][-1]["error"].endswith("OSError: caf?")
+
+
+async def test_a_run_that_a_node_starts_itself_fails_the_node_and_not_the_run_around_it() -> None:
+    inner = chain("x", x=failing(ValueError("inside")))
+
+    async def call(ctx: Context) -> None:
+        await inner.run(run_id="inner")
+
+    with pytest.raises(NodeError) as caught:
+        await chain("ab", b=call).run(run_id="outer")
+    assert (caught.value.run_id, caught.value.node, caught.value.step) == ("outer", "b", 2)
+    assert isinstance(caught.value.__cause__, NodeError)
+    assert (caught.value.__cause__.run_id, caught.value.__cause__.node) == ("inner", "x")
+
+
+@pytest.mark.parametrize("error", [RunConflictError("mine"), CheckpointError("mine"), NoEdgeError("mine", node="x")])
+async def test_an_error_of_ours_that_a_node_raises_is_a_failure_like_any_other(error: LoomError) -> None:
+    store = MemoryCheckpointer()
+    with pytest.raises(NodeError, match=f'node "b", step 2, attempt 1: {type(error).__name__}: mine'):
+        await chain("ab", b=failing(error)).run(run_id="r", runtime=Runtime(checkpointer=store))
+    assert (await store.read("r")).status == "failed"
 
 
 # Retries and timeouts.
