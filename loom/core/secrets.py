@@ -37,9 +37,11 @@ class Secrets:
         if isinstance(value, str):
             return self._pattern.sub(_MARK, value)
         if isinstance(value, list):
-            return [self.clean(item) for item in value]
+            items: list[Any] = value
+            return [self.clean(item) for item in items]
         if isinstance(value, dict):
-            return {self.clean(key): self.clean(item) for key, item in value.items()}
+            table: dict[str, Any] = value
+            return {self.clean(key): self.clean(item) for key, item in table.items()}
         return value
 
     def clean_json(self, saved: bytes) -> bytes:

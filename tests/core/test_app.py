@@ -17,6 +17,7 @@ from loom import (
     GraphChangedError,
     Limits,
     LoomError,
+    MemoryCheckpointer,
     NodeError,
     RunExistsError,
     RunNotFoundError,
@@ -190,11 +191,10 @@ async def test_a_run_that_is_not_there_is_told_by_every_question() -> None:
 
 
 async def test_a_run_of_another_graph_is_refused() -> None:
-    app = measuring()
-    await app.run({"brief": "x"}, run_id="r")
-    store = app._store(Runtime())
+    runtime = Runtime(checkpointer=MemoryCheckpointer())
+    await measuring().run({"brief": "x"}, run_id="r", runtime=runtime)
     with pytest.raises(GraphChangedError, match='run "r" belongs to graph "measures", not to "letters"'):
-        await chain("a").resume("r", runtime=Runtime(checkpointer=store))
+        await chain("a").resume("r", runtime=runtime)
 
 
 # Forks and replays.
