@@ -1,6 +1,27 @@
 """The agent: think, and use tools, until there is nothing more to do.
 
 ```mermaid
+flowchart TD
+    accTitle: Graph agent
+    START((START)):::terminal
+    observe>"<b>observe</b><br/>pure"]:::kind_observe
+    reason("<b>reason</b><br/>model"):::kind_reason
+    veto{{"<b>veto</b><br/>pure"}}:::kind_veto
+    act["<b>act</b><br/>write"]:::kind_act
+    END((END)):::terminal
+    START --> observe
+    observe --> reason
+    reason -->|"calls"| veto
+    reason -.->|"otherwise"| END
+    veto --> act
+    act --> observe
+    classDef terminal fill:#0f172a,stroke:#0f172a,color:#ffffff
+    classDef kind_observe fill:#ccfbf1,stroke:#0d9488,color:#0f172a
+    classDef kind_reason fill:#e0e7ff,stroke:#4f46e5,color:#0f172a
+    classDef kind_veto fill:#fee2e2,stroke:#dc2626,color:#0f172a
+    classDef kind_act fill:#dcfce7,stroke:#15803d,color:#0f172a
+    classDef gate stroke-width:4px
+    class veto gate
 ```
 """
 

@@ -1,6 +1,29 @@
-"""The harness: plan, then sprints of work and judgement, until the work is good or more sprints would not help.
+r"""The harness: plan, then sprints of work and judgement, until the work is good or more sprints would not help.
 
 ```mermaid
+flowchart TD
+    accTitle: Graph harness
+    START((START)):::terminal
+    plan[["<b>plan</b><br/>model"]]:::kind_plan
+    negotiate[/"<b>negotiate</b><br/>model"/]:::kind_negotiate
+    generate("<b>generate</b><br/>write<br/><i>ungated: confined to the workspace</i>"):::kind_generate
+    evaluate[/"<b>evaluate</b><br/>write<br/><i>ungated: runs only the user's checks</i>"\]:::kind_evaluate
+    END((END)):::terminal
+    START --> plan
+    plan --> negotiate
+    negotiate --> generate
+    generate --> evaluate
+    evaluate -->|"passed"| END
+    evaluate -->|"stalled"| END
+    evaluate -->|"len(sprints) >= 5"| END
+    evaluate -.->|"otherwise"| negotiate
+    classDef terminal fill:#0f172a,stroke:#0f172a,color:#ffffff
+    classDef kind_plan fill:#e0f2fe,stroke:#0284c7,color:#0f172a
+    classDef kind_negotiate fill:#cffafe,stroke:#0891b2,color:#0f172a
+    classDef kind_generate fill:#dbeafe,stroke:#2563eb,color:#0f172a
+    classDef kind_evaluate fill:#fef3c7,stroke:#b45309,color:#0f172a
+    classDef ungated stroke:#b91c1c,stroke-dasharray:5 3
+    class generate,evaluate ungated
 ```
 """
 
