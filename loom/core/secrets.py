@@ -34,14 +34,13 @@ class Secrets:
 
     def clean(self, value: Any) -> Any:
         """Return parsed JSON with `[redacted]` in the place of each secret."""
-        if isinstance(value, str):
+        kind = type(value)
+        if kind is str:
             return self._pattern.sub(_MARK, value)
-        if isinstance(value, list):
-            items: list[Any] = value
-            return [self.clean(item) for item in items]
-        if isinstance(value, dict):
-            table: dict[str, Any] = value
-            return {self.clean(key): self.clean(item) for key, item in table.items()}
+        if kind is list:
+            return [self.clean(item) for item in value]
+        if kind is dict:
+            return {self.clean(key): self.clean(item) for key, item in value.items()}
         return value
 
     def clean_json(self, saved: bytes) -> bytes:
