@@ -95,7 +95,6 @@ def unwritten_reads(declared: Declared, *, is_tree: bool) -> Iterator[Problem]:
     if not doubtful:
         return
     before = _surely_written(declared, doubtful, is_tree)
-    reported: set[tuple[str, str]] = set()
     eaches = declared.eaches()
     for name, placed in declared.nodes.items():
         item = eaches[name].bind if name in eaches else None
@@ -105,10 +104,8 @@ def unwritten_reads(declared: Declared, *, is_tree: bool) -> Iterator[Problem]:
     for drawing in declared.drawings:
         written = before[drawing.source] | _writes(declared, drawing.source)
         for field in sorted(_read_by(drawing) & doubtful - written):
-            if (drawing.source, field) not in reported:
-                reported.add((drawing.source, field))
-                reader = "over= may read" if drawing.each else "a condition may read"
-                yield _unwritten(drawing.call, reader, field)
+            reader = "over= may read" if drawing.each else "a condition may read"
+            yield _unwritten(drawing.call, reader, field)
 
 
 def _unwritten(where: str, what: str, field: str) -> Problem:
