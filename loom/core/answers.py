@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
-from loom.core.past import Totals
+from loom.core.notes import Totals
 from loom.core.result import Ask, Result
 from loom.core.values import ANYTHING, values_of
 from loom.errors import AnswerError, quoted

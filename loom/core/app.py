@@ -158,7 +158,7 @@ class CompiledGraph(Generic[S]):
             CheckpointError: the run has no such step.
         """
         past = past_at(self._plan, await self._store(runtime or DEFAULT).read(run_id), at)
-        return state_from(self._plan.state, past.walk.view(branch))  # type: ignore[no-any-return]
+        return state_from(self._plan.state, past.view(branch))  # type: ignore[no-any-return]
 
     async def events(
         self, run_id: str, *, after: int = 0, runtime: Runtime | None = None
@@ -293,12 +293,14 @@ class CompiledGraph(Generic[S]):
         past = read_back(plan, journal, self._header, on_change, rename)
         totals, was_paused = past.totals, past.totals.status == "paused"
         secrets, at = Secrets(runtime.secrets), runtime.clock()
-        taken = [*answer_records(totals, answers, at), {"kind": "resume", "at": at}]
+        taken = [*past.migration(at), *answer_records(totals, answers, at), {"kind": "resume", "at": at}]
         records = [secrets.clean_record(encode(record)) for record in taken]
         claim = Claim(run_id, token=0, head=journal.head)
-        if totals.status != "completed":
+        if totals.status == "completed":
+            del records[-1]
+        else:
             claim = await store.claim(run_id, journal.head, records)
-            for record in records:
-                past.take(decode(record, run_id))
+        for record in records:
+            past.take(decode(record, run_id))
         live.head = claim.head
         return Executor(Run(run_id, totals, store, claim, runtime, live), past, passes_breakpoints=was_paused)

@@ -1,19 +1,16 @@
 """Going on with a run whose graph has changed: what is different, and whether it may go on."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic_core import from_json
 
-from loom.core.binding import first_finding
 from loom.core.fingerprint import Parts, graph_parts, state_parts
 from loom.core.journal import FORMAT, Journal, encode
 from loom.core.past import Past
 from loom.core.plan import Plan
-from loom.core.state import Field, Reducer, add, append, merge
-from loom.core.values import ANYTHING
-from loom.errors import Change, CheckpointError, GraphChangedError
+from loom.core.versions import migrates
+from loom.errors import Change, CheckpointError, ConfigError, GraphChangedError, LoomError, did_you_mean
 
 # Any, in this module: parsed JSON.
 
@@ -54,13 +51,17 @@ def read_back(plan: Plan, journal: Journal, header: bytes, on_change: OnChange, 
         GraphChangedError: something changed and `on_change` is not `continue`, or what is due or in
             use is gone.
         CheckpointError: the journal is damaged.
+        ConfigError: a setting is unknown, or `rename` names no node.
     """
+    if on_change not in get_args(OnChange):
+        raise ConfigError(f'resume(on_change=…) must be "raise" or "continue"; got {on_change!r}')
     if journal.header == header:
         past = Past(plan, journal.run_id)
         past.take_all(journal)
         return past
     saved = read_header(plan, journal)
-    changes = [change for change in _changes(plan, saved) if not _is_allowed(change, rename)]
+    _check_rename(plan, saved["nodes"], rename)
+    changes = [change for change in _changes(plan, saved, rename) if not _is_allowed(change, rename)]
     if changes and on_change != "continue":
         listed = "; ".join(f'"{change.node}": {change.what}' for change in changes)
         raise GraphChangedError(
@@ -68,13 +69,26 @@ def read_back(plan: Plan, journal: Journal, header: bytes, on_change: OnChange, 
             'graph it was begun with, or go on with resume(on_change="continue"), rename={"old": "new"} for nodes',
             changes,
         )
-    if saved["state"]["version"] != plan.state.state_version:
-        return _migrated(plan, journal, saved, rename)
-    past = Past(plan, journal.run_id, rename=rename)
-    past.take_all(journal)
-    past.refuse_ghosts()
-    _fill_new_fields(plan, past, saved)
+    past = Past(plan, journal.run_id, rename=rename, state=saved["state"])
+    try:
+        past.take_all(journal)
+    except LookupError as error:  # an open fan-out is another, so what was recorded leads nowhere
+        message = f'run "{journal.run_id}" cannot be followed in this form of graph "{plan.name}": {error!r}'
+        raise GraphChangedError(message, changes) from error
+    except LoomError as error:
+        if isinstance(error.__cause__, GraphChangedError):  # of a reducer that is not at hand any more
+            raise error.__cause__ from None
+        raise
+    past.refuse_lost()
     return past
+
+
+def _check_rename(plan: Plan, old: Mapping[str, Parts], rename: Rename) -> None:
+    for before, after in rename.items():
+        for name, known, whose in ((before, old.keys(), "the run"), (after, plan.index.keys(), "the graph")):
+            if "/" not in name and name not in known:  # a path leads to a node of an inner graph
+                hint = did_you_mean(name, known)
+                raise ConfigError(f'rename={{"{before}": "{after}"}}: "{name}" is no node of {whose}.{hint}')
 
 
 def _is_allowed(change: Change, rename: Rename) -> bool:
@@ -82,28 +96,32 @@ def _is_allowed(change: Change, rename: Rename) -> bool:
     return change.what == "renamed" and any(change.node == f"{old} -> {new}" for old, new in rename.items())
 
 
-def _changes(plan: Plan, saved: Mapping[str, Any]) -> list[Change]:
+def _changes(plan: Plan, saved: Mapping[str, Any], rename: Rename) -> list[Change]:
     """Return what differs, nodes in the order of their names."""
     old: Mapping[str, Parts] = saved["nodes"]
-    new = graph_parts(plan.declared)
-    renamed = _renamed(old, new)
+    renamed = {before: after for before, after in rename.items() if before in old and after in plan.index}
+    renamed |= _renamed(old, graph_parts(plan.declared), renamed)
+    # Edges name their targets: they are compared by the names that nodes had.
+    new = graph_parts(plan.declared, {after: before for before, after in renamed.items()})
+    kept = (old.keys() & new.keys()) - renamed.keys() - set(renamed.values())
+    pairs = {name: name for name in kept} | renamed
     found = [Change(f"{before} -> {after}", "renamed") for before, after in renamed.items()]
-    found += [Change(name, "removed") for name in old.keys() - new.keys() - renamed.keys()]
-    found += [Change(name, "added") for name in new.keys() - old.keys() - set(renamed.values())]
-    for name in old.keys() & new.keys():
-        parts: tuple[Literal["body", "config", "ports", "edges"], ...] = ("body", "config", "ports", "edges")
-        for part in parts:
-            if old[name].get(part) != new[name].get(part) and not (part == "edges" and renamed):
-                found.append(Change(name, part))
+    found += [Change(name, "removed") for name in old.keys() - pairs.keys()]
+    found += [Change(name, "added") for name in new.keys() - set(pairs.values())]
+    parts: tuple[Literal["body", "config", "ports", "edges"], ...] = ("body", "config", "ports", "edges")
+    for before, after in pairs.items():
+        found += [Change(after, part) for part in parts if old[before].get(part) != new[after].get(part)]
     return sorted([*found, *_state_changes(plan, saved)], key=lambda change: (change.node, change.what))
 
 
-def _renamed(old: Mapping[str, Parts], new: Mapping[str, Parts]) -> dict[str, str]:
+def _renamed(old: Mapping[str, Parts], new: Mapping[str, Parts], announced: Rename) -> dict[str, str]:
     """Return nodes that only have another name, where it is clear which."""
+    gone = old.keys() - new.keys() - announced.keys()
+    came = new.keys() - old.keys() - set(announced.values())
     found: dict[str, str] = {}
-    for name in old.keys() - new.keys():
-        alike = [other for other in new.keys() - old.keys() if _same(old[name], new[other])]
-        rivals = [other for other in old.keys() - new.keys() if _same(old[name], old[other])]
+    for name in gone:
+        alike = [other for other in came if _same(old[name], new[other])]
+        rivals = [other for other in gone if _same(old[name], old[other])]
         if len(alike) == 1 and len(rivals) == 1:
             found[name] = alike[0]
     return found
@@ -115,59 +133,8 @@ def _same(one: Parts, other: Parts) -> bool:
 
 def _state_changes(plan: Plan, saved: Mapping[str, Any]) -> list[Change]:
     old, new = saved["state"], state_parts(plan.declared)
-    if old["version"] != new["version"] and hasattr(plan.state, "migrate"):
+    if migrates(plan, old):
         return []
     names = old["fields"].keys() | new["fields"].keys()
-    return [Change(name, "state") for name in names if old["fields"].get(name) != new["fields"].get(name)]
-
-
-def _fill_new_fields(plan: Plan, past: Past, saved: Mapping[str, Any]) -> None:
-    """Give fields that the journal does not know their defaults."""
-    for name, field in plan.fields.items():
-        if name not in saved["state"]["fields"] and field.has_default:
-            value = field.values.validate(field.default({}))
-            for branch in past.walk.live.values():
-                branch.view.setdefault(name, field.values.round_trip(value, field.values.dump(value)))
-
-
-_REDUCERS: Mapping[str | None, Reducer | None] = {None: None, "append": append, "merge": merge, "add": add}
-
-
-def _migrated(plan: Plan, journal: Journal, saved: Mapping[str, Any], rename: Rename) -> Past:
-    """Fold an older journal as JSON, migrate that, and go on from there."""
-    version = saved["state"]["version"]
-    fields = {name: _plain_field(journal, name, known) for name, known in saved["state"]["fields"].items()}
-    old = Past(replace(plan, fields=fields), journal.run_id, rename=rename)
-    old.take_all(journal)
-    old.refuse_ghosts()
-    trunk = old.walk.trunk_alone
-    if trunk is None or old.inner:
-        message = f'run "{journal.run_id}" has several live branches, so its state cannot be migrated'
-        raise GraphChangedError(message, [Change(plan.state.__name__, "state")])
-    data = plan.state.migrate(dict(trunk.view), version)
-    past = Past(plan, journal.run_id, totals=old.totals, rename=rename)
-    past.notes = old.notes
-    past.walk.visits = old.walk.visits
-    try:
-        values = {name: plan.fields[name].values.restore(value) for name, value in data.items()}
-    except (ValueError, KeyError) as error:
-        reason = first_finding(error) if isinstance(error, ValueError) else f"no field {error}"
-        message = f"{plan.state.__name__}.migrate from version {version} gave what does not fit: {reason}"
-        raise GraphChangedError(message, [Change(plan.state.__name__, "state")]) from None
-    past.walk.start_at(trunk.at, trunk.row, values)
-    return past
-
-
-def _plain_field(journal: Journal, name: str, known: Mapping[str, Any]) -> Field:
-    reducer = known["reducer"]
-    if reducer not in _REDUCERS and journal.snapshot is None:
-        message = (
-            f'run "{journal.run_id}" cannot be migrated: field "{name}" has a reducer of its own, and there is no '
-            "snapshot to begin at"
-        )
-        raise GraphChangedError(message, [Change(name, "state")])
-    return Field(name, ANYTHING, _REDUCERS.get(reducer), "default" in known, _no_default, key=b"")
-
-
-def _no_default(_before: Mapping[str, Any]) -> Any:
-    raise AssertionError("defaults are in the journal's input")  # pragma: no cover
+    found = [Change(name, "state") for name in names if old["fields"].get(name) != new["fields"].get(name)]
+    return found if old["version"] == new["version"] else [*found, Change(plan.state.__name__, "state")]

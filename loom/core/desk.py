@@ -15,8 +15,9 @@ from pydantic_core import from_json
 from loom.core.binding import first_finding
 from loom.core.context import Effect
 from loom.core.node import EFFECTS
-from loom.core.past import Effect as Saved
-from loom.core.past import Past, branch_of, path_of
+from loom.core.notes import Effect as Saved
+from loom.core.notes import branch_of, path_of
+from loom.core.past import Past
 from loom.core.plan import Task
 from loom.core.result import Ask
 from loom.core.run import Run
@@ -78,7 +79,9 @@ class Desk:
 
     def idempotency_key(self, key: str) -> str:
         """Return a key that is the same for every attempt at this effect, in every process."""
-        return self._hash("effect", key)
+        key = self._run.secrets.clean(key)
+        saved = self._notes.effects.get(key)
+        return saved.id if saved and saved.id else self._hash("effect", key)
 
     async def ask(
         self, question: str, answer_type: Any, key: str | None, kind: str, payload: Mapping[str, Any] | None
@@ -123,8 +126,9 @@ class Desk:
             choice, given = await self._in_doubt(key, saved.intents, values)
             if choice != "retry":
                 return given
-        await self._note({"kind": "intent", "key": key, "effect": EFFECTS[rank]})
-        self._notes.effects[key] = Saved(intents=saved.intents + 1 if saved else 1)
+        own_id = self.idempotency_key(key)
+        await self._note({"kind": "intent", "key": key, "effect": EFFECTS[rank], "id": own_id})
+        self._notes.effects[key] = Saved(intents=saved.intents + 1 if saved else 1, id=own_id)
         return await self._call(key, partial(call_off_loop, fn, *arguments), values, is_write=is_write)
 
     async def _call(self, key: str, call: Callable[[], Awaitable[Any]], values: Values, *, is_write: bool) -> Any:

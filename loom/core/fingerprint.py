@@ -31,11 +31,14 @@ Parts = Mapping[str, str]
 """The hashes of one node: `body`, `config`, `ports`, `edges`."""
 
 
-def graph_parts(declared: Declared) -> dict[str, Parts]:
-    """Return the parts of every node by name; START has edges alone."""
+def graph_parts(declared: Declared, known_as: Mapping[str, str] | None = None) -> dict[str, Parts]:
+    """Return the parts of every node by name; START has edges alone.
+
+    `known_as` are other names by which nodes count where edges lead to them.
+    """
     edges: dict[str, list[str]] = {name: [] for name in (START, *declared.nodes)}
     for drawing in declared.drawings:
-        edges[drawing.source].append(_drawing(drawing))
+        edges[drawing.source].append(_drawing(drawing, known_as or {}))
     parts: dict[str, Parts] = {START: {"edges": _hash(edges[START])}}
     for name, placed in declared.nodes.items():
         parts[name] = node_parts(declared, placed) | {"edges": _hash(edges[name])}
@@ -247,8 +250,11 @@ def _ports(bound: Any) -> list[Any]:
     return [[port.name, _type(port.type), port.has_default, field] for port, field in bound]
 
 
-def _drawing(drawing: Drawing) -> str:
-    ways = [[_condition(way.condition) if way.condition else None, way.targets] for way in drawing.ways]
+def _drawing(drawing: Drawing, known_as: Mapping[str, str]) -> str:
+    ways = [
+        [_condition(way.condition) if way.condition else None, [known_as.get(name, name) for name in way.targets]]
+        for way in drawing.ways
+    ]
     each = drawing.each
     return _hash([ways, [each.over, each.bind] if each else None])
 

@@ -11,9 +11,11 @@ from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
 from loom.core.inputs import Inputs, checked_values
 from loom.core.journal import Journal, decode, encode
-from loom.core.past import Past, path_of
+from loom.core.notes import path_of
+from loom.core.past import Past
 from loom.core.plan import ConditionError, Plan
-from loom.errors import CheckpointError, LoomError
+from loom.core.versions import state_in
+from loom.errors import Change, CheckpointError, GraphChangedError, LoomError
 
 # Any, in this module: parsed JSON.
 
@@ -34,33 +36,45 @@ def forked(plan: Plan, journal: Journal, at: int | None, set_values: Inputs, now
         LoomError: fields cannot be replaced where the run has several branches.
         ConfigError: a value does not fit its field.
     """
-    past = Past(plan, journal.run_id)
+    past = Past(plan, journal.run_id, state=state_in(journal))
     kept: list[tuple[bytes, Record]] = []
     is_simple: dict[int, bool] = {}
+    is_older = False
     for line in journal.records:
         record = decode(line, journal.run_id)
         past.take(record)
         seq = past.totals.seq
-        is_simple[seq] = past.is_simple
+        is_simple[seq] = _is_simple(past)
         if (at is None or seq <= at) and record["kind"] not in _LEFT_OUT:
             kept.append((line, record))
+            is_older = past.is_older
     last = past.totals.seq
     if at is not None and not 0 <= at <= last:
         raise CheckpointError(f'run "{journal.run_id}" has no step {at}; expected 0 to {last}')
     cut = last if at is None else at
     dropped = _in_doubt([record for _, record in kept])
     if set_values:
+        if is_older:
+            message = f'run "{journal.run_id}" has an older state at step {cut}; fork it, resume, then set fields'
+            raise GraphChangedError(message, [Change(plan.state.__name__, "state")])
         if not is_simple[cut]:
             raise LoomError(
                 f'run "{journal.run_id}" is inside a fan-out or an inner graph at step {cut}, so no field can be set '
                 f"there; the nearest steps of the trunk are {_nearest(is_simple, cut)}"
             )
         dropped |= _begun_inside([record for _, record in kept])
-    lines = [line for index, (line, _) in enumerate(kept) if index not in dropped]
+    lines = [_without_id(line, record) for index, (line, record) in enumerate(kept) if index not in dropped]
     if set_values:
         lines.append(b'{"kind":"set","at":%.6f,"values":%b}' % (now, checked_values(plan, set_values)))
     lines.append(encode({"kind": "end", "status": "stopped", "reason": "forked", "at": now}))
     return lines
+
+
+def _without_id(line: bytes, record: Record) -> bytes:
+    """Return a record without the idempotency key of the run it was of."""
+    return (
+        encode({name: value for name, value in record.items() if name != "id"}) if record["kind"] == "intent" else line
+    )
 
 
 def _in_doubt(records: Sequence[Record]) -> set[int]:
@@ -91,6 +105,17 @@ def _begun_inside(records: Sequence[Record]) -> set[int]:
     """Return which records are of an inner graph that has not finished a step."""
     last = max((index for index, record in enumerate(records) if record["kind"] == "step"), default=0)
     return {index for index, record in enumerate(records) if index > last and "in" in record}
+
+
+def _is_simple(past: Past) -> bool:
+    """Tell whether all there is to a walk is one state, that of the trunk."""
+    is_alone = not past.walk.live or past.walk.trunk_alone is not None
+    return is_alone and not any(map(_has_stepped, past.inner.values()))
+
+
+def _has_stepped(past: Past) -> bool:
+    """Tell whether a step of this walk, or of one inside it, is finished."""
+    return bool(past.walk.visits) or any(map(_has_stepped, past.inner.values()))
 
 
 def _nearest(is_simple: Mapping[int, bool], cut: int) -> str:
@@ -140,7 +165,7 @@ def replayed(plan: Plan, journal: Journal) -> ReplayReport:
         if now != taken:
             found.append(Difference(seq, node, taken, now, "" if way else "no condition holds"))
 
-    past = Past(plan, journal.run_id, rename={}, watch=watch)
+    past = Past(plan, journal.run_id, rename={}, watch=watch, state=state_in(journal))
     for line in journal.records:
         record = decode(line, journal.run_id)
         try:

@@ -7,11 +7,12 @@ of JSON with a `kind`:
     step     seq, node, branch, attempt, at, s, writes, taken, held?, usage?, events?
     attempt  node, branch, attempt, at, error, usage?  a node failed and is tried again
     taken    node, branch, at, taken                    a way chosen after its step was recorded
-    intent   node, branch, key, effect, at             `ctx.once` is about to call its function
+    intent   node, branch, key, effect, id, at         `ctx.once` is about to call its function
     effect   node, branch, key, at, result | error     the function returned, or raised
     ask      node, branch, id, key, ask, question, answer_type, payload, at
     answer   id, value, at
     set      at, values                                fields replaced by a fork
+    migrated at, state, values                         what follows is under a newer version of the state
     resume   at                                        the run was taken up again
     end      status, at, reason?, error?, node?, abandoned?, asks?, usage?
                                                        the run ended, or this walk of it
@@ -36,7 +37,9 @@ from loom.errors import CheckpointError
 # Any, in this module: parsed JSON.
 
 FORMAT = 1
-KINDS = frozenset({"input", "step", "attempt", "taken", "intent", "effect", "ask", "answer", "set", "resume", "end"})
+KINDS = frozenset(
+    ("input", "step", "attempt", "taken", "intent", "effect", "ask", "answer", "set", "migrated", "resume", "end")
+)
 
 
 @dataclass(slots=True)
@@ -144,7 +147,7 @@ def decode(record: bytes, run_id: str) -> dict[str, Any]:
         parsed = from_json(record)
     except ValueError as error:
         raise CheckpointError(f'run "{run_id}" holds a record that is not JSON: {error}') from None
-    if not isinstance(parsed, dict) or parsed.get("kind") not in KINDS:
+    if not isinstance(parsed, dict) or str(parsed.get("kind")) not in KINDS:
         kind = parsed.get("kind") if isinstance(parsed, dict) else type(parsed).__name__
         raise CheckpointError(
             f'run "{run_id}" holds a record of kind "{kind}"; expected one of {", ".join(sorted(KINDS))}. '

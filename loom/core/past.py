@@ -1,57 +1,25 @@
 """A journal read back: the walk as far as its records lead, and what is known of the steps under way."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from pydantic_core import from_json
 
 from loom.core.binding import View
 from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
+from loom.core.fingerprint import state_parts
 from loom.core.journal import Journal, decode, encode
+from loom.core.notes import Effect, Hops, Notes, Totals, ask_of, branch_of, path_of, renames_inside
 from loom.core.plan import Plan
-from loom.core.result import Ask, Checkpoint, Status
+from loom.core.result import Checkpoint
+from loom.core.versions import StateParts, added_fields, migrated, plan_for, state_in
 from loom.core.walk import Branch, Walk
-from loom.errors import Change, CheckpointError, GraphChangedError, quoted
+from loom.errors import Change, CheckpointError, GraphChangedError, LoomError, quoted
 from loom.types.usage import Usage
 
 # Any, in this module: parsed JSON, and field values, whose types are the user's.
-
-Hops = tuple[tuple[str, str], ...]
-"""The way into an inner graph: the branch and the node of each graph around it, from the outside."""
-
-
-@dataclass(slots=True)
-class Effect:
-    """One `ctx.once` of a step: in doubt while it has an intent and neither a result nor an error."""
-
-    state: Literal["in_doubt", "done", "failed"] = "in_doubt"
-    result: Any = None
-    intents: int = 0
-
-
-@dataclass(slots=True)
-class Notes:
-    """What was journaled of a step that is not finished. `asks` and `effects` are by key."""
-
-    attempts: int = 0
-    asks: dict[str, Ask] = field(default_factory=dict[str, Ask])
-    effects: dict[str, Effect] = field(default_factory=dict[str, Effect])
-    times: list[float] = field(default_factory=list[float])
-
-
-@dataclass(slots=True)
-class Totals:
-    """What counts over a whole run, inner graphs included. `answers` are by the ask's id."""
-
-    seq: int = 0
-    usage: Usage = field(default_factory=Usage)
-    status: Status = "running"
-    stop_reason: str | None = None
-    open_asks: dict[str, Ask] = field(default_factory=dict[str, Ask])
-    answers: dict[str, Any] = field(default_factory=dict[str, Any])
-
 
 Watch = Callable[["Past", int, View, tuple[str, ...]], None]
 """Called before each move with the graph's past, the node, its view, and the names of the recorded targets."""
@@ -61,7 +29,8 @@ class Past:
     """What the records taken in so far say of one graph's walk; `inner` are those of graphs inside it.
 
     `undecided` are branches whose step was recorded without a way on; `newly_due` those that the last
-    record made due, with `at` saying in which graph.
+    record made due, with `at` saying in which graph. `state` is that of the journal's header: if it is
+    older than the graph's, `plan` folds JSON until the run is migrated.
     """
 
     def __init__(
@@ -72,8 +41,10 @@ class Past:
         hops: Hops = (),
         rename: Mapping[str, str] | None = None,
         watch: Watch | None = None,
+        state: StateParts | None = None,
     ) -> None:
-        self.plan = plan
+        self._newest = plan
+        self.plan = plan = plan_for(plan, state) if state else plan
         self.run_id = run_id
         self.hops = hops
         self.walk = Walk(plan)
@@ -85,6 +56,8 @@ class Past:
         self._rename = rename
         self._watch = watch
         self._ghosts: dict[str, int] = {}
+        self._state = state
+        self._added = added_fields(plan, state) if state else {}
 
     def snapshot(self) -> bytes | None:
         """Return the walk as JSON, to go on from without the records before.
@@ -103,6 +76,7 @@ class Past:
             "row": trunk.row,
             "visits": {names[number]: count for number, count in self.walk.visits.items()},
             "usage": self.totals.usage.model_dump(),
+            "state": self._state,
         }
         return b'{"values":{%b},"rest":%b}' % (values, encode(rest))
 
@@ -115,10 +89,11 @@ class Past:
             visits = rest["visits"]
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f'run "{self.run_id}" has a snapshot that cannot be read: {error}') from None
+        if rest.get("state"):
+            self._change_state(rest["state"])
         for name, count in visits.items():
-            if name in self.plan.index:
-                self.walk.visits[self.plan.index[name]] = count
-        self.walk.start_at(self._number(rest["at"]), rest["row"], self.restore(saved["values"]))
+            self.walk.visits[self._number(name)] = count
+        self.walk.start_at(self._number(rest["at"]), rest["row"], self._added | self.restore(saved["values"]))
 
     def take_all(self, journal: Journal) -> None:
         """Take in every record of a journal, after its snapshot if it has one.
@@ -140,6 +115,8 @@ class Past:
                 self.totals.open_asks.pop(record["id"], None)
             case "set":
                 self._set(self.restore(record["values"]))
+            case "migrated":
+                self._migrate(record)
             case "resume":
                 self.totals.status, self.totals.stop_reason = "running", None
             case "end":
@@ -159,16 +136,50 @@ class Past:
         if not self.walk.live:
             self.walk.finish({**self.walk.view(), **values})
 
-    @property
-    def is_simple(self) -> bool:
-        """Tell whether all there is to this walk is one state, that of the trunk."""
-        is_alone = not self.walk.live or self.walk.trunk_alone is not None
-        return is_alone and not any(inner.has_stepped for inner in self.inner.values())
+    def _change_state(self, state: StateParts) -> None:
+        self._state = state
+        self.plan = plan_for(self._newest, state)
+        self._added = added_fields(self.plan, state)
+        self.walk, visits = Walk(self.plan), self.walk.visits
+        self.walk.visits = visits
+
+    def _migrate(self, record: Mapping[str, Any]) -> None:
+        """Go on with the values of a newer version of the state."""
+        trunk = self.walk.trunk_alone
+        self._change_state(record["state"])
+        values = self._added | self.restore(record["values"])
+        if trunk is None:
+            self.walk.finish(values)
+        else:
+            self.walk.start_at(trunk.at, trunk.row, values)
+            self.undecided = {"": self.walk.live[""]} if self.undecided else {}
+
+    def migration(self, at: float) -> list[dict[str, Any]]:
+        """Return the record that brings a walk of an older state's version to the newest; none if there is no need.
+
+        Raises:
+            GraphChangedError: there is more to the walk than the trunk, or it cannot be migrated.
+        """
+        if self._state is None or not self.is_older:
+            return []
+        if self.walk.live and (self.walk.trunk_alone is None or self.inner):
+            message = f'run "{self.run_id}" is inside a fan-out or an inner graph, so its state cannot be migrated'
+            raise GraphChangedError(message, [Change(self.plan.state.__name__, "state")])
+        _, saved = migrated(self._newest, self.run_id, self.walk.view(), self._state["version"])
+        state = state_parts(self._newest.declared)
+        return [{"kind": "migrated", "at": at, "state": state, "values": from_json(saved)}]
 
     @property
-    def has_stepped(self) -> bool:
-        """Tell whether a step of this walk, or of one inside it, is finished."""
-        return bool(self.walk.visits) or any(inner.has_stepped for inner in self.inner.values())
+    def is_older(self) -> bool:
+        """Tell whether the walk is that of an older version of the state, and its values are JSON."""
+        return self.plan is not self._newest
+
+    def view(self, branch: str | None = None) -> View:
+        """Return the fields as `Walk.view` does, migrated if they have to be."""
+        view = self.walk.view(branch)
+        if self._state is None or not self.is_older:
+            return view
+        return migrated(self._newest, self.run_id, view, self._state["version"])[0]
 
     def notes_of(self, branch: str) -> Notes:
         """Return the notes of the step that is due on a branch."""
@@ -199,8 +210,9 @@ class Past:
                 task = past.plan.tasks[past._number(node)]
                 if task.inner is None:
                     raise past._changed(node, "body", f'inner graph "{node}"')
+                rename = renames_inside(past._rename, node)
                 past.inner[branch] = Past(
-                    task.inner.plan, self.run_id, self.totals, hops[: depth + 1], self._rename, self._watch
+                    task.inner.plan, self.run_id, self.totals, hops[: depth + 1], rename, self._watch
                 )
             past = past.inner[branch]
         past._take(record)  # noqa: SLF001 - the same class
@@ -208,11 +220,9 @@ class Past:
 
     def _take(self, record: Mapping[str, Any]) -> None:
         self.newly_due = []
-        notes = self.notes_of(record.get("branch", ""))
-        notes.times += record.get("times", ())
         match record["kind"]:
             case "input":
-                values, taken = self.restore(record["values"]), record["taken"]
+                values, taken = self._added | self.restore(record["values"]), record["taken"]
                 if self._watch:
                     self._watch(self, OPENED_BY_START, values, tuple(taken))
                 self.newly_due = self.walk.start(values, self._targets(taken))
@@ -220,11 +230,18 @@ class Past:
                 self._take_step(record)
             case "taken":
                 self._move(self.undecided.pop(record["branch"]), record["taken"])
+            case kind:
+                self._take_note(kind, record)
+
+    def _take_note(self, kind: str, record: Mapping[str, Any]) -> None:
+        notes = self.notes_of(record["branch"])
+        notes.times += record.get("times", ())
+        match kind:
             case "attempt":
                 notes.attempts = record["attempt"]
                 self._spend(record)
             case "intent":
-                effect = notes.effects.setdefault(record["key"], Effect())
+                effect = notes.effects.setdefault(record["key"], Effect(id=record.get("id", "")))
                 effect.state, effect.intents = "in_doubt", effect.intents + 1
             case "effect":
                 effect = notes.effects[record["key"]]
@@ -243,10 +260,11 @@ class Past:
         number = self._number(record["node"])
         if branch is None or branch.at != number or record["seq"] != self.totals.seq + 1:
             due = quoted(self.plan.tasks[one.at].name for one in self.walk.due() if one.at < len(self.plan.tasks))
-            raise CheckpointError(
+            message = (
                 f'run "{self.run_id}" holds step {record["seq"]} of node "{record["node"]}" where '
                 f"step {self.totals.seq + 1} of {due} was due"
             )
+            raise self._misfit(record["node"], "edges", message)
         self.finished(branch)
         self.totals.seq += 1
         self._spend(record)
@@ -276,8 +294,8 @@ class Past:
         try:
             return {name: fields[name].values.restore(value) for name, value in saved.items()}
         except ValueError as error:
-            names = quoted(saved)
-            raise CheckpointError(f'run "{self.run_id}" holds a write of {names} that does not fit: {error}') from None
+            message = f'run "{self.run_id}" holds a write of {quoted(saved)} that does not fit: {error}'
+            raise self._misfit(next(iter(saved)), "state", message) from None
 
     def _targets(self, names: Sequence[str]) -> tuple[int, ...]:
         return tuple([self._number(name) for name in names])
@@ -291,48 +309,36 @@ class Past:
             raise self._changed(name, "removed", f'node "{name}"')
         return self.plan.index[name]
 
-    def refuse_ghosts(self) -> None:
-        """Make sure that every node that is due or waited at exists.
+    def refuse_lost(self) -> None:
+        """Make sure that everything that the branches need to go on still exists, inside too.
 
         Raises:
-            GraphChangedError: one does not.
+            GraphChangedError: a node that is due or waited at, or an open fan-out, does not.
         """
         for name, number in self._ghosts.items():
             if any(branch.at == number for branch in self.walk.live.values()):
                 raise self._changed(name, "removed", f'node "{name}", which is due')
+        names = {number: name for name, number in (*self.plan.index.items(), *self._ghosts.items())}
+        for branch in self.walk.live.values():
+            for frame in branch.frames:
+                if not self.plan.has_fan_out(frame.opener, frame.targets):
+                    opener = names.get(frame.opener, START)
+                    raise self._changed(opener, "edges", f'fan-out from "{opener}", which is open')
+        for inner in self.inner.values():
+            inner.refuse_lost()
+
+    def _misfit(self, name: str, what: Any, message: str) -> LoomError:
+        """Return the error for what does not fit: the graph's change is to blame, where there was one."""
+        return CheckpointError(message) if self._rename is None else GraphChangedError(message, [Change(name, what)])
 
     def _changed(self, name: str, what: Any, spoken: str) -> GraphChangedError:
         message = f'run "{self.run_id}" was begun with another form of graph "{self.plan.name}": it knew the {spoken}'
         return GraphChangedError(message, [Change(name, what)])
 
 
-def ask_of(record: Mapping[str, Any], hops: Hops) -> Ask:
-    """Return the ask that a record holds."""
-    return Ask(
-        id=record["id"],
-        kind=record["ask"],
-        key=record["key"],
-        question=record["question"],
-        node=path_of(hops, record["node"]),
-        branch=branch_of(hops, record["branch"]),
-        answer_type=record["answer_type"],
-        payload=record["payload"],
-    )
-
-
-def path_of(hops: Hops, node: str) -> str:
-    """Return a node's name with those of the inner graphs that it stands in: `inner/name`."""
-    return "/".join([name for _, name in hops] + [node])
-
-
-def branch_of(hops: Hops, branch: str) -> str:
-    """Return a branch's id after those of the branches that its graph stands in; trunks are left out."""
-    return "/".join(part for part in [outer for outer, _ in hops] + [branch] if part)
-
-
 def points(plan: Plan, journal: Journal) -> list[Checkpoint]:
     """Return the saved points of a run, oldest first; the input is seq 0."""
-    top = Past(plan, journal.run_id)
+    top = Past(plan, journal.run_id, state=state_in(journal))
     found: list[Checkpoint] = []
     for line in journal.records:
         record = decode(line, journal.run_id)
@@ -373,10 +379,10 @@ def past_at(plan: Plan, journal: Journal, seq: int | None) -> Past:
     Raises:
         CheckpointError: the run has no such step.
     """
-    past = Past(plan, journal.run_id)
+    past = Past(plan, journal.run_id, state=state_in(journal))
     for line in journal.records:
         record = decode(line, journal.run_id)
-        if seq is not None and record["kind"] == "step" and record["seq"] > seq:
+        if seq is not None and record["kind"] == "step" and record["seq"] > seq >= 0:
             break
         past.take(record)
     if seq is not None and not 0 <= seq <= past.totals.seq:

@@ -156,6 +156,12 @@ class Plan:
                 return way
             number = each.node
 
+    def has_fan_out(self, opener: int, targets: tuple[int, ...]) -> bool:
+        """Tell whether branches are opened at `opener` for these targets, or for items of an `each`."""
+        if opener in self.eaches:
+            return targets == (self.eaches[opener].node,)
+        return (opener, targets) in self._relations
+
     def can_reach(self, node: int, join: int, opener: int) -> bool:
         """Tell whether `join` can be reached from `node` without passing `opener` again."""
         return node in self._reach.of(opener, join)

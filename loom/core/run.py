@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 
 from loom.core.journal import Checkpointer, Claim, encode
 from loom.core.live import Live
-from loom.core.past import Totals
+from loom.core.notes import Totals
 from loom.core.result import Status
 from loom.core.runtime import NO_LIMITS, Runtime
 from loom.core.secrets import Secrets

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from loom.core.past import Past, branch_of, path_of
+from loom.core.notes import branch_of, path_of
+from loom.core.past import Past
 from loom.core.plan import Plan
 from loom.core.walk import Branch
 from loom.types.events import Event

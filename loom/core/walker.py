@@ -18,7 +18,8 @@ from pydantic_core import from_json, to_json
 from loom.core.context import Context
 from loom.core.desk import Desk, Paused
 from loom.core.inputs import starting_way, values_from
-from loom.core.past import Past, branch_of, path_of
+from loom.core.notes import branch_of, path_of
+from loom.core.past import Past
 from loom.core.plan import ConditionError, Inner, Task, Way
 from loom.core.run import Run
 from loom.core.runtime import Retry

@@ -1,0 +1,107 @@
+"""States of other versions: what was saved under one is folded as JSON, then migrated."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NoReturn
+
+from pydantic_core import from_json, to_json
+
+from loom.core.binding import View, first_finding
+from loom.core.journal import Journal
+from loom.core.plan import Plan
+from loom.core.state import Field, Reducer, append
+from loom.core.values import ANYTHING
+from loom.errors import Change, CheckpointError, GraphChangedError, quoted
+
+# Any, in this module: parsed JSON.
+
+StateParts = Mapping[str, Any]
+"""What a journal knows of a state: its version, and of each field type, reducer, default."""
+
+
+def state_in(journal: Journal) -> StateParts:
+    """Return the state that the header of a journal tells of.
+
+    Raises:
+        CheckpointError: the header is damaged.
+    """
+    try:
+        state: StateParts = from_json(journal.header)["state"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f'run "{journal.run_id}" has a header that cannot be read: {error}') from None
+    return state
+
+
+def plan_for(plan: Plan, state: StateParts) -> Plan:
+    """Return the plan by which to fold what was saved under a state; its values are JSON if it is to be migrated."""
+    if not migrates(plan, state):
+        return plan
+    fields = {name: _as_json(name, known["reducer"]) for name, known in state["fields"].items()}
+    return replace(plan, fields=fields)
+
+
+def migrates(plan: Plan, state: StateParts) -> bool:
+    """Tell whether a saved state is of an older version, from which the graph's own can be made."""
+    return hasattr(plan.state, "migrate") and bool(state["version"] < plan.state.state_version)
+
+
+def added_fields(plan: Plan, state: StateParts) -> dict[str, Any]:
+    """Return the defaults of fields that a saved state does not know."""
+    found: dict[str, Any] = {}
+    for name, field in plan.fields.items():
+        if name not in state["fields"] and field.has_default:
+            value = field.values.validate(field.default(found))
+            found[name] = field.values.round_trip(value, field.values.dump(value))
+    return found
+
+
+def migrated(plan: Plan, run_id: str, view: View, version: int) -> tuple[dict[str, Any], bytes]:
+    """Return the fields of a view of an older version as those of this one, and their JSON.
+
+    Raises:
+        GraphChangedError: `migrate` raised, or gave what does not fit.
+    """
+    values: dict[str, Any] = {}
+    saved: list[bytes] = []
+    try:
+        data = plan.state.migrate(copy.deepcopy(dict(view)), version)
+        if unknown := data.keys() - plan.fields:
+            raise ValueError(f"it gave {quoted(unknown)}, which is no field")  # noqa: TRY301
+        for name, field in plan.fields.items():
+            if name in data:
+                value = field.values.validate(field.values.restore(data[name]))
+            elif field.has_default:
+                value = field.values.validate(field.default(values))
+            else:
+                continue
+            text = field.values.dump(value)
+            values[name] = field.values.round_trip(value, text)
+            saved.append(b"%b:%b" % (field.key, text))
+    except Exception as error:
+        found = first_finding(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        message = f'run "{run_id}": {plan.state.__name__}.migrate from version {version} failed: {found}'
+        raise GraphChangedError(message, [Change(plan.state.__name__, "state")]) from error
+    return values, b"{%b}" % b",".join(saved)
+
+
+def _as_json(name: str, reducer: str | None) -> Field:
+    def cannot(_old: Any, _write: Any) -> NoReturn:
+        raise GraphChangedError(
+            f'field "{name}" was reduced by "{reducer}" before its state\'s version was raised, which cannot be done '
+            "with what was saved of it, and there is no snapshot after that",
+            [Change(name, "state")],
+        )
+
+    def add(old: Any, write: Any) -> Any:
+        return cannot(old, write) if isinstance(old, str) or isinstance(write, str) else old + write
+
+    def merge(old: Any, write: Any) -> Any:
+        return old | write if isinstance(old, dict) else old + [item for item in write if item not in old]
+
+    known = {None: None, "append": append, "merge": Reducer(merge), "add": Reducer(add)}
+    return Field(name, ANYTHING, known.get(reducer, Reducer(cannot)), False, _no_default, to_json(name))
+
+
+def _no_default(_before: View) -> NoReturn:
+    raise AssertionError("defaults are in the journal's input")  # pragma: no cover
