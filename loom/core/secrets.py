@@ -34,7 +34,7 @@ class Secrets:
 
     def clean(self, value: Any) -> Any:
         """Return parsed JSON with `[redacted]` in the place of each secret."""
-        kind: type[Any] = type(value)
+        kind = value.__class__
         if kind is str:
             return self._pattern.sub(_MARK, value)
         if kind is list:
