@@ -8,6 +8,7 @@ from functools import cache
 from typing import Annotated
 
 from _util import EXTRA, KB, dists, drop, folder_bytes, fresh_db, mark
+
 from loom import END, START, Graph, Limits, Runtime, SqliteCheckpointer, State, append, node
 
 DURABILITY = {"normal": "process", "full": "power"}[os.environ.get("BENCH_SQLITE_SYNC", "normal")]
@@ -234,8 +235,17 @@ def versions():
 
 IMPORT = "from loom import END, START, Graph, State, node"
 WORKLOADS = {
-    "W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5, "W6": w6, "W7a": w7a, "W7b": w7b,
-    "W9": "n/a: the agent comes later", "W10": w10, "W10b": w10b,
+    "W1": w1,
+    "W2": w2,
+    "W3": w3,
+    "W4": w4,
+    "W5": w5,
+    "W6": w6,
+    "W7a": w7a,
+    "W7b": w7b,
+    "W9": "n/a: the agent comes later",
+    "W10": w10,
+    "W10b": w10b,
 }
 SETUP = {"W10": setup_w10, "W10b": setup_w10b}
 NOTES = {

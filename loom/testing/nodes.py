@@ -114,12 +114,13 @@ async def run_node(
 ) -> Any:
     """Run one node on inputs by port name; return what it returned, validated.
 
-    `model` answers for every `ModelRef`, or for those whose identifiers it maps. `answers` are by
-    the keys of asks. What the node emits is added to `events`; `ctx.once` calls its function. The return value is the `Out` model of a node class, or the value that the
-    function returned.
+    `model` answers for every `ModelRef`, or for those whose identifiers it maps. `answers` are by the
+    keys of asks. What the node emits is added to `events`; `ctx.once` calls its function. The return
+    value is the `Out` model of a node class, or the value that the function returned.
 
     Raises:
-        ConfigError: inputs or output do not fit the ports, or the node asks for a model it was not given.
+        ConfigError: inputs or output do not fit the ports, or the node asks for what it was not given.
+        AnswerError: an answer is of the wrong type.
     """
     host = _Bench(model, tools or {}, answers or {}, [] if events is None else events)
     if isinstance(node, FunctionNode):
