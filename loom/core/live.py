@@ -115,6 +115,8 @@ async def _follow_stored(story: Story, store: Checkpointer, run_id: str, after: 
     index = 0
     while True:
         journal = await store.read(run_id, index)
+        if index == 0:
+            story.under(journal)
         for record in journal.records:
             for event in story.tell(decode(record, run_id)):
                 if event.offset > after:

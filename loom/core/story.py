@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from loom.core.journal import Journal
 from loom.core.notes import branch_of, path_of
 from loom.core.past import Past
 from loom.core.plan import Plan
+from loom.core.versions import state_in
 from loom.core.walk import Branch
 from loom.types.events import Event
 
@@ -22,6 +24,10 @@ class Story:
         self._plan = plan
         self._run_id = run_id
         self._offset = 0
+
+    def under(self, journal: Journal) -> None:
+        """Tell the records under the state that the journal's header knows."""
+        self._past = Past(self._plan, self._run_id, state=state_in(journal))
 
     def fresh(self) -> "Story":
         """Return the story of the same run, told from its beginning."""
