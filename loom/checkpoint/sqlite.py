@@ -59,10 +59,10 @@ class SqliteCheckpointer:
     async def create(
         self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], *, parent: str | None = None
     ) -> Claim:
-        return await self._do(self._create, run_id, graph, header, records, parent)
+        return self._held(await self._do(self._create, run_id, graph, header, records, parent))
 
     async def claim(self, run_id: str, head: int, records: Sequence[bytes]) -> Claim:
-        return await self._do(self._claim, run_id, head, records)
+        return self._held(await self._do(self._claim, run_id, head, records))
 
     async def append(
         self, claim: Claim, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None
@@ -115,7 +115,7 @@ class SqliteCheckpointer:
             number = cursor.lastrowid or 0
             connection.executemany("INSERT INTO records VALUES (?, ?, ?)", _rows(number, 0, records))
         self._numbers[run_id] = number
-        return self._held(Claim(run_id, token=1, head=len(records)))
+        return Claim(run_id, token=1, head=len(records))
 
     def _claim(self, run_id: str, head: int, records: Sequence[bytes]) -> Claim:
         now = time.time()
@@ -138,9 +138,10 @@ class SqliteCheckpointer:
                 (this_process(), now + self.lease_s, head + len(records), number),
             )
             connection.executemany("INSERT INTO records VALUES (?, ?, ?)", _rows(number, head, records))
-        return self._held(Claim(run_id, token + 1, head + len(records)))
+        return Claim(run_id, token + 1, head + len(records))
 
     def _held(self, claim: Claim) -> Claim:
+        """Keep a claim alive, now that its taker has it: one that was cancelled meanwhile lets it expire."""
         self._keeper.hold(claim)
         return claim
 

@@ -151,8 +151,11 @@ class SqliteFile:
                     connection.execute(table)
                 connection.execute(f"PRAGMA user_version={_VERSION}")
                 connection.execute(f"PRAGMA application_id={_APPLICATION}")
-        finally:
             connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
 
 async def to_its_end(done: asyncio.Future[T]) -> T:
