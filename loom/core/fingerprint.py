@@ -208,7 +208,7 @@ def _value(value: Any, seen: Seen | None = None) -> Any:
     if inspect.isroutine(value) or isinstance(value, partial):
         return function_body(cast("Callable[..., Any]", value), seen)
     if isinstance(value, type):
-        return f"<{value.__module__}.{value.__qualname__}>"
+        return f"<{value.__qualname__}>"  # not its module: a script is `__main__` only when it is run
     if id(value) in seen:
         return "<itself>"
     seen[id(value)] = value
@@ -238,7 +238,7 @@ def _contents(value: Any, seen: Seen) -> Any:
 
 
 def _type_of(value: object) -> str:
-    return f"<{type(value).__module__}.{type(value).__qualname__}>"
+    return f"<{type(value).__qualname__}>"
 
 
 def _type(annotation: Any) -> str:
