@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from loom import END, START, Graph, Runtime, SqliteCheckpointer, State, append, node
-from loom.core.app import CompiledGraph
 from loom.core.node import AnyNode
+from loom.runs.app import CompiledGraph
 
 Shape = Literal["chain", "fan"]
 Durability = Literal["process", "power"]

@@ -20,7 +20,7 @@ from random import Random
 import pytest
 
 from loom import RunNotFoundError, Runtime
-from loom.core.app import CompiledGraph
+from loom.runs.app import CompiledGraph
 from tests.crashing import NODES, Durability, Log, Shape, drawn, store_in
 
 pytestmark = pytest.mark.slow

@@ -16,12 +16,12 @@ from loom.cli.settings import Settings, make, settings_from
 from loom.cli.store import CommandStore, existing, settings_of
 from loom.cli.tables import show_problems, show_run, show_runs, stdout
 from loom.cli.view import RunView, point_json, view_of
-from loom.core.app import CompiledGraph
 from loom.core.graph import Graph
-from loom.core.inputs import new_run_id
 from loom.core.result import Checkpoint, RunInfo
 from loom.core.runtime import Limits, Runtime
 from loom.errors import ConfigError, GraphError, NodeError, NoEdgeError, Problem, quoted
+from loom.runs.app import CompiledGraph
+from loom.runs.inputs import new_run_id
 from loom.types.events import Event
 from loom.types.models import ModelRef
 from loom.types.outline import Outline

@@ -11,10 +11,10 @@ from typing import Any
 
 from loom.cli.options import OnChange
 from loom.cli.store import CommandStore
-from loom.core.app import CompiledGraph
 from loom.core.journal import decode
 from loom.core.runtime import Runtime
 from loom.errors import LoomError
+from loom.runs.app import CompiledGraph
 from loom.types.events import Event
 
 # Any, in this module: the state and the inputs of a graph, and answers, are the user's.

@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Any, TypeGuard, get_origin
 
 from loom.cli.exits import LoadError, place_of, shown
-from loom.core.app import CompiledGraph
 from loom.core.graph import Graph
 from loom.errors import ConfigError, GraphError, did_you_mean, quoted
+from loom.runs.app import CompiledGraph
 
 # Any, in this module: the state of a graph and the settings of a function are the user's.
 AnyGraph = Graph[Any] | CompiledGraph[Any]

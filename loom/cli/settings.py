@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from loom.cli.find import AnyGraph, Maker, find, made
 from loom.cli.inputs import pair, pairs, value_of
 from loom.cli.options import Given
-from loom.core.app import CompiledGraph
 from loom.core.graph import Graph
 from loom.core.values import bare, is_union, type_name, values_of
 from loom.errors import ConfigError, did_you_mean, quoted
 from loom.models.litellm import client
+from loom.runs.app import CompiledGraph
 from loom.types.models import Model, ModelRef
 
 # Any, in this module: the settings of a user's function.

@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json
 
 from loom.cli.store import CommandStore
-from loom.core.app import CompiledGraph
 from loom.core.journal import decode
 from loom.core.result import Checkpoint, Status
 from loom.core.runtime import Runtime
 from loom.core.state import State, fields_of
+from loom.runs.app import CompiledGraph
 from loom.types.usage import Usage
 
 # Any, in this module: JSON values of the user's fields, and the state of a graph.

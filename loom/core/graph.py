@@ -11,7 +11,7 @@ from loom.core.state import State, fields_of
 from loom.errors import ConfigError, GraphError, Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from loom.core.app import CompiledGraph
+    from loom.runs.app import CompiledGraph
 
 S = TypeVar("S", bound=State)
 
@@ -194,7 +194,7 @@ class Graph(Generic[S]):
         problems = self.check()
         if any(problem.severity == "error" for problem in problems):
             raise GraphError(self.name, problems)
-        from loom.core.app import CompiledGraph  # noqa: PLC0415 - brings anyio, which declaring does not need
         from loom.core.plan import make_plan  # noqa: PLC0415
+        from loom.runs.app import CompiledGraph  # noqa: PLC0415 - brings anyio, which declaring does not need
 
         return CompiledGraph(make_plan(self._declared.copy(), frozenset(pause_before), frozenset(pause_after)))

@@ -231,10 +231,10 @@ class _Saved(GenerateJsonSchema):
         if kind == "skipped-choice":  # one member of a union
             raise PydanticInvalidForJsonSchema(detail)
 
-    def is_subclass_schema(self, schema: Any) -> NoReturn:  # noqa: ARG002 - pydantic calls it
+    def is_subclass_schema(self, schema: Any) -> NoReturn:
         raise PydanticInvalidForJsonSchema("A class is not JSON")
 
-    def generator_schema(self, schema: Any) -> NoReturn:  # noqa: ARG002 - pydantic calls it
+    def generator_schema(self, schema: Any) -> NoReturn:
         raise PydanticInvalidForJsonSchema("An iterable can be read only once, use a list")
 
     def model_field_schema(self, schema: Any) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from anyio import to_thread
 from pydantic import BaseModel, ValidationError
 
 from loom.core.context import Context, Effect
-from loom.core.desk import call_off_loop
 from loom.core.node import FunctionNode, In, Node, Out, P, R
 from loom.core.values import values_of
 from loom.errors import AnswerError, ConfigError, did_you_mean, quoted
+from loom.runs.desk import call_off_loop
 from loom.types.events import Event
 from loom.types.models import Model, ModelRef
 from loom.types.tools import Tool

@@ -25,8 +25,8 @@ from loom import (
     node,
 )
 from loom.checkpoint.transfer import copy_run, export_run, import_run, prune
-from loom.core.app import CompiledGraph
 from loom.core.journal import Checkpointer
+from loom.runs.app import CompiledGraph
 
 pytestmark = pytest.mark.anyio
 

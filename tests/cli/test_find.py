@@ -5,9 +5,9 @@ import pytest
 
 from loom.cli.exits import LoadError
 from loom.cli.find import find, made, prebuilt
-from loom.core.app import CompiledGraph
 from loom.core.graph import Graph
 from loom.errors import ConfigError, GraphError
+from loom.runs.app import CompiledGraph
 
 
 def test_a_graph_is_found_in_a_file_and_in_a_module(folder: Path) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 from loom import END, START, Context, Graph, MemoryCheckpointer, Retry, State, append, node
-from loom.core.app import CompiledGraph
 from loom.core.journal import Checkpointer, Journal, encode
 from loom.core.node import AnyNode
 from loom.core.plan import Plan
+from loom.runs.app import CompiledGraph
 
 # Any, in this module: the states of graphs, which do not matter here.
 

@@ -18,8 +18,8 @@ from loom import (
     append,
     node,
 )
-from loom.core.app import CompiledGraph
 from loom.core.node import AnyNode
+from loom.runs.app import CompiledGraph
 from loom.types.usage import Usage
 
 pytestmark = pytest.mark.anyio

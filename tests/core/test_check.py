@@ -26,9 +26,9 @@ from loom import (
     merge,
     node,
 )
-from loom.core.app import CompiledGraph
 from loom.core.context import Effect
 from loom.core.node import AnyNode
+from loom.runs.app import CompiledGraph
 
 
 class Board(State):

@@ -20,7 +20,7 @@ from loom import (
     State,
     node,
 )
-from loom.core.app import CompiledGraph
+from loom.runs.app import CompiledGraph
 from loom.testing import ScriptedModel
 from loom.types.messages import Message
 from tests.core.letters import chain, failing, fan

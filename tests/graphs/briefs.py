@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 from loom import ModelRef, Runtime, SqliteCheckpointer
-from loom.core.app import CompiledGraph
 from loom.core.result import GraphResult
 from loom.graphs.harness import HarnessState, harness
+from loom.runs.app import CompiledGraph
 from loom.testing import ScriptedModel
 from loom.tools.workspace import guarded_files
 from loom.types.models import ModelRequest

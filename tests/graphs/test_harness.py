@@ -13,8 +13,8 @@ from syrupy.assertion import SnapshotAssertion
 
 import loom.graphs.harness
 from loom import ConfigError, Runtime
-from loom.core.app import CompiledGraph
 from loom.graphs.harness import HarnessState, harness
+from loom.runs.app import CompiledGraph
 from loom.testing import ScriptedModel
 from loom.tools.workspace import guarded_files
 from tests.graphs import briefs

@@ -20,7 +20,7 @@ from loom import (
     append,
     node,
 )
-from loom.core.past import Past, past_at, points
+from loom.runs.past import Past, past_at, points
 from tests.core.letters import after_crash, chain, failing, fan, graph_of, journal_of, plan_of
 from tests.core.sketches import INPUTS, Sketch, idle, sketches
 

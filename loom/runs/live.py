@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from loom.core.journal import Checkpointer, decode
-from loom.core.story import Story
+from loom.runs.story import Story
 from loom.types.events import Event
 
 _POLL_S = 0.2

@@ -35,9 +35,9 @@ from loom import (
     append,
     node,
 )
-from loom.core.app import CompiledGraph
 from loom.core.journal import Claim
 from loom.core.result import Status
+from loom.runs.app import CompiledGraph
 from loom.types.events import Event
 from loom.types.messages import Message
 from loom.types.models import Emit, ModelReply, ModelRequest

@@ -7,10 +7,10 @@ from pydantic_core import from_json
 
 from loom.core.fingerprint import Parts, graph_parts, state_parts
 from loom.core.journal import FORMAT, Journal, encode
-from loom.core.past import Past
 from loom.core.plan import Plan
-from loom.core.versions import migrates
 from loom.errors import Change, CheckpointError, ConfigError, GraphChangedError, LoomError, did_you_mean
+from loom.runs.past import Past
+from loom.runs.versions import migrates
 
 # Any, in this module: parsed JSON.
 

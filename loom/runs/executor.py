@@ -7,12 +7,12 @@ from typing import Any
 import anyio
 from anyio import CancelScope
 
-from loom.core.past import Past
 from loom.core.result import GraphResult, Status
-from loom.core.run import Run
 from loom.core.state import state_from
-from loom.core.walker import Walker
 from loom.errors import NodeError, NoEdgeError
+from loom.runs.past import Past
+from loom.runs.run import Run
+from loom.runs.walker import Walker
 
 # Any, in this module: the state, whose type is the user's.
 

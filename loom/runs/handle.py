@@ -7,12 +7,12 @@ from typing import Any, Generic, TypeVar
 
 from anyio import CancelScope
 
-from loom.core.executor import Executor
 from loom.core.journal import Checkpointer
-from loom.core.live import Live, follow
 from loom.core.result import GraphResult
 from loom.core.state import State
-from loom.core.story import Story
+from loom.runs.executor import Executor
+from loom.runs.live import Live, follow
+from loom.runs.story import Story
 from loom.types.events import Event
 
 S = TypeVar("S", bound=State)

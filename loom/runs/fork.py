@@ -9,13 +9,13 @@ from pydantic_core import to_json
 from loom.core.binding import View
 from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
-from loom.core.inputs import Inputs, checked_values
 from loom.core.journal import Journal, decode, encode
-from loom.core.notes import path_of
-from loom.core.past import Past
 from loom.core.plan import ConditionError, Plan
-from loom.core.versions import state_in
 from loom.errors import Change, CheckpointError, GraphChangedError, LoomError
+from loom.runs.inputs import Inputs, checked_values
+from loom.runs.notes import path_of
+from loom.runs.past import Past
+from loom.runs.versions import state_in
 
 # Any, in this module: parsed JSON.
 

@@ -15,15 +15,15 @@ from pydantic_core import from_json
 from loom.core.binding import first_finding
 from loom.core.context import Effect
 from loom.core.node import EFFECTS
-from loom.core.notes import Effect as Saved
-from loom.core.notes import branch_of, path_of
-from loom.core.past import Past
 from loom.core.plan import Task
 from loom.core.result import Ask
-from loom.core.run import Run
 from loom.core.values import ANYTHING, Values, type_name, values_of
 from loom.core.walk import Branch
 from loom.errors import AnswerError, EffectError, LoomError
+from loom.runs.notes import Effect as Saved
+from loom.runs.notes import branch_of, path_of
+from loom.runs.past import Past
+from loom.runs.run import Run
 from loom.types.events import Event
 from loom.types.models import Model, ModelRef
 from loom.types.tools import Tool

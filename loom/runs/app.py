@@ -9,25 +9,25 @@ from typing import Generic, Literal, TypeVar, overload
 
 from pydantic_core import from_json
 
-from loom.core.answers import Answers, answer_records
-from loom.core.changes import OnChange, Rename, header_of, read_back
-from loom.core.executor import Executor
-from loom.core.fork import ReplayReport, forked, replayed
-from loom.core.handle import GraphRun
-from loom.core.inputs import Inputs, new_run_id, starting_values, starting_way
 from loom.core.journal import Checkpointer, Claim, decode, encode
-from loom.core.live import Live, follow
 from loom.core.node import EFFECTS, GraphNode, Port
 from loom.core.outline import outline_of
-from loom.core.past import Past, past_at, points
 from loom.core.plan import Plan
 from loom.core.result import Checkpoint, GraphResult
-from loom.core.run import Run
 from loom.core.runtime import Runtime
-from loom.core.secrets import Secrets
 from loom.core.state import State, state_from
-from loom.core.story import Story
 from loom.errors import ConfigError, did_you_mean, quoted
+from loom.runs.answers import Answers, answer_records
+from loom.runs.changes import OnChange, Rename, header_of, read_back
+from loom.runs.executor import Executor
+from loom.runs.fork import ReplayReport, forked, replayed
+from loom.runs.handle import GraphRun
+from loom.runs.inputs import Inputs, new_run_id, starting_values, starting_way
+from loom.runs.live import Live, follow
+from loom.runs.past import Past, past_at, points
+from loom.runs.run import Run
+from loom.runs.secrets import Secrets
+from loom.runs.story import Story
 from loom.types.events import Event
 from loom.types.outline import Outline
 

@@ -16,23 +16,21 @@ from anyio.abc import TaskGroup
 from pydantic_core import from_json, to_json
 
 from loom.core.context import Context
-from loom.core.desk import Desk, Paused
-from loom.core.inputs import starting_way, values_from
-from loom.core.notes import branch_of, path_of
-from loom.core.past import Past
 from loom.core.plan import ConditionError, Inner, Task, Way
-from loom.core.run import Run
 from loom.core.runtime import Retry
 from loom.core.walk import Branch
 from loom.errors import (
-    CheckpointError,
     EffectError,
     LoomError,
     NodeError,
     NoEdgeError,
-    RunConflictError,
     RunError,
 )
+from loom.runs.desk import Desk, Paused
+from loom.runs.inputs import starting_way, values_from
+from loom.runs.notes import branch_of, path_of
+from loom.runs.past import Past
+from loom.runs.run import Run
 from loom.types.usage import Usage
 
 # Any, in this module: what nodes return and write.
@@ -129,9 +127,9 @@ class Walker:
         except Paused:
             run.is_paused = True
             return self._left()
-        except (NodeError, NoEdgeError, RunConflictError, CheckpointError):
-            raise  # of a graph inside, or of the store
         except (Exception, asyncio.CancelledError) as error:
+            if error is run.store_failure or (task.inner and isinstance(error, (NodeError, NoEdgeError))):
+                raise  # not of this node, but of the store or of a node of the graph inside
             self._let_cancelled_pass(error, task)
             raise self._node_error(branch, task, error) from error
         if run.secrets and (clean := run.secrets.clean_fields(saved)) != saved:

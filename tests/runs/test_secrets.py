@@ -15,8 +15,8 @@ from loom import (
     append,
     node,
 )
-from loom.core.app import CompiledGraph
 from loom.core.node import AnyNode
+from loom.runs.app import CompiledGraph
 from loom.types.events import Event
 
 pytestmark = pytest.mark.anyio

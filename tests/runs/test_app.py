@@ -26,7 +26,7 @@ from loom import (
     append,
     node,
 )
-from loom.core.app import CompiledGraph
+from loom.runs.app import CompiledGraph
 from tests.core.letters import Diary, chain, failing, fan
 
 pytestmark = pytest.mark.anyio

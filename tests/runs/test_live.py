@@ -19,7 +19,7 @@ from loom import (
     State,
     node,
 )
-from loom.core.app import CompiledGraph
+from loom.runs.app import CompiledGraph
 from loom.testing import ScriptedModel
 from loom.types.events import Event
 from loom.types.messages import Message

@@ -9,11 +9,12 @@ import anyio
 from pydantic_core import from_json, to_json
 
 from loom.core.journal import Checkpointer, Claim, encode
-from loom.core.live import Live
-from loom.core.notes import Totals
 from loom.core.result import Status
 from loom.core.runtime import NO_LIMITS, Runtime
-from loom.core.secrets import Secrets
+from loom.errors import LoomError
+from loom.runs.live import Live
+from loom.runs.notes import Totals
+from loom.runs.secrets import Secrets
 from loom.types.events import Event
 from loom.types.models import Model, ModelRef
 from loom.types.tools import Tool
@@ -41,6 +42,7 @@ class Run:
         self.admitted = 0
         self.abandoned: list[str] = []
         self.unsaved_usage = Usage()
+        self.store_failure: LoomError | None = None
         self.stop_reason: str | None = None
         self.is_paused = False
         self.together = 0
@@ -81,7 +83,11 @@ class Run:
         if self.secrets:
             records = [self.secrets.clean_record(record) for record in records]
         self._live.cut(self._claim.head + len(records))
-        await self._store.append(self._claim, records, status, snapshot)
+        try:
+            await self._store.append(self._claim, records, status, snapshot)
+        except LoomError as error:
+            self.store_failure = error
+            raise
         self._is_claimed = status == "running"
         if self._live.readers:
             self._live.wake()

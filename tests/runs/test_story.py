@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from loom import END, START, Context, Graph, Limits, NodeError, Retry, Runtime, State, node
-from loom.core.app import CompiledGraph
+from loom.runs.app import CompiledGraph
 from loom.types.events import Event
 from tests.core.letters import Log, chain, failing, fan, graph_of
 

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
-from loom.core.notes import Totals
 from loom.core.result import Ask, Result
 from loom.core.values import ANYTHING, values_of
 from loom.errors import AnswerError, quoted
+from loom.runs.notes import Totals
 
 # Any, in this module: answers, and JSON Schemas.
 

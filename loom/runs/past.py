@@ -11,12 +11,12 @@ from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
 from loom.core.fingerprint import state_parts
 from loom.core.journal import Journal, decode, encode
-from loom.core.notes import Effect, Hops, Notes, Totals, ask_of, branch_of, path_of, renames_inside
 from loom.core.plan import Plan
 from loom.core.result import Checkpoint
-from loom.core.versions import StateParts, added_fields, migrated, plan_for, state_in
 from loom.core.walk import Branch, Walk
 from loom.errors import Change, CheckpointError, GraphChangedError, LoomError, quoted
+from loom.runs.notes import Effect, Hops, Notes, Totals, ask_of, branch_of, path_of, renames_inside
+from loom.runs.versions import StateParts, added_fields, migrated, plan_for, state_in
 from loom.types.usage import Usage
 
 # Any, in this module: parsed JSON, and field values, whose types are the user's.

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from loom.core.journal import Journal
-from loom.core.notes import branch_of, path_of
-from loom.core.past import Past
 from loom.core.plan import Plan
-from loom.core.versions import state_in
 from loom.core.walk import Branch
+from loom.runs.notes import branch_of, path_of
+from loom.runs.past import Past
+from loom.runs.versions import state_in
 from loom.types.events import Event
 
 # Any, in this module: parsed JSON.

@@ -1,0 +1,1 @@
+"""Runs: what awaits nodes, asks stores, and looks into what they hold."""

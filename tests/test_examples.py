@@ -1,0 +1,65 @@
+"""Tests of the examples: each is run as a user would run it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_every_example_is_run_here() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {"demo.py", "record.py", "work.py"}
+
+
+def test_the_demo_fails_first_is_killed_resumes_and_passes(tmp_path: Path) -> None:
+    result = run("demo.py", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    said = result.stdout
+    assert "no model is called, the tests really run" in said
+    before, after = said.split("resume    in a new process")
+    assert "this process kills itself with SIGKILL" in before
+    assert "✓ generate" in before
+    assert "✓ evaluate" in before
+    assert "passed after" in after
+    assert "✗ sprint 1, tests pass" in after
+    assert "def factorial" in after
+    assert (tmp_path / ".loom" / "harness.svg").read_text().startswith("<?xml")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".loom"]
+
+
+def test_the_demo_can_be_run_again(tmp_path: Path) -> None:
+    assert run("demo.py", cwd=tmp_path).returncode == 0
+    again = run("demo.py", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+
+
+def test_steps_of_the_demo_that_were_finished_before_the_kill_are_not_run_again(tmp_path: Path) -> None:
+    said = run("demo.py", cwd=tmp_path).stdout
+    steps = [line.split("step ")[1].split(",")[0] for line in said.splitlines() if "✓" in line and "step " in line]
+    assert steps == [str(number) for number in range(1, len(steps) + 1)]
+
+
+def test_recording_needs_a_server(tmp_path: Path) -> None:
+    result = run("record.py", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "make record API_BASE=" in result.stderr
+
+
+def test_recording_needs_the_model_client(tmp_path: Path) -> None:
+    pytest.importorskip("litellm", reason="the extra `agent` is not installed")
+    shutil.copytree(EXAMPLES, tmp_path / "examples")
+    command = [sys.executable, "record.py", "--api-base", "http://127.0.0.1:9/v1", "--seeds", "1"]
+    result = subprocess.run(
+        command, cwd=tmp_path / "examples", capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 1
+    assert "cannot be reached" in result.stderr
+    assert "Traceback" not in result.stderr
