@@ -1,5 +1,6 @@
 """Tests of running commands."""
 
+import os
 import signal
 import sys
 import time
@@ -49,7 +50,18 @@ async def test_there_is_no_shell(tmp_path: Path) -> None:
 
 
 async def test_a_command_reads_nothing(tmp_path: Path) -> None:
-    assert (await python("import sys; print(repr(sys.stdin.read()))", tmp_path)).output == "''\n"
+    reader, writer = os.pipe()
+    os.write(writer, b"typed")
+    os.close(writer)
+    mine = os.dup(0)
+    os.dup2(reader, 0)
+    try:
+        result = await python("import sys; print(repr(sys.stdin.read()))", tmp_path)
+    finally:
+        os.dup2(mine, 0)
+        os.close(mine)
+        os.close(reader)
+    assert result.output == "''\n"
 
 
 async def test_keys_are_not_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
