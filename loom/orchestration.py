@@ -10,12 +10,12 @@ from typing import Any, Protocol, runtime_checkable
 import anyio
 import anyio.to_thread
 
-from loom.core.app import CompiledGraph
-from loom.core.handle import GraphRun
 from loom.core.result import GraphResult
 from loom.core.runtime import Runtime
 from loom.errors import ConfigError, LoomError, ProviderError
 from loom.graphs.harness import HarnessState, harness
+from loom.runs.app import CompiledGraph
+from loom.runs.handle import GraphRun
 from loom.tools.checks import checked
 from loom.tools.workspace import guarded_files
 from loom.types.contracts import SprintContract, SprintResult
@@ -197,7 +197,7 @@ class ManagedModel:
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
 
-    async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:  # noqa: ARG002 - a manager does not stream
+    async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
         """Let the manager answer. What it used is known where its result has a `usage`.
 
         Raises:

@@ -10,7 +10,7 @@ from loom.core.context import Context, Effect
 from loom.core.node import Node
 from loom.nodes.negotiate import OF_THE_BRIEF
 from loom.prompts.ask import ask
-from loom.prompts.judgement import Judgement, Verdicts, judgement_in
+from loom.prompts.judgement import Judgement, judgement_in, verdicts_on
 from loom.prompts.template import render
 from loom.types.contracts import SprintContract, SprintResult, Verdict
 from loom.types.events import Event
@@ -20,7 +20,7 @@ NO_FILES = "The reply has no file: no fence in it names a path."
 
 
 class EvaluateIn(BaseModel):
-    """What was to be done and what was, with earlier sprints to compare with; `files` is None where none were wanted."""
+    """What was to be done and what was, and earlier sprints to compare with; `files` is None where none were wanted."""
 
     brief: str
     spec: str = ""
@@ -73,7 +73,7 @@ class Evaluate(Node[EvaluateIn, EvaluateOut]):
         prompt = render("loom.nodes", "prompts/evaluate.j2", variables)
         read = partial(judgement_in, contract=contract, judged=judged)
         try:
-            return await ask(ctx.model(self.model), prompt, response_type=Verdicts, read=read)
+            return await ask(ctx.model(self.model), prompt, response_type=verdicts_on(tuple(judged)), read=read)
         except ValueError as error:
             return Judgement(problem=f"The evaluator gave no usable verdict: {error}")
 

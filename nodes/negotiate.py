@@ -32,7 +32,7 @@ class NegotiateOut(BaseModel):
 class Criteria(BaseModel):
     """What the model is asked for."""
 
-    criteria: list[str]
+    criteria: list[str] = Field(max_length=5)
 
 
 class Proposed(BaseModel):

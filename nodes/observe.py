@@ -30,7 +30,7 @@ class Observe(Node[ObserveIn, ObserveOut]):
     kind: ClassVar[str] = "observe"
     effect: ClassVar[Effect] = "pure"
 
-    async def run(self, inputs: ObserveIn, ctx: Context) -> ObserveOut:  # noqa: ARG002 - every node has one
+    async def run(self, inputs: ObserveIn, ctx: Context) -> ObserveOut:
         """Call nothing."""
         if not inputs.messages:
             return ObserveOut(messages=(Message(role="user", content=inputs.prompt),))

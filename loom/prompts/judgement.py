@@ -2,8 +2,10 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any
 
-from pydantic import BaseModel, StrictBool
+from pydantic import BaseModel, Field, StrictBool, create_model
 
 from loom.errors import quoted
 from loom.prompts.reply import read_json
@@ -25,6 +27,19 @@ class Verdicts(BaseModel):
 
     verdicts: list[Entry]
     critique: str = ""
+
+
+@lru_cache(maxsize=256)
+def verdicts_on(judged: tuple[str, ...]) -> type[BaseModel]:
+    """Return the type that a judge is asked for: one entry for each of the ids, evidence before the decision.
+
+    It says more than `Verdicts`, by which a reply is read, so that a provider that enforces a shape enforces this.
+    """
+    # Any: types made while running, which type checkers cannot follow.
+    key: Any = Annotated[str, Field(json_schema_extra={"enum": list(judged)})]
+    entry: Any = create_model("Entry", id=(key, ...), evidence=(str, ...), passed=(bool, ...), critique=(str, ...))
+    entries: Any = Annotated[list[entry], Field(min_length=len(judged), max_length=len(judged))]
+    return create_model("Verdicts", verdicts=(entries, ...), critique=(str, ...))
 
 
 @dataclass(frozen=True, slots=True)

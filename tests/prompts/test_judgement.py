@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from loom.prompts.judgement import Judgement, judgement_in
+from loom.prompts.judgement import Judgement, judgement_in, verdicts_on
 from loom.types.contracts import SprintContract, Verdict
 
 CONTRACT = SprintContract(sprint=1, goal="g", criteria=("It adds", "tests pass", "It is short"), eval_tools=("pytest",))
@@ -63,3 +63,16 @@ def test_what_is_said_of_an_executed_check_is_ignored(checked: dict[str, object]
 def test_anything_but_one_entry_with_evidence_for_each_is_refused(entries: list[object], told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
         judged(*entries)
+
+
+def test_a_judge_is_asked_for_exactly_one_entry_for_each_criterion() -> None:
+    schema = verdicts_on(JUDGED).model_json_schema()
+    entries = schema["properties"]["verdicts"]
+    assert (entries["minItems"], entries["maxItems"]) == (2, 2)
+    assert schema["$defs"]["Entry"]["properties"]["id"]["enum"] == ["c1", "c3"]
+    assert list(schema["$defs"]["Entry"]["properties"]) == ["id", "evidence", "passed", "critique"]
+
+
+def test_what_a_judge_is_asked_for_can_be_read() -> None:
+    asked_for = verdicts_on(("c1",)).model_validate({"verdicts": [{**ADDS, "critique": ""}], "critique": ""})
+    assert judgement_in(asked_for.model_dump_json(), CONTRACT, ("c1",)).verdicts[0].passed
