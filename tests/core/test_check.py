@@ -424,6 +424,20 @@ def is_over() -> bool:
     return True
 
 
+def test_207_running_over_a_list_is_a_use() -> None:
+    class Tasks(State):
+        tasks: list[str] = []
+
+    @node
+    def work(task: str) -> None: ...
+
+    graph = Graph("tasks", Tasks)
+    graph.node("work", work)
+    graph.each(START, "work", over="tasks", bind="task")
+    graph.edge("work", END)
+    assert graph.check() == []
+
+
 @node(writes="items")
 def per_item(text: str) -> list[str]:
     return [text]
@@ -555,6 +569,19 @@ def test_301_a_reason_lets_a_write_node_run_without_a_gate() -> None:
     graph.node("act", WRITE, ungated="confined to the workspace")
     graph.edge(START, "act", END)
     fine(graph)
+
+
+def test_301_a_gate_that_writes_is_a_gate() -> None:
+    fine(gated({"gate": acting("approve", "write")}, (START, "gate", END)))
+
+
+def test_301_an_inner_graph_has_been_checked_by_itself() -> None:
+    inner = Graph("inner", Board)
+    inner.node("act", WRITE, ungated="a test")
+    inner.edge(START, "act", END)
+    made = inner.compile().as_node(reads={}, writes={})
+    assert made.effect == "write"
+    fine(gated({"inner": made}, (START, "inner", END)))
 
 
 @pytest.mark.parametrize("effect", ["pure", "read", "model"])

@@ -259,6 +259,12 @@ DIAMOND = {START: ["a", "b"], "a": "j", "b": "j", "j": END}
             {START: ["a", "b"], "a": ["c", "d"], "c": ("j", END), "d": "j", "b": "j", "j": END},
             "j",
         ),
+        # a may go back to the opener, which is a join, while b goes on to j.
+        (
+            {"o": idle, "a": finds_x, "b": idle, "j": needs_x},
+            {START: "o", "o": ["a", "b"], "a": ("o", "j"), "b": "j", "j": ("o", END)},
+            "oj",
+        ),
     ],
     ids=[
         "before",
@@ -271,6 +277,7 @@ DIAMOND = {START: ["a", "b"], "a": "j", "b": "j", "j": END}
         "a fan-out left out",
         "one of two fan-outs",
         "an inner branch that may end",
+        "a branch that may go back",
     ],
 )
 def test_203_a_field_that_may_be_read_before_it_is_written(nodes: Nodes, edges: Edges, joins: str) -> None:
