@@ -285,7 +285,7 @@ class CheckpointerSuite:
         assert await stored(another, "other") == [b"0"]
 
     async def test_a_run_made_anew_by_another_can_be_taken_up(self, store: Checkpointer, another: Checkpointer) -> None:
-        await store.append(await begun(store), lines(1), "completed")
+        await store.release(await begun(store))
         await another.delete("r")
         await another.append(await another.create("r", "graph", HEADER, lines(5)), lines(6), "failed")
         claim = await store.claim("r", 2, lines(7))

@@ -1,5 +1,6 @@
 # ruff: noqa: ASYNC240 - nothing else runs in the loop that the tests could hold up
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -218,6 +219,16 @@ def test_one_store_serves_several_threads_and_loops(path: Path) -> None:
     asyncio.run(store.close())
 
 
+async def test_deleting_a_run_leaves_nothing_of_it_behind(path: Path, store: SqliteCheckpointer) -> None:
+    await store.append(await begun(store), lines(1), "completed", b"snapshot")
+    await store.delete("r")
+    await store.close()
+    connection = sqlite3.connect(path)
+    for table in ("runs", "records", "snapshots"):
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    connection.close()
+
+
 # Damage.
 
 
@@ -263,8 +274,6 @@ async def test_a_flipped_byte_anywhere_is_an_error_or_nothing_but_never_another_
 
 async def change(path: Path, statement: str) -> None:
     """Change a store's file behind its back."""
-    import sqlite3
-
     connection = sqlite3.connect(path)
     connection.execute(statement)
     connection.commit()
