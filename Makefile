@@ -8,7 +8,7 @@ DRIVER ?=
 
 # make demo                                    a recording of a real model, no key, no network
 # make demo MODEL=anthropic/claude-sonnet-4-5  the same with a live model
-# make demo MODEL=openai/local API_BASE=http://127.0.0.1:8080/v1
+# make demo MODEL=local/any API_BASE=http://127.0.0.1:8080/v1
 MODEL    ?=
 API_BASE ?=
 LIVE     := $(if $(MODEL),--model $(MODEL)) $(if $(API_BASE),--api-base $(API_BASE))
@@ -25,7 +25,7 @@ help:
 	@echo "make record   record the demo's model    (MODEL= and API_BASE= name it)"
 	@echo "make clean    remove the environment and every cache"
 
-demo: .venv/.$(if $(MODEL),agent,base)
+demo: .venv/.$(if $(MODEL)$(API_BASE),agent,base)
 	@$(BIN)/python examples/demo.py $(LIVE) $(ARGS)
 
 record: .venv/.agent
