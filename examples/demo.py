@@ -37,7 +37,7 @@ class Killed:
         """Answer the first request to generate; do not live to answer the second."""
         self._asked += request.node == "generate"
         if self._asked == 2:
-            print("  ✗ generate    … and now this process kills itself with SIGKILL", flush=True)
+            print("  ✗ dead  generate was to begin: this process killed itself with SIGKILL", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         return await self._inner.complete(request, emit)
 
@@ -54,9 +54,8 @@ def made(given: argparse.Namespace, store: SqliteCheckpointer, *, dies: bool) ->
 
 async def work(given: argparse.Namespace, one: AgentHarness, store: SqliteCheckpointer) -> int:
     """Run or resume, and print the steps as they happen."""
-    told = len(await store.runs()) and given.part == "resume"
+    seen = await steps(store, 0, "= kept") if given.part == "resume" else 0
     done = asyncio.create_task(one.run(BRIEF, run_id=RUN) if given.part == "run" else one.resume(RUN))
-    seen = (await store.read(RUN)).head if told else 0
     while not done.done():
         await asyncio.sleep(0.02)
         seen = await steps(store, seen)
@@ -71,7 +70,7 @@ async def work(given: argparse.Namespace, one: AgentHarness, store: SqliteCheckp
     return 0 if result.passed else 1
 
 
-async def steps(store: SqliteCheckpointer, seen: int) -> int:
+async def steps(store: SqliteCheckpointer, seen: int, mark: str = "✓ done") -> int:
     """Print the steps that were saved from record `seen` on; return how many records there are."""
     try:
         journal = await store.read(RUN, seen)
@@ -80,7 +79,7 @@ async def steps(store: SqliteCheckpointer, seen: int) -> int:
     for line in journal.records:
         record = json.loads(line)
         if record["kind"] == "step":
-            print(f"  ✓ {record['node']:11} step {record['seq']}, {record['s']:.2f} s", flush=True)
+            print(f"  {mark}  step {record['seq']}, {record['node']}, {record['s']:.2f} s", flush=True)
     return journal.head
 
 
@@ -114,7 +113,7 @@ def main() -> int:
         return first.returncode
     print(f"\nresume    in a new process, from {STORE}", flush=True)
     last = subprocess.run([*call, "--part", "resume"], check=False)
-    print(f"\nthe file, in {workspace}:\n\n{(workspace / 'factorial.py').read_text().rstrip()}")
+    print(f"\nthe file, in {workspace}:\n\n{(workspace / 'evens.py').read_text().rstrip()}")
     print(f"\npicture   {PICTURE.absolute()}")
     print(f"journal   loom show {RUN}")
     return last.returncode

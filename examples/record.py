@@ -19,15 +19,15 @@ from loom.testing import CassetteModel
 
 async def record(ref: ModelRef, seed: int, path: Path) -> bool:
     """Record one run; tell whether its first sprint failed and a later one passed."""
-    settings = {"seed": seed, "temperature": 0.8, "max_tokens": 200}
+    settings = {"seed": seed, "temperature": 0.9, "max_tokens": 200}
     inner = client(ref.model_copy(update={"extensions": settings}))
-    about = f"seed {seed}, temperature 0.8, recorded by examples/record.py"
+    about = f"seed {seed}, temperature 0.9, recorded by examples/record.py"
     with tempfile.TemporaryDirectory() as folder:
         model = CassetteModel(path, inner, about=about)
         runtime = Runtime(checkpointer=MemoryCheckpointer())
         result = await harness(model, prepare(Path(folder)), runtime, judge=None).run(BRIEF)
     verdicts = ["pass" if sprint.passed else "fail" for sprint in result.sprint_results]
-    print(f"seed {seed}: {', '.join(verdicts)}")
+    print(f"seed {seed}: {', '.join(verdicts)}", flush=True)
     return result.passed and result.sprints > 1
 
 

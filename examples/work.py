@@ -9,14 +9,14 @@ from loom.types.models import Model
 
 HERE = Path(__file__).parent
 CASSETTE = HERE / "demo.cassette.json"
-BRIEF = "Write factorial.py with a function factorial(n) that returns n factorial. The factorial of 0 is 1."
+BRIEF = "Write evens.py with a function evens(numbers) that returns a list of the even numbers, in order."
 CHECKS = {"tests pass": [sys.executable, "-m", "unittest", "-q", "-f"]}
 
 
 def prepare(workspace: Path) -> Path:
     """Make a workspace that holds the user's tests, and nothing else."""
     workspace.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE / "brief" / "test_factorial.py", workspace)
+    shutil.copy(HERE / "brief" / "test_evens.py", workspace)
     return workspace
 
 
@@ -26,7 +26,7 @@ def harness(generator: Model | ModelRef, workspace: Path, runtime: Runtime, *, j
         generator=generator,
         evaluator=judge,
         planner=None,
-        max_sprints=4,
+        max_sprints=3,
         checks=CHECKS,
         workspace=workspace,
         check_timeout_s=30,
