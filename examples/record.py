@@ -12,7 +12,7 @@ from pathlib import Path
 
 from work import BRIEF, CASSETTE, harness, prepare
 
-from loom import MemoryCheckpointer, ModelRef, Runtime
+from loom import LoomError, MemoryCheckpointer, ModelRef, Runtime
 from loom.models.litellm import client
 from loom.testing import CassetteModel
 
@@ -45,7 +45,12 @@ def main() -> int:
     for seed in range(1, given.seeds + 1):
         trial = CASSETTE.with_suffix(".trial")
         trial.unlink(missing_ok=True)
-        if asyncio.run(record(ref, seed, trial)):
+        try:
+            is_worth_showing = asyncio.run(record(ref, seed, trial))
+        except LoomError as error:
+            print(f"record.py: {error}", file=sys.stderr)
+            return 1
+        if is_worth_showing:
             trial.replace(CASSETTE)
             print(f"recorded {ref.identifier} to {CASSETTE.name}")
             return 0
