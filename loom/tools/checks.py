@@ -21,6 +21,10 @@ _ENVIRONMENT: Final = {
 }
 # Equal results are to read equal, so that a stalled sprint is seen and a recording can be replayed elsewhere.
 _NOISE: Final = re.compile(r"\b\d+\.\d+(?= ?s(?:econds)?\b)|(?<=Previous line repeated )\d+|(?<= at )0x[0-9a-f]{6,}")
+# Frames of Python's own library in a traceback: other lines in each version, at another place on each machine.
+_LIBRARY_FRAME: Final = re.compile(
+    r'^  File "[^"\n]*/lib/python3\.\d+/(?!site-packages/)[^"\n]*", line \d+.*\n(?: {4}.*\n)*', re.MULTILINE
+)
 
 # How test runners say how many tests passed.
 _COUNTS: Final = tuple(
@@ -96,8 +100,12 @@ async def run_check(name: str, command: Sequence[str], *, cwd: str | PathLike[st
 
 
 def shown(output: str, folder: Path) -> str:
-    """Return the end of an output: paths in `folder` relative; durations, addresses, depths of recursion left out."""
-    return _NOISE.sub("…", output.replace(f"{folder.absolute()}/", ""))[-SHOWN:]
+    """Return the end of an output, without what tells nothing of the code: where and on what it ran, and how long.
+
+    Paths in `folder` are relative; durations, addresses, depths of recursion and frames of Python's library are gone.
+    """
+    own = _LIBRARY_FRAME.sub("", output).replace(f"{folder.absolute()}/", "")
+    return _NOISE.sub("…", own)[-SHOWN:]
 
 
 def tests_passed(output: str) -> int:

@@ -95,6 +95,15 @@ def test_equal_results_read_equal(tmp_path: Path) -> None:
     assert shown("x" * (SHOWN + 1) + "y", tmp_path) == "x" * (SHOWN - 1) + "y"
 
 
+async def test_a_traceback_does_not_say_where_python_is(tmp_path: Path) -> None:
+    (tmp_path / "test_lacking.py").write_text("import lacking\n")
+    result = await run_check("t", ["python", "-m", "unittest", "-q"], cwd=tmp_path, timeout_s=60)
+    assert [line for line in result.output.splitlines() if line.startswith("  File ")] == [
+        '  File "test_lacking.py", line 1, in <module>'
+    ]
+    assert "ModuleNotFoundError: No module named 'lacking'" in result.output
+
+
 def test_checks_are_commands_by_name() -> None:
     assert checked({"tests pass": ["pytest", "-q"]}) == {"tests pass": ("pytest", "-q")}
     with pytest.raises(ConfigError, match="a check needs a name"):
