@@ -59,10 +59,10 @@ class SqliteCheckpointer:
     async def create(
         self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], *, parent: str | None = None
     ) -> Claim:
-        return self._held(await self._do(self._create, run_id, graph, header, records, parent))
+        return await self._hold(self._create, run_id, graph, header, records, parent)
 
     async def claim(self, run_id: str, head: int, records: Sequence[bytes]) -> Claim:
-        return self._held(await self._do(self._claim, run_id, head, records))
+        return await self._hold(self._claim, run_id, head, records)
 
     async def append(
         self, claim: Claim, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None
@@ -97,7 +97,19 @@ class SqliteCheckpointer:
         """Do it here, as a commit costs less than a hop to a thread; there if a commit waits for the disk."""
         if self.durability == "process":
             return work(*arguments)
-        return await to_its_end(asyncio.get_running_loop().run_in_executor(None, partial(work, *arguments)))
+        return await to_its_end(_in_thread(work, *arguments))
+
+    async def _hold(self, work: Callable[[Unpack[Ts]], Claim], *arguments: *Ts) -> Claim:
+        """Do what claims a run and keep the claim alive; give it back if its taker was cancelled meanwhile."""
+        if self.durability == "process":
+            return self._held(work(*arguments))
+        done = _in_thread(work, *arguments)
+        try:
+            return self._held(await to_its_end(done))
+        except asyncio.CancelledError:
+            if done.exception() is None:
+                self._release(done.result())
+            raise
 
     def _create(self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], parent: str | None) -> Claim:
         now = time.time()
@@ -249,7 +261,7 @@ class SqliteCheckpointer:
             if row is None:
                 raise self._not_found(connection, run_id)
             number, graph, status, parent, head, header, checksum = row
-            types = [type(value) for value in (graph, parent or "", head, header)]
+            types: list[type[object]] = [type(value) for value in (graph, parent or "", head, header)]
             if types != [str, str, int, bytes] or status not in get_args(Status):
                 raise self._damaged(f'the header of run "{run_id}"')
             if _checksum(header, run_id, graph, parent or "") != checksum:
@@ -325,6 +337,10 @@ class SqliteCheckpointer:
 
     def _damaged(self, what: str) -> CheckpointError:
         return CheckpointError(f"{self.path} is damaged: {what} does not match its checksum; restore it from a copy")
+
+
+def _in_thread(work: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> asyncio.Future[T]:
+    return asyncio.get_running_loop().run_in_executor(None, partial(work, *arguments))
 
 
 def _newest_snapshot(connection: sqlite3.Connection, number: int) -> tuple[int, bytes, int] | None:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -71,7 +71,7 @@ class SqliteFile:
         self._lock = threading.RLock()
 
     @contextlib.contextmanager
-    def statement(self, purpose: str) -> Iterator[sqlite3.Connection]:
+    def statement(self, purpose: str) -> Generator[sqlite3.Connection]:
         """Use the connection for one statement.
 
         Raises:
@@ -87,7 +87,7 @@ class SqliteFile:
                 raise CheckpointError(f"cannot {purpose} in {self.path}: {error}") from error
 
     @contextlib.contextmanager
-    def transaction(self, purpose: str, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    def transaction(self, purpose: str, begin: str = "BEGIN IMMEDIATE") -> Generator[sqlite3.Connection]:
         """Do several statements as one: all of them are committed, or none."""
         with self.statement(purpose) as connection:
             connection.execute(begin)

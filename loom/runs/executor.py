@@ -48,8 +48,9 @@ class Executor:
             await run.end("failed", error=str(error), node=error.node)
             raise
         except asyncio.CancelledError:
-            with anyio.CancelScope(shield=True):
-                await run.end("cancelled")
+            if run.is_claimed:  # else it came just after the end
+                with anyio.CancelScope(shield=True):
+                    await run.end("cancelled")
             raise
         if run.is_cancelled and walk.live:
             await run.end("cancelled")

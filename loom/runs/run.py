@@ -49,7 +49,7 @@ class Run:
         self._begun = perf_counter()
         self._store = store
         self._claim = claim
-        self._is_claimed = True
+        self.is_claimed = True
         self._grown = 0
         self._enough = _SNAPSHOT_BYTES
         self._live = live
@@ -82,13 +82,15 @@ class Run:
         """Commit records. Callers beside others hold `commits`."""
         if self.secrets:
             records = [self.secrets.clean_record(record) for record in records]
-        self._live.cut(self._claim.head + len(records))
+        head = self._claim.head + len(records)
+        self._live.cut(head)
         try:
             await self._store.append(self._claim, records, status, snapshot)
         except LoomError as error:
             self.store_failure = error
             raise
-        self._is_claimed = status == "running"
+        finally:  # also when the caller was cancelled while it was committed
+            self.is_claimed = self._claim.head != head or status == "running"
         if self._live.readers:
             self._live.wake()
 
@@ -105,8 +107,8 @@ class Run:
 
     async def release(self) -> None:
         """Give the claim back, if no end did, so that the run can be resumed at once."""
-        if self._is_claimed:
-            self._is_claimed = False
+        if self.is_claimed:
+            self.is_claimed = False
             with anyio.CancelScope(shield=True):
                 await self._store.release(self._claim)
 

@@ -224,6 +224,25 @@ class CheckpointerSuite:
         assert (len(won), len(lost)) == (1, 7)
         assert await stored(store) == [b"0", *lines(1)]
 
+    async def test_a_claim_whose_taker_was_cancelled_is_free(self, store: Checkpointer) -> None:
+        chance = Random(5)
+        for number in range(20):
+            task = asyncio.create_task(begun(store, f"r{number}"))
+            await anyio.sleep(chance.random() * 0.004)
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                await store.release(task.result())
+            elif f"r{number}" not in [run.run_id for run in await store.runs()]:
+                continue
+            taker = asyncio.create_task(store.claim(f"r{number}", 1, [b"1"]))
+            await anyio.sleep(chance.random() * 0.004)
+            taker.cancel()
+            await asyncio.wait([taker])
+            if not taker.cancelled():
+                await store.release(taker.result())
+            await store.claim(f"r{number}", len(await stored(store, f"r{number}")), [])
+
     # Snapshots.
 
     async def test_reading_from_a_snapshot_gives_it_and_what_came_after(self, store: Checkpointer) -> None:

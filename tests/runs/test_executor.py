@@ -797,6 +797,22 @@ async def test_cancelling_at_any_moment_leaves_a_journal_that_agrees_with_the_re
     await store.close()
 
 
+async def test_cancelling_the_awaiting_task_at_any_moment_leaves_a_run_that_can_be_resumed(tmp_path: Path) -> None:
+    chance = Random(4)
+    app = fan("abcdj", **dict.fromkeys("abcd", soon))
+    store = SqliteCheckpointer(tmp_path / "x.db", durability="power")
+    runtime = Runtime(checkpointer=store)
+    for number in range(40):
+        task = asyncio.create_task(app.run(run_id=f"r{number}", runtime=runtime))
+        await anyio.sleep(chance.random() * 0.03)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled() or task.exception() is None
+        if f"r{number}" in [run.run_id for run in await store.runs()]:
+            assert (await app.resume(f"r{number}", runtime=runtime)).state.log == list("abcdj")
+    await store.close()
+
+
 # Resuming.
 
 
