@@ -11,6 +11,20 @@ from loom.types.models import Model
 from loom.types.tools import Tool
 
 
+def _whole(what: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(f"{what} must be a whole number, {least} or more; got {value!r}")
+
+
+def _number(what: str, value: object) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
+        raise ConfigError(f"{what} must be a number, 0 or more; got {value!r}")
+
+
+def _is_exception(given: object) -> bool:
+    return isinstance(given, type) and issubclass(given, Exception)
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How often and how patiently a failing node is tried.
@@ -26,14 +40,16 @@ class Retry:
     on: tuple[type[Exception], ...] = (Exception,)
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise ConfigError(f"Retry(max_attempts=…) must be at least 1; got {self.max_attempts}")
-        if self.backoff_s < 0 or self.max_backoff_s < 0:
-            raise ConfigError("Retry(backoff_s=…, max_backoff_s=…) must not be negative")
+        _whole("Retry(max_attempts=…)", self.max_attempts, 1)
+        _number("Retry(backoff_s=…)", self.backoff_s)
+        _number("Retry(max_backoff_s=…)", self.max_backoff_s)
+        if not isinstance(self.on, tuple) or not all(map(_is_exception, self.on)):
+            raise ConfigError(f"Retry(on=…) must be a tuple of exception types; got {self.on!r}")
 
     def pause_s(self, attempt: int, chance: float) -> float:
         """Return the seconds to wait after the failed attempt of this number (from 1); `chance` is from 0 to 1."""
-        pause = min(self.backoff_s * 2.0 ** (attempt - 1), self.max_backoff_s)
+        doubled = 2.0 ** min(attempt - 1, 1000)  # more is no float
+        pause = min(self.backoff_s * doubled, self.max_backoff_s)
         return pause * (0.5 + chance / 2) if self.jitter else pause
 
 
@@ -49,10 +65,11 @@ class Cache:
     max_entries: int = 1024
 
     def __post_init__(self) -> None:
-        if self.max_entries < 1:
-            raise ConfigError(f"Cache(max_entries=…) must be at least 1; got {self.max_entries}")
-        if self.ttl_s is not None and self.ttl_s <= 0:
-            raise ConfigError(f"Cache(ttl_s=…) must be above 0; got {self.ttl_s}")
+        _whole("Cache(max_entries=…)", self.max_entries, 1)
+        if self.ttl_s is not None:
+            _number("Cache(ttl_s=…)", self.ttl_s)
+        if self.ttl_s == 0:
+            raise ConfigError("Cache(ttl_s=…) must be above 0; leave the cache out instead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +88,13 @@ class Limits:
     grace_s: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "max_tokens", "max_cost_usd", "deadline_s", "grace_s"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ConfigError(f"Limits({name}=…) must not be negative; got {value}")
+        for name, value in (("max_steps", self.max_steps), ("max_tokens", self.max_tokens)):
+            if value is not None:
+                _whole(f"Limits({name}=…)", value, 0)
+        for name, amount in (("max_cost_usd", self.max_cost_usd), ("deadline_s", self.deadline_s)):
+            if amount is not None:
+                _number(f"Limits({name}=…)", amount)
+        _number("Limits(grace_s=…)", self.grace_s)
 
 
 NO_LIMITS = Limits()
@@ -96,3 +116,8 @@ class Runtime:
     limits: Limits = NO_LIMITS
     clock: Callable[[], float] = time.time
     secrets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        secrets: object = self.secrets
+        if not isinstance(secrets, tuple) or not all(isinstance(one, str) and one for one in self.secrets):
+            raise ConfigError("Runtime(secrets=…) must be a tuple of texts, none of them empty")  # shown nowhere
