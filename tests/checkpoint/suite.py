@@ -151,6 +151,17 @@ class CheckpointerSuite:
             await store.append(claim, lines(1))
         assert await store.runs() == []
 
+    async def test_an_append_is_carried_out_though_its_caller_is_cancelled(self, store: Checkpointer) -> None:
+        claim = await begun(store)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await store.append(claim, lines(1))
+        assert (await stored(store), claim.head) == ([b"0", *lines(1)], 2)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await store.append(claim, lines(2), "completed")
+        assert ((await store.read("r")).status, claim.head) == ("completed", 3)
+
     async def test_an_append_that_is_cancelled_is_done_or_not_and_the_claim_knows(self, store: Checkpointer) -> None:
         claim, chance = await begun(store), Random(3)
         for number in range(20):

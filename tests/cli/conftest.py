@@ -182,7 +182,7 @@ class Ended:
     err: str
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - any JSON
+    def json(self) -> Any:
         return json.loads(self.out)
 
 

@@ -251,7 +251,7 @@ def giving(field: str, value: object) -> AnyNode:
     """Return a node that declares no type and gives this."""
 
     @node(writes=field)
-    async def work() -> Any:  # noqa: ANN401 - a caller who checks no types
+    async def work() -> Any:
         return value
 
     return work

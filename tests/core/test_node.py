@@ -38,7 +38,7 @@ class Draft(BaseModel):
     drafts: list[str] = Field(default_factory=list)
 
 
-def run(made: Any, reads: dict[str, str] | None = None, writes: dict[str, str] | None = None, **given: Any) -> Board:  # noqa: ANN401 - any node, any field
+def run(made: Any, reads: dict[str, str] | None = None, writes: dict[str, str] | None = None, **given: Any) -> Board:
     graph = Graph("one", Board)
     graph.node("one", made, reads=reads, writes=writes)
     graph.edge(START, "one", END)
@@ -107,7 +107,7 @@ def test_a_base_class_may_leave_a_port_model_open() -> None:
     assert run(Closed(), writes={"text": "topic"}).topic == "closed"
 
 
-def class_named(name: str, bases: tuple[Any, ...], **body: object) -> Any:  # noqa: ANN401 - an instance of it
+def class_named(name: str, bases: tuple[Any, ...], **body: object) -> Any:
     return type(name, bases, {"__module__": __name__, **body})()
 
 
@@ -451,7 +451,7 @@ def either(topic: str) -> Draft | None:
         ("field", "@node takes a function, and its options by name, @node(writes=\"field\"); got 'field'"),
     ],
 )
-def test_a_function_that_does_not_tell_its_ports_is_refused(fn: Any, message: str) -> None:  # noqa: ANN401 - anything
+def test_a_function_that_does_not_tell_its_ports_is_refused(fn: Any, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         node(fn)
     assert message in str(caught.value)
@@ -472,6 +472,6 @@ def test_an_unknown_effect_is_refused() -> None:
 
 
 @pytest.mark.parametrize("given", [power, Write, None, "write"])
-def test_only_nodes_can_be_placed(given: Any) -> None:  # noqa: ANN401 - anything
+def test_only_nodes_can_be_placed(given: Any) -> None:
     with pytest.raises(ConfigError, match='graph "one", node "first": expected a Node'):
         Graph("one", Board).node("first", given)

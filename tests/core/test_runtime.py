@@ -14,28 +14,28 @@ from loom.core.runtime import NO_LIMITS
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Retry(max_attempts=0), "Retry(max_attempts=…) must be a whole number, 1 or more; got 0"),
+        (lambda: Retry(max_attempts=0), "Retry(max_attempts=…) must be at least 1; got 0"),
         (
             lambda: Retry(max_attempts=cast(Any, 2.5)),
-            "Retry(max_attempts=…) must be a whole number, 1 or more; got 2.5",
+            "Retry(max_attempts=…) must be a whole number; got 2.5",
         ),
-        (lambda: Retry(max_attempts=True), "Retry(max_attempts=…) must be a whole number, 1 or more; got True"),
+        (lambda: Retry(max_attempts=True), "Retry(max_attempts=…) must be a whole number; got True"),
         (lambda: Retry(backoff_s=-1), "Retry(backoff_s=…) must be a number, 0 or more; got -1"),
         (lambda: Retry(max_backoff_s=cast(Any, "3")), "Retry(max_backoff_s=…) must be a number, 0 or more; got '3'"),
         (lambda: Retry(on=cast(Any, ValueError)), "Retry(on=…) must be a tuple of exception types; got <class"),
         (lambda: Retry(on=cast(Any, (3,))), "Retry(on=…) must be a tuple of exception types; got (3,)"),
         (lambda: Retry(on=cast(Any, (int,))), "Retry(on=…) must be a tuple of exception types; got (<class 'int'>,)"),
         (lambda: Retry(on=cast(Any, (KeyboardInterrupt,))), "Retry(on=…) must be a tuple of exception types"),
-        (lambda: Cache(max_entries=0), "Cache(max_entries=…) must be a whole number, 1 or more; got 0"),
-        (lambda: Cache(ttl_s=-1), "Cache(ttl_s=…) must be a number, 0 or more; got -1"),
-        (lambda: Cache(ttl_s=0), "Cache(ttl_s=…) must be above 0; leave the cache out instead"),
-        (lambda: Limits(max_steps=-1), "Limits(max_steps=…) must be a whole number, 0 or more; got -1"),
-        (lambda: Limits(max_tokens=cast(Any, 1.5)), "Limits(max_tokens=…) must be a whole number, 0 or more; got 1.5"),
+        (lambda: Cache(max_entries=0), "Cache(max_entries=…) must be at least 1; got 0"),
+        (lambda: Cache(ttl_s=-1), "Cache(ttl_s=…) must be above 0; got -1"),
+        (lambda: Cache(ttl_s=0), "Cache(ttl_s=…) must be above 0; got 0"),
+        (lambda: Limits(max_steps=-1), "Limits(max_steps=…) must be at least 0; got -1"),
+        (lambda: Limits(max_tokens=cast(Any, 1.5)), "Limits(max_tokens=…) must be a whole number; got 1.5"),
         (lambda: Limits(max_cost_usd=-0.1), "Limits(max_cost_usd=…) must be a number, 0 or more; got -0.1"),
         (lambda: Limits(deadline_s=float("nan")), "Limits(deadline_s=…) must be a number, 0 or more; got nan"),
         (lambda: Limits(grace_s=cast(Any, None)), "Limits(grace_s=…) must be a number, 0 or more; got None"),
-        (lambda: Runtime(secrets=cast(Any, "key")), "Runtime(secrets=…) must be a tuple of texts, none of them empty"),
-        (lambda: Runtime(secrets=("key", "")), "Runtime(secrets=…) must be a tuple of texts, none of them empty"),
+        (lambda: Runtime(secrets=cast(Any, "key")), "Runtime(secrets=…) must be a tuple of texts"),
+        (lambda: Runtime(secrets=cast(Any, ("key", 3))), "Runtime(secrets=…) must be a tuple of texts"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_by_its_name(make: Callable[[], object], message: str) -> None:
@@ -46,7 +46,7 @@ def test_a_setting_that_cannot_be_is_refused_by_its_name(make: Callable[[], obje
 
 def test_a_refused_secret_is_not_told() -> None:
     with pytest.raises(ConfigError) as caught:
-        Runtime(secrets=("s3cr3t", ""))
+        Runtime(secrets=cast(Any, "s3cr3t"))
     assert "s3cr3t" not in str(caught.value)
 
 

@@ -184,7 +184,7 @@ def test_a_default_is_made_anew_each_time_and_may_follow_the_fields_before_it() 
 # Reducers.
 
 
-def reduced(annotation: object, old: object, write: object) -> Any:  # noqa: ANN401 - of that type
+def reduced(annotation: object, old: object, write: object) -> Any:
     """Return what a field of this type holds after a write."""
     kind: type[State] = type("Kind", (State,), {"__annotations__": {"one": annotation}, "__module__": __name__})
     return reduce(fields_of(kind)["one"], old, write)

@@ -1,10 +1,10 @@
 """Runs that act on the world, to be killed: a program that makes a process for each command it reads.
 
-    python errands.py FOLDER
+    python errands.py
 
-A command is a line of JSON, the fields of `Command`. The program has everything imported and forks, so a
-command costs milliseconds. What the processes have in common are the store and the ledger in FOLDER: every
-effect writes its name into the ledger, once for each time that it happened.
+A command is a line of JSON, a folder and the fields of `Command`. The program has everything imported and
+forks, so a command costs milliseconds. What the processes have in common are the store and the ledger in the
+folder: every effect writes its name into the ledger, once for each time that it happened.
 """
 
 import asyncio
@@ -14,9 +14,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, ClassVar, Literal
 
 from loom import (
@@ -34,6 +36,7 @@ from loom import (
     append,
     node,
 )
+from loom.runs.app import CompiledGraph
 
 # Any, in this module: JSON.
 
@@ -43,7 +46,11 @@ SLEEP_S = 0.002
 
 @dataclass
 class Command:
-    """What a process is to do. `dies` is `before NAME` or `after NAME`: when it kills itself at an effect."""
+    """What a process is to do.
+
+    `dies` is `before NAME` or `after NAME`: when it kills itself at an effect. With `waits` it waits to be
+    killed when it is done.
+    """
 
     kind: Kind
     run_id: str = "r"
@@ -51,6 +58,7 @@ class Command:
     answers: Mapping[str, Any] = field(default_factory=dict[str, Any])
     lease_s: float = 30.0
     length: int = 1
+    waits: bool = False
 
 
 class Here:
@@ -72,7 +80,7 @@ def note(line: str) -> None:
 
 
 def ledger(folder: Path) -> list[str]:
-    """Return the lines of the ledger."""
+    """Return the lines of the ledger in a folder."""
     path = folder / "ledger"
     return path.read_text().splitlines() if path.exists() else []
 
@@ -123,7 +131,7 @@ async def last(ctx: Context) -> list[str]:
     return [ctx.node]
 
 
-def errand(kind: Kind, length: int = 1) -> "Any":
+def errand(kind: Kind, length: int = 1) -> CompiledGraph[Log]:
     """Return a graph of nodes that act, `act0` and so on, and one after them."""
     graph = Graph(f"errand-{kind}", Log)
     names = [f"act{number}" for number in range(length)]
@@ -158,43 +166,55 @@ def say(what: object) -> None:
     sys.stdout.flush()
 
 
-def main(folder: Path) -> None:
+def main() -> None:
     """Do each command in a process of its own; say its number, and how it ended when it has."""
-    Here.folder = folder
+    with TemporaryDirectory() as folder:  # imports all that a run needs
+        Here.folder = Path(folder)
+        asyncio.run(go(Command("write")))
     for line in sys.stdin:
-        command = Command(**json.loads(line))
+        folder, fields = json.loads(line)
         child = os.fork()
         if child == 0:
-            Here.dies = command.dies
+            command = Command(**fields)
+            Here.folder, Here.dies = Path(folder), command.dies
             say(os.getpid())
             try:
                 say(asyncio.run(go(command)))
             except LoomError as error:
                 say({"error": type(error).__name__, "message": str(error)})
+            if command.waits:
+                signal.pause()
             os._exit(0)
         os.waitpid(child, 0)
         say(None)
 
 
-class Errands:
-    """The program, as a test sees it."""
+@contextmanager
+def program() -> Iterator["subprocess.Popen[str]"]:
+    """Have the program run."""
+    running = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    yield running
+    running.communicate(timeout=10)
+    assert running.returncode == 0
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._program = subprocess.Popen(
-            [sys.executable, __file__, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+
+class Errands:
+    """The program, for one folder."""
+
+    def __init__(self, running: "subprocess.Popen[str]", folder: Path) -> None:
+        self._program = running
+        self._folder = folder
 
     def begin(self, command: Command) -> int:
         """Give a command; return the number of its process."""
         assert self._program.stdin
-        self._program.stdin.write(json.dumps(asdict(command)) + "\n")
+        self._program.stdin.write(json.dumps([str(self._folder), asdict(command)]) + "\n")
         self._program.stdin.flush()
         return int(self._said())
 
     def end(self) -> dict[str, Any] | None:
         """Return what came of the command; None if its process died before."""
-        said = self._said()
+        said: dict[str, Any] | None = self._said()
         if said is not None:
             self._said()
         return said
@@ -206,15 +226,10 @@ class Errands:
 
     def kill(self, command: Command, after_s: float) -> dict[str, Any] | None:
         """Begin a command and kill its process with SIGKILL; return what came of it, if it was quicker."""
-        process = self.begin(command)
+        process = self.begin(replace(command, waits=True))
         time.sleep(after_s)
-        os.kill(process, signal.SIGKILL)  # the program has not waited for it yet, so the number is still its own
+        os.kill(process, signal.SIGKILL)
         return self.end()
-
-    def close(self) -> None:
-        """End the program."""
-        self._program.communicate(timeout=10)
-        assert self._program.returncode == 0
 
     def _said(self) -> Any:
         assert self._program.stdout
@@ -222,4 +237,4 @@ class Errands:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
