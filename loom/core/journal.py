@@ -104,7 +104,8 @@ class Checkpointer(Protocol):
 
         Any status but `running` gives the claim back in the same commit. A `snapshot` is the walk
         after these records and replaces an older one. A claim that was taken over is
-        `RunConflictError`, and nothing is added.
+        `RunConflictError`, and nothing is added. What was called is carried out even if the caller is
+        cancelled meanwhile, so that a finished step is kept, and `claim.head` tells the truth.
         """
         ...
 
