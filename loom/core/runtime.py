@@ -12,8 +12,10 @@ from loom.types.tools import Tool
 
 
 def _whole(what: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{what} must be a whole number, {least} or more; got {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigError(f"{what} must be a whole number; got {value!r}")
+    if value < least:
+        raise ConfigError(f"{what} must be at least {least}; got {value}")
 
 
 def _number(what: str, value: object) -> None:
@@ -66,10 +68,8 @@ class Cache:
 
     def __post_init__(self) -> None:
         _whole("Cache(max_entries=…)", self.max_entries, 1)
-        if self.ttl_s is not None:
-            _number("Cache(ttl_s=…)", self.ttl_s)
-        if self.ttl_s == 0:
-            raise ConfigError("Cache(ttl_s=…) must be above 0; leave the cache out instead")
+        if self.ttl_s is not None and not (isinstance(self.ttl_s, (int, float)) and self.ttl_s > 0):
+            raise ConfigError(f"Cache(ttl_s=…) must be above 0; got {self.ttl_s!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,5 +119,5 @@ class Runtime:
 
     def __post_init__(self) -> None:
         secrets: object = self.secrets
-        if not isinstance(secrets, tuple) or not all(isinstance(one, str) and one for one in self.secrets):
-            raise ConfigError("Runtime(secrets=…) must be a tuple of texts, none of them empty")  # shown nowhere
+        if not isinstance(secrets, tuple) or not all(isinstance(one, str) for one in self.secrets):
+            raise ConfigError("Runtime(secrets=…) must be a tuple of texts")  # which are shown nowhere
