@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -190,7 +190,7 @@ def main() -> None:
 
 
 @contextmanager
-def program() -> Iterator["subprocess.Popen[str]"]:
+def program() -> Generator["subprocess.Popen[str]", None, None]:
     """Have the program run."""
     running = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     yield running

@@ -181,10 +181,13 @@ async def test_the_first_call_gives_what_a_later_one_reads_back(fn: Any, result_
 
 
 async def test_a_plain_function_runs_in_a_thread_and_an_awaitable_is_awaited() -> None:
+    def later(value: str) -> Any:
+        return asyncio.sleep(0, value)
+
     async def body(ctx: Context) -> Any:
         thread = await ctx.once("plain", threading.get_ident)
         loop = await ctx.once("async", World().act)
-        waited = await ctx.once("made", asyncio.sleep, 0, "slept", result_type=str)
+        waited = await ctx.once("made", later, "slept")
         return [thread != threading.get_ident(), loop, waited]
 
     result = await acting(body).run()
