@@ -279,9 +279,21 @@ def list_item(annotation: Any) -> Any | None:
 
 
 def type_name(annotation: Any) -> str:
-    """Return a type as a user would write it."""
-    name = annotation.__name__ if inspect.isclass(annotation) and not get_args(annotation) else str(annotation)
-    return name.replace("typing.", "").replace("NoneType", "None")
+    """Return a type as a user would write it, without modules and metadata."""
+    if annotation is Ellipsis:
+        return "..."
+    if isinstance(annotation, list):
+        parameters: list[Any] = annotation  # of a Callable
+        return f"[{', '.join(map(type_name, parameters))}]"
+    inner = bare(annotation)
+    origin, args = get_origin(inner), get_args(inner)
+    if is_union(inner):
+        return " | ".join(map(type_name, args))
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, args))}]"
+    kind = origin or inner
+    name = kind.__name__ if inspect.isclass(kind) else str(kind).removeprefix("typing.")
+    return f"{name}[{', '.join(map(type_name, args))}]" if args else name.replace("NoneType", "None")
 
 
 def fits(source: Any, target: Any) -> bool:

@@ -150,7 +150,7 @@ class Item(BaseModel):
     sys.modules["late"] = module
     exec(source, vars(module))
     field = fields_of(module.Late)["items"]
-    assert type_name(field.values.type) == "list[late.Item]"
+    assert type_name(field.values.type) == "list[Item]"
     assert field.reducer is append
     del sys.modules["late"]
 

@@ -1,53 +1,207 @@
-"""Tests of how a run begins."""
+import math
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field
 
-from loom import END, START, ConfigError, Graph, State, node
+from loom import END, START, ConfigError, Graph, GraphResult, NodeError, NoEdgeError, State, append, node
+from loom.runs.app import CompiledGraph
 from loom.runs.inputs import new_run_id
 
-
-class Ask(State):
-    question: str
-    tries: int = 3
-    seen: list[str] = []
+# Any, in this module: inputs, of any field.
 
 
-@node(writes="seen")
-async def look(question: str) -> list[str]:
-    return [question]
+class Task(BaseModel):
+    title: str
+    size: int = 1
 
 
-def app() -> Graph[Ask]:
-    graph = Graph("ask", Ask)
+class Brief(State):
+    topic: str
+    limit: int = 3
+    words: Annotated[list[str], append] = []
+    task: Task | None = None
+    price: Decimal = Decimal("1.50")
+    due: datetime | None = None
+    stamps: list[int] = Field(default_factory=lambda: [1, 2])
+    double: int = Field(default_factory=lambda data: data["limit"] * 2)
+    positive: Annotated[int, Field(gt=0)] = 1
+
+
+@node
+def look(topic: str, limit: int, words: list[str]) -> None: ...
+
+
+def app(*inputs: str) -> CompiledGraph[Brief]:
+    graph = Graph("brief", Brief, inputs=inputs)
     graph.node("look", look)
     graph.edge(START, "look", END)
-    return graph
+    return graph.compile()
 
 
-def test_ids_sort_by_time_and_differ() -> None:
-    ids = [new_run_id() for _ in range(100)]
-    assert len(set(ids)) == 100
-    assert [one[:11] for one in ids] == sorted(one[:11] for one in ids)
+def run(**given: Any) -> GraphResult[Brief]:
+    return app().run_sync(given)
+
+
+def test_inputs_and_defaults_are_the_first_state() -> None:
+    state = run(topic="tea", limit=5).state
+    assert (state.topic, state.limit, state.words, state.price) == ("tea", 5, [], Decimal("1.50"))
+
+
+def test_a_default_is_made_for_each_run_and_may_follow_what_is_given() -> None:
+    first, second = run(topic="a", limit=5), run(topic="b")
+    assert (first.state.double, second.state.double) == (10, 6)
+    first.state.stamps.append(3)
+    assert second.state.stamps == run(topic="c").state.stamps == [1, 2]
+
+
+def test_inputs_are_converted_as_pydantic_does() -> None:
+    due = datetime(2026, 1, 2, tzinfo=UTC)
+    state = run(topic="a", limit="7", task={"title": "t"}, price="2", due=due.isoformat()).state
+    assert (state.limit, state.task, state.price, state.due) == (7, Task(title="t"), Decimal(2), due)
+
+
+def test_an_input_that_is_changed_later_does_not_reach_the_state() -> None:
+    words, task = ["a"], Task(title="t")
+    result = run(topic="a", words=words, task=task)
+    words.append("b")
+    task.title = "changed"
+    assert (result.state.words, result.state.task) == (["a"], Task(title="t"))
 
 
 @pytest.mark.parametrize(
-    ("inputs", "told"),
+    ("given", "message"),
     [
-        ({}, 'graph "ask" needs the input "question", which has no default'),
         (
-            {"question": "?", "trys": 1},
-            'has no field "trys"; fields are "question", "seen", "tries". Did',
+            {"topic": "a", "limits": 3},
+            (
+                'graph "brief" has no field "limits"; fields are "double", "due", "limit", "positive", "price", '
+                '"stamps", "task", "topic", "words". Did you mean "limit"?'
+            ),
         ),
-        ({"question": "?", "tries": "many"}, "field \"tries\": got 'many', expected int"),
+        ({"topic": "a", 3: 3}, 'graph "brief" has no field "3"; fields are'),
+        ({}, 'graph "brief" needs the input "topic", which has no default; pass it to run'),
+        ({"topic": 3}, 'graph "brief", field "topic": got 3, expected str: Input should be a valid string'),
+        ({"topic": None}, 'field "topic": got None, expected str'),
+        ({"topic": "a", "limit": "many"}, "field \"limit\": got 'many', expected int: Input should be a valid integer"),
+        ({"topic": "a", "task": {"titel": "x"}}, "expected Task | None: title: Field required"),
+        ({"topic": "a", "words": "text"}, "field \"words\": got 'text', expected list[str]"),
+        ({"topic": "a", "positive": 0}, "Input should be greater than 0"),
+        ({"topic": "\ud800"}, 'field "topic": got'),
+        ("topic", 'graph "brief" takes values by field, as in {"name": value}; got \'topic\''),
+        ([("topic", "a")], 'graph "brief" takes values by field'),
     ],
 )
-def test_inputs_that_do_not_fit_are_told(inputs: dict[str, object], told: str) -> None:
+def test_inputs_that_do_not_fit_are_refused_by_the_name_of_the_field(given: Any, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        app().compile().run_sync(inputs)
-    assert told in str(caught.value)
+        app().run_sync(given)
+    assert message in str(caught.value)
 
 
-def test_defaults_fill_what_is_left_out_and_are_not_shared() -> None:
-    compiled = app().compile()
-    first, second = compiled.run_sync({"question": "a"}), compiled.run_sync({"question": "b"})
-    assert (first.state.tries, first.state.seen, second.state.seen) == (3, ["a"], ["b"])
+def test_a_long_input_is_cut_in_the_message() -> None:
+    with pytest.raises(ConfigError) as caught:
+        run(topic=["x" * 1000])
+    assert len(str(caught.value)) < 300
+
+
+def test_a_default_that_does_not_fit_its_field_is_told() -> None:
+    class Wrong(State):
+        limit: int = "many"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+    @node
+    def use(limit: int) -> None: ...
+
+    graph = Graph("wrong", Wrong)
+    graph.node("use", use)
+    graph.edge(START, "use", END)
+    with pytest.raises(ConfigError, match="field \"limit\": got 'many', expected int"):
+        graph.compile().run_sync()
+
+
+def test_a_field_that_is_always_given_is_demanded_though_it_has_a_default() -> None:
+    with pytest.raises(ConfigError, match='needs the input "limit"'):
+        app("limit").run_sync({"topic": "a"})
+    assert app("limit").run_sync({"topic": "a", "limit": 1}).status == "completed"
+
+
+def test_a_field_that_a_node_writes_may_be_left_out_or_given() -> None:
+    @node(writes="topic")
+    def find(limit: int, words: list[str]) -> str:
+        return "found"
+
+    graph = Graph("found", Brief)
+    graph.node("find", find)
+    graph.edge(START, "find", END)
+    assert graph.compile().run_sync().state.topic == "found"
+    assert graph.compile().run_sync({"topic": "given"}).state.topic == "found"
+
+
+def test_the_inputs_of_a_run_stay_as_they_were() -> None:
+    given = {"topic": "a", "words": ["b"]}
+    app().run_sync(given)
+    assert given == {"topic": "a", "words": ["b"]}
+
+
+class Numbers(State):
+    one: float
+    many: list[float] = []
+    either: str | float = 0.0
+
+
+@given(st.floats(), st.lists(st.floats()), st.floats() | st.text())
+def test_any_number_starts_a_run_as_it_will_be_read_back(one: float, many: list[float], either: str | float) -> None:
+    @node
+    async def use(one: float, many: list[float], either: str | float) -> None: ...
+
+    graph = Graph("numbers", Numbers)
+    graph.node("use", use)
+    graph.edge(START, "use", END)
+    state = graph.compile().run_sync({"one": one, "many": many, "either": either}).state
+    assert repr((state.one, state.many)) == repr((one, many))
+    spelled = {math.inf: "Infinity", -math.inf: "-Infinity"}
+    is_number = isinstance(either, float) and math.isfinite(either)
+    assert state.either == (either if is_number or isinstance(either, str) else spelled.get(either, "NaN"))
+
+
+# The first way.
+
+
+def switched(*conditions: str) -> CompiledGraph[Brief]:
+    graph = Graph("switched", Brief)
+    graph.node("look", look)
+    graph.switch(START, dict.fromkeys(conditions, "look"))
+    graph.edge("look", END)
+    return graph.compile()
+
+
+def test_a_switch_at_start_is_decided_by_the_inputs() -> None:
+    assert switched("limit > 3", "topic == 'a'").run_sync({"topic": "a"}).steps == 1
+
+
+def test_a_switch_at_start_with_no_open_way_is_an_error_and_no_run_is_begun() -> None:
+    made = switched("limit > 3", "limit < 2")
+    with pytest.raises(NoEdgeError) as caught:
+        made.run_sync({"topic": "a"}, run_id="r")
+    assert str(caught.value) == (
+        'graph "switched": no condition of the switch at START holds ("limit > 3", "limit < 2") and it has no otherwise'
+    )
+    assert caught.value.node == START
+    assert made.run_sync({"topic": "a", "limit": 9}, run_id="r").status == "completed"
+
+
+def test_a_condition_at_start_that_raises_is_an_error_of_start() -> None:
+    with pytest.raises(NodeError, match=r'"1 / \(limit - 3\) > 2".*ZeroDivisionError') as caught:
+        switched("1 / (limit - 3) > 2").run_sync({"topic": "a"})
+    assert (caught.value.node, caught.value.step) == (START, 0)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_run_ids_sort_by_time_and_are_unlike_one_another() -> None:
+    ids = [new_run_id() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert [one[:11] for one in ids] == sorted(one[:11] for one in ids)
+    assert all(len(one) == 21 for one in ids)
