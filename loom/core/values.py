@@ -19,9 +19,9 @@ import pathlib
 import types
 import typing
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
-from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NoReturn, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
@@ -282,9 +282,8 @@ def type_name(annotation: Any) -> str:
     """Return a type as a user would write it, without modules and metadata."""
     if annotation is Ellipsis:
         return "..."
-    if isinstance(annotation, list):
-        parameters: list[Any] = annotation  # of a Callable
-        return f"[{', '.join(map(type_name, parameters))}]"
+    if isinstance(annotation, list):  # the parameters of a Callable
+        return f"[{', '.join(map(type_name, cast(Iterable[Any], annotation)))}]"
     inner = bare(annotation)
     origin, args = get_origin(inner), get_args(inner)
     if is_union(inner):
