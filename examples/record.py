@@ -42,8 +42,8 @@ def main() -> int:
         print("record.py needs a model's server: make record API_BASE=http://127.0.0.1:8080/v1", file=sys.stderr)
         return 2
     ref = ModelRef.parse(given.model, api_base=given.api_base)
+    trial = CASSETTE.with_suffix(".trial")
     for seed in range(1, given.seeds + 1):
-        trial = CASSETTE.with_suffix(".trial")
         trial.unlink(missing_ok=True)
         try:
             is_worth_showing = asyncio.run(record(ref, seed, trial))

@@ -19,17 +19,6 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DOORS = ["loom", "loom.types"]
 
-# Modules that need no mirror, each for a reason.
-NO_MIRROR = {
-    "loom/types/events.py": "records without behaviour",
-    "loom/core/result.py": "records without behaviour",
-    "loom/errors.py": "the tree is checked below; each error by the tests of what raises it",
-    "loom/types/messages.py": "records without behaviour",
-    "loom/types/outline.py": "records without behaviour",
-    "loom/types/stream.py": "records without behaviour",
-    "loom/types/tools.py": "a protocol",
-}
-
 
 def modules() -> Iterator[Path]:
     """Every module of ours, relative to the root, each once: nodes/ and graphs/ by their real path."""
@@ -137,7 +126,7 @@ def test_every_module_has_a_test_of_its_own() -> None:
     lacking = {
         str(module) for module in modules() if module.name != "__init__.py" and not (ROOT / mirror(module)).exists()
     }
-    assert lacking == set(NO_MIRROR)
+    assert lacking == set()
 
 
 def test_every_test_mirrors_a_module() -> None:

@@ -27,7 +27,7 @@ is never read half.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from pydantic_core import from_json
 
@@ -145,13 +145,14 @@ def decode(record: bytes, run_id: str) -> dict[str, Any]:
         CheckpointError: it is no JSON object, or of a kind that this version does not know.
     """
     try:
-        parsed = from_json(record)
+        parsed: Any = from_json(record)
     except ValueError as error:
         raise CheckpointError(f'run "{run_id}" holds a record that is not JSON: {error}') from None
-    if not isinstance(parsed, dict) or str(parsed.get("kind")) not in KINDS:
-        kind = parsed.get("kind") if isinstance(parsed, dict) else type(parsed).__name__
+    found = cast(dict[str, Any], parsed) if isinstance(parsed, dict) else {"kind": type(parsed).__name__}
+    kind = found.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
         raise CheckpointError(
             f'run "{run_id}" holds a record of kind "{kind}"; expected one of {", ".join(sorted(KINDS))}. '
             "It was written by a newer version, or damaged"
         )
-    return parsed
+    return found

@@ -73,9 +73,13 @@ class Desk:
         return self._notes.times[self._told - 1]
 
     @cached_property
+    def _random(self) -> random.Random:
+        return random.Random(f"{self.run_id}:{self._path}:{self._place}")  # noqa: S311 - repeatable, not secret
+
+    @property
     def random(self) -> random.Random:
         """Random numbers that are the same whenever this visit is run again."""
-        return random.Random(f"{self.run_id}:{self._path}:{self._place}")  # noqa: S311 - repeatable, not secret
+        return self._random
 
     def idempotency_key(self, key: str) -> str:
         """Return a key that is the same for every attempt at this effect, in every process."""

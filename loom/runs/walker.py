@@ -186,6 +186,7 @@ class Walker:
         while True:
             desk = Desk(run, self._past, branch, task, self._place) if task.wants_context else None
             ctx = self._context(desk, branch, task, attempt) if desk else None
+            returned: Any = None
             try:
                 with anyio.move_on_after(task.timeout_s) as scope:
                     if desk:

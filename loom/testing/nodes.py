@@ -104,7 +104,7 @@ async def run_node(
     events: list[Event] | None = None,
 ) -> Any: ...
 async def run_node(
-    node: Node[Any, Any] | FunctionNode[..., Any],
+    node: Node[Any, Any] | FunctionNode[Any, Any],
     inputs: Mapping[str, Any] | BaseModel | None = None,
     *,
     model: Model | Mapping[str, Model] | None = None,

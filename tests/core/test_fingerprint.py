@@ -16,22 +16,22 @@ def app(fn: FunctionNode[..., object], condition: str = "i > 1") -> str:
     return graph.compile().fingerprint
 
 
-def made(plain: bool) -> FunctionNode[..., object]:
-    if plain:
-
-        @node(writes="i")
-        async def step(i: int) -> int:
-            return i + 1
-
-        return step  # type: ignore[return-value]
-
+def described() -> FunctionNode[..., object]:
     @node(writes="i")
-    async def step(i: int) -> int:
+    async def plain(i: int) -> int:
         """Add one."""
         # as above, written otherwise
         return i + 1
 
-    return step  # type: ignore[return-value]
+    return plain  # type: ignore[return-value]
+
+
+def laid_out() -> FunctionNode[..., object]:
+    @node(writes="i")
+    async def plain(i: int) -> int:
+        return i + 1
+
+    return plain  # type: ignore[return-value]
 
 
 def closed(by: int) -> FunctionNode[..., object]:
@@ -43,10 +43,10 @@ def closed(by: int) -> FunctionNode[..., object]:
 
 
 def test_comments_docstrings_and_layout_do_not_count() -> None:
-    assert app(made(plain=True)) == app(made(plain=False))
+    assert app(laid_out()) == app(described())
 
 
 def test_bodies_closures_and_conditions_count() -> None:
-    prints = {app(made(plain=True)), app(closed(1)), app(closed(2)), app(closed(2), "i > 2")}
+    prints = {app(laid_out()), app(closed(1)), app(closed(2)), app(closed(2), "i > 2")}
     assert len(prints) == 4
     assert app(closed(1)) == app(closed(1))

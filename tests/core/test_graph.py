@@ -1,5 +1,7 @@
 """Tests of drawing a graph and compiling it."""
 
+from collections.abc import Callable
+
 import pytest
 
 from loom import END, START, ConfigError, Graph, GraphError, Retry, State, node
@@ -42,18 +44,16 @@ def test_compile_tells_every_problem_at_once() -> None:
     assert 'did you mean "a"' not in str(caught.value).lower()
 
 
-@pytest.mark.parametrize(
-    ("draw", "told"),
-    [
-        (lambda graph: graph.node("n", len), "expected a Node, a function made one by @node"),
-        (lambda graph: graph.edge("step"), "edge() needs two stops or more; got 1"),
-        (lambda graph: graph.node("n", step, timeout_s=0), "timeout_s must be a number above 0"),
-        (lambda graph: graph.each("step", "n", over="x", bind="y", max_concurrency=0), "max_concurrency must be 1"),
-        (lambda graph: graph.compile(pause_before=["stop"]), 'cannot pause at "stop", which is no node. Did you mean'),
-    ],
-)
-def test_what_cannot_be_meant_is_told_at_once(draw: object, told: str) -> None:
-    assert callable(draw)
+MISTAKES: list[tuple[Callable[[Graph[Count]], object], str]] = [
+    (lambda graph: graph.edge("step"), "edge() needs two stops or more; got 1"),
+    (lambda graph: graph.node("n", step, timeout_s=0), "timeout_s must be a number above 0"),
+    (lambda graph: graph.each("step", "n", over="x", bind="y", max_concurrency=0), "max_concurrency must be 1"),
+    (lambda graph: graph.compile(pause_before=["stop"]), 'cannot pause at "stop", which is no node. Did you mean'),
+]
+
+
+@pytest.mark.parametrize(("draw", "told"), MISTAKES)
+def test_what_cannot_be_meant_is_told_at_once(draw: Callable[[Graph[Count]], object], told: str) -> None:
     with pytest.raises(ConfigError) as caught:
         draw(drawn())
     assert told in str(caught.value)

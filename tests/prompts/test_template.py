@@ -17,7 +17,7 @@ NUMBERS = count()
 @pytest.fixture
 def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rendered:
     """Return a function that renders a template's source, put into a package of its own."""
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # pyright: ignore[reportUnknownMemberType] - pytest leaves it untyped
 
     def rendered(source: str, **variables: object) -> tuple[Message, ...]:
         package = tmp_path / f"prompts_of_a_test_{next(NUMBERS)}"

@@ -104,7 +104,7 @@ async def test_an_argument_may_be_called_as_a_model_calls_its_methods(name: str)
 
 def test_a_signature_that_says_too_little_is_refused() -> None:
     def untyped(x):  # type: ignore[no-untyped-def]
-        return x
+        return x  # pyright: ignore[reportUnknownVariableType]
 
     def stars(*x: int) -> None: ...
 
