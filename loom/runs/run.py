@@ -146,6 +146,10 @@ class Run:
             more["events"] = from_json(self.emitted())
         await self.append([self.end_record(status, **more)], status)
 
+    def emitted_part(self) -> bytes:
+        """Return the events that wait for the next record, as a part of its JSON; empty if there are none."""
+        return b',"events":' + self.emitted() if self._live.emitted else b""
+
     def emitted(self) -> bytes:
         """Return the events that wait for the next record, as JSON."""
         return to_json([{"type": e.type, "payload": e.payload, "at": e.at} for e in self._live.emitted])

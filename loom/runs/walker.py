@@ -166,9 +166,10 @@ class Walker:
             given = {name: branch.view[outer] for name, outer in inner.reads.items() if outer in branch.view}
             values, saved = values_from(inner.plan, given)
             way = starting_way(inner.plan, values)
-            record = b'{"kind":"input","in":%b,"at":%.6f,"values":%b,"taken":%b}'
+            record = b'{"kind":"input","in":%b,"at":%.6f,"values":%b,"taken":%b%b}'
             async with self._run.commits:
-                await self._run.append([record % (to_json(hops), self._run.clock(), saved, way.taken)])
+                emitted = self._run.emitted_part()
+                await self._run.append([record % (to_json(hops), self._run.clock(), saved, way.taken, emitted)])
             self._past.inner[branch.id] = past
             past.walk.start(values, way.targets)
         place = f"{self._place}{branch.place}/"
@@ -195,6 +196,9 @@ class Walker:
                 if scope.cancel_called:  # also if the node swallowed the cancellation
                     raise TimeoutError(f"it took longer than its timeout of {task.timeout_s:g} s")  # noqa: TRY301
                 writes, saved = task.settle(returned)
+            except Paused:
+                run.unsaved_usage += self._spend(ctx) or NOTHING
+                raise
             except (Exception, asyncio.CancelledError) as error:
                 notes.attempts = attempt
                 usage, retry, failure = self._spend(ctx), task.retry, error
@@ -292,8 +296,7 @@ class Walker:
     def _record(self, finished: "_Finished", taken: bytes, extra: bytes) -> bytes:
         if finished.usage:
             extra += b',"usage":' + finished.usage.model_dump_json().encode()
-        if self._run.has_emitted:
-            extra += b',"events":' + self._run.emitted()
+        extra += self._run.emitted_part()
         return b'%b%b,"seq":%d,"attempt":%d,"at":%.6f,"s":%.6f,"writes":%b,"taken":%b%b%b}' % (
             finished.task.opening,
             to_json(finished.branch.id) if finished.branch.id else b'""',

@@ -1,14 +1,39 @@
 """Tests of going on under a graph that has changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel
 
-from loom import END, START, Graph, GraphChangedError, Limits, MemoryCheckpointer, Runtime, State, node
-from loom.core.node import FunctionNode
+from loom import (
+    END,
+    START,
+    CheckpointError,
+    ConfigError,
+    Context,
+    Graph,
+    GraphChangedError,
+    Limits,
+    MemoryCheckpointer,
+    Node,
+    NodeError,
+    Retry,
+    Runtime,
+    SqliteCheckpointer,
+    State,
+    add,
+    append,
+    node,
+)
+from loom.core.node import AnyNode
+from loom.errors import Change
 from loom.runs.app import CompiledGraph
 
 pytestmark = pytest.mark.anyio
+
+# Any, in this module: graphs of any state.
 
 
 class Count(State):
@@ -25,7 +50,7 @@ async def two(i: int) -> int:
     return i + 2
 
 
-def chain(names: Sequence[str], fn: FunctionNode[[int], object] = one) -> CompiledGraph[Count]:  # type: ignore[assignment]
+def chain(names: Sequence[str], fn: AnyNode = one) -> CompiledGraph[Count]:
     graph = Graph("g", Count)
     for name in names:
         graph.node(name, fn)
@@ -33,34 +58,155 @@ def chain(names: Sequence[str], fn: FunctionNode[[int], object] = one) -> Compil
     return graph.compile()
 
 
-async def begun() -> Runtime:
-    """Begin a run of two nodes and stop it after the first."""
+async def begun(
+    app: CompiledGraph[Any] | None = None, steps: int = 1, inputs: Mapping[str, Any] | None = None
+) -> Runtime:
+    """Begin a run, of two nodes unless told otherwise, and stop it after some steps."""
     store = MemoryCheckpointer()
-    runtime = Runtime(checkpointer=store, limits=Limits(max_steps=1))
-    assert (await chain(["x", "y"]).run(run_id="r", runtime=runtime)).status == "stopped"
+    runtime = Runtime(checkpointer=store, limits=Limits(max_steps=steps))
+    result = await (app or chain(["x", "y"])).run(inputs, run_id="r", runtime=runtime)
+    assert (result.status, result.steps) == ("stopped", steps)
     return Runtime(checkpointer=store)
 
 
-async def test_a_changed_body_is_told_and_can_be_gone_on_with() -> None:
-    runtime, changed = await begun(), chain(["x", "y"], two)  # type: ignore[arg-type]
+async def changes(app: CompiledGraph[Any], runtime: Runtime, **settings: Any) -> list[tuple[str, str]]:
+    """Return what a resume complains of."""
     with pytest.raises(GraphChangedError) as caught:
-        await changed.resume("r", runtime=runtime)
-    assert [(change.node, change.what) for change in caught.value.changes] == [("x", "body"), ("y", "body")]
+        await app.resume("r", runtime=runtime, **settings)
+    return [(change.node, change.what) for change in caught.value.changes]
+
+
+# What is a change
+
+
+async def test_a_changed_body_is_told_and_can_be_gone_on_with() -> None:
+    runtime, changed = await begun(), chain(["x", "y"], two)
+    assert await changes(changed, runtime) == [("x", "body"), ("y", "body")]
     assert (await changed.resume("r", on_change="continue", runtime=runtime)).state.i == 3
 
 
-async def test_a_rename_is_enough_for_a_node_that_was_only_renamed() -> None:
-    runtime, changed = await begun(), chain(["x", "z"])
-    with pytest.raises(GraphChangedError) as caught:
-        await changed.resume("r", runtime=runtime)
-    assert ("y -> z", "renamed") in [(change.node, change.what) for change in caught.value.changes]
-    assert (await changed.resume("r", rename={"y": "z"}, runtime=runtime)).state.i == 2
-
-
-async def test_a_node_that_is_due_must_exist() -> None:
+async def test_the_message_says_what_to_do() -> None:
     runtime = await begun()
-    with pytest.raises(GraphChangedError, match='"y"'):
-        await chain(["x", "w"]).resume("r", on_change="continue", runtime=runtime)
+    with pytest.raises(GraphChangedError) as caught:
+        await chain(["x", "y"], two).resume("r", runtime=runtime)
+    assert str(caught.value) == (
+        'run "r" was begun with another form of graph "g" ("x": body; "y": body). Run it with the graph it was begun '
+        'with, or go on with resume(on_change="continue"), rename={"old": "new"} for nodes'
+    )
+    assert caught.value.changes == (Change("x", "body"), Change("y", "body"))
+
+
+async def test_what_is_refused_changes_nothing() -> None:
+    runtime = await begun()
+    assert isinstance(runtime.checkpointer, MemoryCheckpointer)
+    before = await runtime.checkpointer.read("r")
+    await changes(chain(["x", "y"], two), runtime)
+    await changes(chain(["x", "w"], two), runtime, on_change="continue")
+    assert await runtime.checkpointer.read("r") == before
+
+
+async def test_what_was_only_declared_in_another_order_or_with_other_policies_is_no_change() -> None:
+    graph = Graph("g", Count)
+    graph.node("y", one, retry=Retry(max_attempts=5))
+    graph.node("x", one, timeout_s=10)
+    graph.edge(START, "x", "y", END)
+    assert (await graph.compile().resume("r", runtime=await begun())).state.i == 2
+
+
+class In(BaseModel):
+    i: int
+
+
+class Out(BaseModel):
+    i: int
+
+
+class Adds(Node[In, Out]):
+    by: int
+
+    async def run(self, inputs: In, ctx: Context) -> Out:
+        return Out(i=inputs.i + self.by)
+
+
+class Fields(State):
+    i: int = 0
+    j: int = 0
+
+
+def drawn(
+    by: int = 1, reads: str = "i", limit: int = 5, state: type[State] = Fields, names: str = "xy", **extra: AnyNode
+) -> CompiledGraph[Any]:
+    graph = Graph("g", state)
+    first, second = names
+    graph.node(first, Adds(by=by), reads={"i": reads})
+    graph.node(second, one)
+    graph.edge(START, first)
+    graph.switch(first, {f"i >= {limit}": END}, otherwise=second)
+    last = second
+    for name, added in extra.items():
+        graph.node(name, added)
+        graph.edge(last, name)
+        last = name
+    graph.edge(last, END)
+    return graph.compile()
+
+
+class OtherType(State):
+    i: float = 0
+    j: int = 0
+
+
+class OtherDefault(State):
+    i: int = 0
+    j: int = 1
+
+
+class OtherReducer(State):
+    i: int = 0
+    j: Annotated[int, add] = 0
+
+
+class NewField(Fields):
+    k: int = 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"by": 2}, [("x", "config")]),
+        ({"reads": "j"}, [("x", "ports")]),
+        ({"limit": 6}, [("x", "edges")]),
+        ({"z": one}, [("y", "edges"), ("z", "added")]),
+        ({"state": OtherType}, [("i", "state")]),
+        ({"state": OtherDefault}, [("j", "state")]),
+        ({"state": OtherReducer}, [("j", "state")]),
+        ({"state": NewField}, [("k", "state")]),
+        ({"by": 2, "limit": 6}, [("x", "config"), ("x", "edges")]),
+        ({"names": "xz"}, [("y -> z", "renamed")]),
+    ],
+)
+async def test_each_kind_of_change_is_told(changed: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    runtime = await begun(drawn())
+    assert await changes(drawn(**changed), runtime) == expected
+
+
+async def test_a_removed_node_is_told() -> None:
+    runtime = await begun(drawn(z=two))
+    assert await changes(drawn(), runtime) == [("y", "edges"), ("z", "removed")]
+
+
+async def test_a_changed_inner_graph_is_a_changed_body() -> None:
+    def outer(fn: AnyNode) -> CompiledGraph[Count]:
+        graph = Graph("g", Count)
+        graph.node("x", one)
+        graph.node("in", chain(["a", "b"], fn).as_node(reads={"i": "i"}, writes={"i": "i"}))
+        graph.edge(START, "x", "in", END)
+        return graph.compile()
+
+    runtime = await begun(outer(one), steps=2)
+    assert await changes(outer(two), runtime) == [("in", "body")]
+    result = await outer(two).resume("r", on_change="continue", runtime=runtime)
+    assert (result.state.i, result.steps) == (4, 4)
 
 
 async def test_a_run_of_another_graph_is_refused() -> None:
@@ -69,4 +215,345 @@ async def test_a_run_of_another_graph_is_refused() -> None:
     graph.node("x", one)
     graph.edge(START, "x", END)
     with pytest.raises(GraphChangedError, match='belongs to graph "g", not to "other"'):
-        await graph.compile().resume("r", runtime=runtime)
+        await graph.compile().resume("r", on_change="continue", runtime=runtime)
+
+
+async def test_a_setting_that_is_unknown_is_refused() -> None:
+    wrong: Any = "ignore"
+    with pytest.raises(ConfigError, match=r'must be "raise" or "continue"; got \'ignore\''):
+        await chain(["x", "y"]).resume("r", on_change=wrong, runtime=await begun())
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [(b"{", "has a header that cannot be read"), (b'{"format":99,"graph":"g","nodes":{},"state":{}}', "format 99")],
+)
+async def test_a_header_that_cannot_be_read_is_damage(header: bytes, message: str) -> None:
+    store = MemoryCheckpointer()
+    await store.release(await store.create("r", "g", header, []))
+    with pytest.raises(CheckpointError, match=message):
+        await chain(["x", "y"]).resume("r", runtime=Runtime(checkpointer=store))
+
+
+async def test_damage_stays_damage_under_a_changed_graph() -> None:
+    runtime = await begun()
+    assert runtime.checkpointer
+    journal = await runtime.checkpointer.read("r")
+    for broken in (b"{", b'{"kind":"unknown"}'):
+        store = MemoryCheckpointer()
+        await store.release(await store.create("r", "g", journal.header, [*journal.records, broken]))
+        with pytest.raises(CheckpointError):
+            await chain(["x", "y"], two).resume("r", on_change="continue", runtime=Runtime(checkpointer=store))
+
+
+# Going on
+
+
+async def test_nodes_that_are_passed_may_be_gone_and_new_ones_are_run() -> None:
+    runtime = await begun(chain("xyz"), steps=2)
+    result = await chain("wzv").resume("r", on_change="continue", runtime=runtime)
+    assert (result.state.i, result.steps) == (4, 4)
+
+
+async def test_a_node_that_is_due_must_exist() -> None:
+    runtime = await begun()
+    expected = [("y", "removed")]
+    assert await changes(chain("xw", two), runtime, on_change="continue") == expected
+    with pytest.raises(GraphChangedError, match='it knew the node "y", which is due'):
+        await chain("xw", two).resume("r", on_change="continue", runtime=runtime)
+
+
+class Log(State):
+    log: Annotated[list[str], append] = []
+
+
+@node(writes="log")
+async def tell(ctx: Context) -> list[str]:
+    return [ctx.node]
+
+
+def fan(names: Sequence[str], join: str = "j") -> CompiledGraph[Log]:
+    graph = Graph("fan", Log)
+    for name in ("a", *names, join):
+        graph.node(name, tell)
+    graph.edge(START, "a", [*names], join, END)
+    return graph.compile()
+
+
+async def test_a_join_that_is_waited_at_must_exist() -> None:
+    runtime = await begun(fan("bc"), steps=2)
+    graph = Graph("fan", Log)
+    for name in "abc":
+        graph.node(name, tell)
+    for name in "kl":  # two that are like the old join, so that it is not taken for a rename
+        graph.node(name, tell)
+    graph.edge(START, "a", ["b", "c"], "k", "l", END)
+    assert await changes(graph.compile(), runtime, on_change="continue") == [("j", "removed")]
+
+
+async def test_an_open_fan_out_must_be_the_same() -> None:
+    runtime = await begun(fan("bc"), steps=2)
+    assert await changes(fan("bcd"), runtime, on_change="continue") == [("a", "edges")]
+
+
+async def test_a_fan_out_that_is_over_may_be_another() -> None:
+    runtime = await begun(fan("bc"), steps=4)  # the join is finished too
+    assert (await fan("bc").resume("r", runtime=runtime)).status == "completed"
+
+    def longer(names: Sequence[str]) -> CompiledGraph[Log]:
+        graph = Graph("fan", Log)
+        for name in (*names, "a", "j", "z"):
+            graph.node(name, tell)
+        graph.edge(START, "a", [*names], "j", "z", END)
+        return graph.compile()
+
+    runtime = await begun(longer("bc"), steps=4)
+    with pytest.raises(GraphChangedError):  # the journal was written by the old one, so its joins cannot be followed
+        await longer("bcd").resume("r", on_change="continue", runtime=runtime)
+
+
+async def test_a_node_that_is_due_in_an_inner_graph_must_exist() -> None:
+    def outer(names: Sequence[str]) -> CompiledGraph[Count]:
+        graph = Graph("g", Count)
+        graph.node("in", chain(names).as_node(reads={"i": "i"}, writes={"i": "i"}))
+        graph.edge(START, "in", END)
+        return graph.compile()
+
+    runtime = await begun(outer("ab"))
+    assert await changes(outer("ac"), runtime, on_change="continue") == [("b", "removed")]
+    result = await outer("ac").resume("r", on_change="continue", rename={"in/b": "in/c"}, runtime=runtime)
+    assert (result.status, result.state.i) == ("completed", 2)
+
+
+async def test_a_field_that_is_gone_or_holds_what_does_not_fit_is_a_change() -> None:
+    class Words(State):
+        i: list[str] = []
+        j: int = 0
+
+    @node(writes="i")
+    async def word(i: list[str]) -> list[str]:
+        return [*i, "w"]
+
+    def other(state: type[State], fn: AnyNode) -> CompiledGraph[Any]:
+        graph = Graph("g", state)
+        for name in "xy":
+            graph.node(name, fn)
+        graph.edge(START, "x", "y", END)
+        return graph.compile()
+
+    runtime = await begun(other(Fields, one))
+    assert await changes(other(Words, word), runtime, on_change="continue") == [("i", "state")]
+    assert await changes(other(Count, one), runtime, on_change="continue") == [("j", "state")]
+
+
+# New fields
+
+
+class Grown(State):
+    log: Annotated[list[str], append] = []
+    more: Annotated[list[str], append] = ["given"]
+
+
+@node(writes="more")
+async def see(log: list[str], more: list[str], ctx: Context) -> list[str]:
+    return [f"{ctx.node} saw {len(log)} and {len(more)}"]
+
+
+def grown(shape: str) -> CompiledGraph[Any]:
+    graph = Graph("fan", Grown)
+    for name in ("a", *shape):
+        graph.node(name, tell)
+    graph.node("j", see)
+    graph.edge(START, "a", [*shape], "j", END)
+    return graph.compile()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+async def test_a_new_field_has_its_default_on_every_branch_and_after_the_join(steps: int) -> None:
+    runtime = await begun(fan("bc"), steps=steps)
+    result = await grown("bc").resume("r", on_change="continue", runtime=runtime)
+    assert result.state.more == ["given", "j saw 3 and 1"]
+
+
+async def test_a_new_field_keeps_its_default_over_a_second_resume() -> None:
+    trouble = [ValueError("once")]
+
+    @node(writes="more")
+    async def fails(log: list[str]) -> list[str]:
+        if trouble:
+            raise trouble.pop()
+        return ["fixed"]
+
+    graph = Graph("fan", Grown)
+    for name, fn in (("a", tell), ("b", see), ("c", fails)):
+        graph.node(name, fn)
+    graph.edge(START, "a", "b", "c", END)
+    app = graph.compile()
+    old = Graph("fan", Log)
+    for name in "abc":
+        old.node(name, tell)
+    old.edge(START, "a", "b", "c", END)
+    runtime = await begun(old.compile())
+    with pytest.raises(NodeError):
+        await app.resume("r", on_change="continue", runtime=runtime)
+    result = await app.resume("r", on_change="continue", runtime=runtime)
+    assert result.state.more == ["given", "b saw 1 and 1", "fixed"]
+    assert (await app.state("r", at=1, runtime=runtime)).more == ["given"]
+
+
+async def test_a_new_field_is_there_after_a_snapshot_too(tmp_path: Path) -> None:
+    class Big(State):
+        log: Annotated[list[str], append] = []
+
+    class Bigger(Big):
+        more: Annotated[list[str], append] = ["given"]
+
+    @node(writes="log")
+    async def much(log: list[str]) -> list[str]:
+        return ["x" * 5000]
+
+    def line(state: type[State], last: AnyNode) -> CompiledGraph[Any]:
+        graph = Graph("big", state)
+        for name in "abcd":
+            graph.node(name, much)
+        graph.node("z", last)
+        graph.edge(START, *"abcd", "z", END)
+        return graph.compile()
+
+    store = SqliteCheckpointer(tmp_path / "loom.db")
+    await line(Big, much).run(run_id="r", runtime=Runtime(checkpointer=store, limits=Limits(max_steps=4)))
+    assert (await store.read("r", from_snapshot=True)).snapshot
+    result = await line(Bigger, see).resume("r", on_change="continue", runtime=Runtime(checkpointer=store))
+    assert result.state.more == ["given", "z saw 4 and 1"]
+    await store.close()
+
+
+# Renames
+
+
+async def test_a_rename_is_enough_for_a_node_that_was_only_renamed() -> None:
+    for names in ("xz", "zy"):
+        runtime, changed = await begun(), chain(names)
+        (change,) = await changes(changed, runtime)
+        old, _, new = change[0].partition(" -> ")
+        assert (old, new, change[1]) in {("y", "z", "renamed"), ("x", "z", "renamed")}
+        assert (await changed.resume("r", rename={old: new}, runtime=runtime)).state.i == 2
+
+
+async def test_a_renamed_node_may_be_a_branch_or_the_join_or_what_opened_the_fan_out() -> None:
+    for old, new, app in (("b", "q", fan("qc")), ("j", "q", fan("bc", "q"))):
+        for steps in range(1, 4):
+            runtime = await begun(fan("bc"), steps=steps)
+            result = await app.resume("r", rename={old: new}, runtime=runtime)
+            assert [word if word != new else old for word in result.state.log] == ["a", "b", "c", "j"]
+
+
+async def test_two_nodes_that_were_alike_need_a_rename_by_name() -> None:
+    runtime, changed = await begun(chain("xyz")), chain("xvw")
+    assert ("y", "removed") in await changes(changed, runtime)
+    assert await changes(changed, runtime, rename={"y": "v"}) == [("z -> w", "renamed")]
+    assert (await changed.resume("r", rename={"y": "v", "z": "w"}, runtime=runtime)).state.i == 3
+
+
+async def test_names_may_change_places() -> None:
+    def line(first: str, second: str) -> CompiledGraph[Count]:
+        graph = Graph("g", Count)
+        graph.node(first, one)
+        graph.node(second, two)
+        graph.edge(START, first, second, END)
+        return graph.compile()
+
+    runtime = await begun(line("x", "y"))
+    assert ("x", "body") in await changes(line("y", "x"), runtime)
+    assert (await line("y", "x").resume("r", rename={"x": "y", "y": "x"}, runtime=runtime)).state.i == 3
+
+
+async def test_a_rename_hides_no_other_change() -> None:
+    runtime = await begun(drawn())
+    assert await changes(drawn(names="xz", limit=9), runtime, rename={"y": "z"}) == [("x", "edges")]
+    assert await changes(drawn(names="xz", by=2), runtime, rename={"y": "z"}) == [("x", "config")]
+    changed = drawn(names="xz", state=OtherDefault)
+    assert await changes(changed, runtime, rename={"y": "z"}) == [("j", "state")]
+
+
+async def test_a_renamed_node_that_is_also_another_is_told_with_what() -> None:
+    def line(last: str, fn: AnyNode) -> CompiledGraph[Count]:
+        graph = Graph("g", Count)
+        graph.node("x", one)
+        graph.node(last, fn)
+        graph.edge(START, "x", last, END)
+        return graph.compile()
+
+    runtime = await begun(line("y", one))
+    assert await changes(line("z", two), runtime, rename={"y": "z"}) == [("z", "body")]
+    result = await line("z", two).resume("r", rename={"y": "z"}, on_change="continue", runtime=runtime)
+    assert result.state.i == 3
+
+
+async def test_names_that_are_nowhere_are_refused() -> None:
+    runtime = await begun()
+    with pytest.raises(ConfigError, match='"yy" is no node of the run. Did you mean "y"?'):
+        await chain("xz").resume("r", rename={"yy": "z"}, runtime=runtime)
+    with pytest.raises(ConfigError, match='"zz" is no node of the graph. Did you mean "z"?'):
+        await chain("xz").resume("r", rename={"y": "zz"}, runtime=runtime)
+
+
+async def test_a_rename_does_not_reach_into_inner_graphs() -> None:
+    def outer(name: str) -> CompiledGraph[Count]:
+        graph = Graph("g", Count)
+        graph.node(name, one)
+        graph.node("in", chain("xy").as_node(reads={"i": "i"}, writes={"i": "i"}))
+        graph.edge(START, name, "in", END)
+        return graph.compile()
+
+    runtime = await begun(outer("x"), steps=2)
+    assert (await outer("z").resume("r", rename={"x": "z"}, runtime=runtime)).state.i == 3
+
+
+async def test_an_inner_graph_may_be_renamed_and_nodes_in_it_too() -> None:
+    def outer(name: str, names: Sequence[str]) -> CompiledGraph[Count]:
+        graph = Graph("g", Count)
+        graph.node(name, chain(names).as_node(reads={"i": "i"}, writes={"i": "i"}))
+        graph.edge(START, name, END)
+        return graph.compile()
+
+    runtime = await begun(outer("in", "ab"))
+    assert await changes(outer("inner", "ab"), runtime) == [("in -> inner", "renamed")]
+    assert await changes(outer("inner", "ac"), runtime, rename={"in": "inner"}) == [("inner", "body")]
+    rename = {"in": "inner", "in/b": "inner/c"}
+    result = await outer("inner", "ac").resume("r", rename=rename, on_change="continue", runtime=runtime)
+    assert (result.state.i, result.steps) == (2, 3)
+
+
+async def test_an_effect_of_a_renamed_node_keeps_its_idempotency_key() -> None:
+    class Seen(State):
+        seen: Annotated[list[str], append] = []
+
+    keys: list[str] = []
+    errors: list[Exception] = [OSError("no line")]
+
+    async def charge(key: str) -> str:
+        keys.append(key)
+        if errors:
+            raise errors.pop()
+        return key
+
+    @node(writes="seen", effect="write")
+    async def pay(ctx: Context) -> list[str]:
+        return [await ctx.once("pay", charge, ctx.idempotency_key("pay"))]
+
+    def paying(name: str) -> CompiledGraph[Seen]:
+        graph = Graph("paying", Seen)
+        graph.node(name, pay, ungated="a test")
+        graph.edge(START, name, END)
+        return graph.compile()
+
+    # The lists that `charge` closes over are values of the fingerprint, so both are made before anything runs.
+    app, renamed = paying("pay"), paying("charge")
+    assert app.fingerprint != renamed.fingerprint
+    store = MemoryCheckpointer()
+    with pytest.raises(NodeError):
+        await app.run(run_id="r", runtime=Runtime(checkpointer=store))
+    await renamed.resume("r", rename={"pay": "charge"}, runtime=Runtime(checkpointer=store))
+    assert len(keys) == 2
+    assert keys[0] == keys[1]

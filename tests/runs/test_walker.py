@@ -20,6 +20,7 @@ from loom import (
     Graph,
     LoomError,
     MemoryCheckpointer,
+    ModelRef,
     Node,
     NodeError,
     NoEdgeError,
@@ -32,6 +33,8 @@ from loom import (
     node,
 )
 from loom.runs.app import CompiledGraph
+from loom.testing import ScriptedModel
+from loom.types.messages import Message
 from tests.core.letters import Diary, Log, after_crash, chain, failing, fan, graph_of
 from tests.core.reference import interpreted
 from tests.core.sketches import Listener, Seen, Sketch, Trail, sketches, worker
@@ -558,3 +561,23 @@ async def test_a_branch_that_waits_for_an_answer_holds_up_no_other() -> None:
     assert [point.node for point in await app.history("r")] == ["START", "b"]
     (opened,) = paused.asks
     assert (await app.resume("r", answers={opened.id: "yes"})).state.log == ["a", "b", "c"]
+
+
+async def test_what_a_node_used_before_it_asked_is_counted() -> None:
+    class Said(State):
+        a: str = ""
+
+    @node(writes="a", effect="model")
+    async def consult(ctx: Context) -> str:
+        await ctx.model(ModelRef("local", "x")).complete([Message(role="user", content="hello there")])
+        return str(await ctx.ask("Well?"))
+
+    graph = Graph("g", Said)
+    graph.node("consult", consult)
+    graph.edge(START, "consult", END)
+    app = graph.compile()
+    runtime = Runtime(models=ScriptedModel(["one two three", "four"]), checkpointer=MemoryCheckpointer())
+    paused = await app.run(run_id="r", runtime=runtime)
+    assert paused.usage.total_tokens > 0
+    result = await app.resume("r", answers={paused.asks[0].id: "yes"}, runtime=runtime)
+    assert result.usage.total_tokens > paused.usage.total_tokens
