@@ -161,7 +161,8 @@ def test_a_compiled_graph_is_placed_with_its_own_maps_and_more() -> None:
         lines: Annotated[list[str], append] = []
 
     outer = Graph("outer", Outer)
-    outer.node("inner", inner.compile().as_node(reads={"text": "title"}), writes={"items": "lines"})
+    made = inner.compile().as_node(reads={"text": "title"}, writes={"items": "items"})
+    outer.node("inner", made, writes={"items": "lines"})
     outer.edge(START, "inner", END)
     assert outer.compile().run_sync({"title": "t"}).state.lines == ["t"] * 4
 
