@@ -492,9 +492,9 @@ async def test_a_renamed_node_that_is_also_another_is_told_with_what() -> None:
 
 async def test_names_that_are_nowhere_are_refused() -> None:
     runtime = await begun()
-    with pytest.raises(ConfigError, match='"yy" is no node of the run. Did you mean "y"?'):
+    with pytest.raises(ConfigError, match=r'"yy" is no node of the run\. Did you mean "y"\?'):
         await chain("xz").resume("r", rename={"yy": "z"}, runtime=runtime)
-    with pytest.raises(ConfigError, match='"zz" is no node of the graph. Did you mean "z"?'):
+    with pytest.raises(ConfigError, match=r'"zz" is no node of the graph\. Did you mean "z"\?'):
         await chain("xz").resume("r", rename={"y": "zz"}, runtime=runtime)
 
 
