@@ -22,7 +22,7 @@ from pydantic_core import to_json
 
 from loom.core.declared import START, Declared, Drawing, Placed
 from loom.core.node import FunctionNode, GraphNode, Node
-from loom.core.state import Field
+from loom.core.state import Field, add, append, merge
 from loom.core.values import type_name
 
 # Any, in this module: syntax trees, and the users' own values.
@@ -31,18 +31,21 @@ Parts = Mapping[str, str]
 """The hashes of one node: `body`, `config`, `ports`, `edges`."""
 
 
-def graph_parts(declared: Declared, known_as: Mapping[str, str] | None = None) -> dict[str, Parts]:
-    """Return the parts of every node by name; START has edges alone.
+def graph_parts(declared: Declared) -> dict[str, Parts]:
+    """Return the parts of every node by name; START has edges alone."""
+    edges = edge_parts(declared, {})
+    parts: dict[str, Parts] = {START: {"edges": edges[START]}}
+    for name, placed in declared.nodes.items():
+        parts[name] = node_parts(declared, placed) | {"edges": edges[name]}
+    return parts
 
-    `known_as` are other names by which nodes count where edges lead to them.
-    """
+
+def edge_parts(declared: Declared, known_as: Mapping[str, str]) -> dict[str, str]:
+    """Return the part `edges` of START and every node, with other names for nodes that edges lead to."""
     edges: dict[str, list[str]] = {name: [] for name in (START, *declared.nodes)}
     for drawing in declared.drawings:
-        edges[drawing.source].append(_drawing(drawing, known_as or {}))
-    parts: dict[str, Parts] = {START: {"edges": _hash(edges[START])}}
-    for name, placed in declared.nodes.items():
-        parts[name] = node_parts(declared, placed) | {"edges": _hash(edges[name])}
-    return parts
+        edges[drawing.source].append(_drawing(drawing, known_as))
+    return {name: _hash(drawn) for name, drawn in edges.items()}
 
 
 def node_parts(declared: Declared, placed: Placed) -> dict[str, str]:
@@ -269,7 +272,8 @@ def _field(field: Field, info: FieldInfo) -> dict[str, Any]:
     reducer = field.reducer
     found: dict[str, Any] = {"type": _type(field.values.type), "reducer": None}
     if reducer:
-        found["reducer"] = reducer.name or f"custom {function_body(reducer.fn)}"
+        is_ours = reducer in (append, merge, add)
+        found["reducer"] = reducer.name if is_ours else f"custom {function_body(reducer.fn)}"
     if field.has_default:
         found["default"] = _value(info.default_factory or info.default)
     return found

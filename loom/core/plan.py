@@ -131,13 +131,15 @@ class Plan:
 
     @cached_property
     def _relations(self) -> dict[tuple[int, tuple[int, ...]], Relation]:
-        found: dict[tuple[int, tuple[int, ...]], Relation] = {}
-        for opener, ways in [(OPENED_BY_START, self.start), *((n, task.ways) for n, task in enumerate(self.tasks))]:
-            for way in ways:
-                if len(way.targets) > 1:
-                    relation = relate(self._successors, self.joins, self._reach, opener, way.targets)
-                    found[opener, way.targets] = relation
-        return found
+        return {}
+
+    def _relation(self, opener: int, targets: tuple[int, ...]) -> Relation:
+        """Return the relation of a fan-out, worked out once. It may be one of an older form of the graph."""
+        if (opener, targets) not in self._relations:
+            known = [target for target in targets if target < len(self.tasks)]
+            relation = relate(self._successors, self.joins, self._reach, opener, known)
+            self._relations[opener, targets] = relation
+        return self._relations[opener, targets]
 
     def names(self, targets: Sequence[int]) -> tuple[str, ...]:
         """Return the names of targets."""
@@ -156,11 +158,10 @@ class Plan:
                 return way
             number = each.node
 
-    def has_fan_out(self, opener: int, targets: tuple[int, ...]) -> bool:
-        """Tell whether branches are opened at `opener` for these targets, or for items of an `each`."""
-        if opener in self.eaches:
-            return targets == (self.eaches[opener].node,)
-        return (opener, targets) in self._relations
+    def allows(self, opener: int, targets: tuple[int, ...]) -> bool:
+        """Tell whether branches from `opener` to these targets can be walked in this graph, be they drawn or not."""
+        relation = self._relation(opener, targets)
+        return not (relation.clashes or relation.returns or relation.deadlocks)
 
     def can_reach(self, node: int, join: int, opener: int) -> bool:
         """Tell whether `join` can be reached from `node` without passing `opener` again."""
@@ -168,7 +169,7 @@ class Plan:
 
     def is_over_at(self, opener: int, targets: tuple[int, ...], join: int) -> bool:
         """Tell whether nothing of the fan-out from `opener` to `targets` can be alive beside `join`."""
-        return self._relations[opener, targets].is_over_at(join)
+        return self._relation(opener, targets).is_over_at(join)
 
 
 def open_way(ways: Sequence[Way], view: View) -> Way | None:

@@ -5,12 +5,12 @@ from typing import Any, Literal, get_args
 
 from pydantic_core import from_json
 
-from loom.core.fingerprint import Parts, graph_parts, state_parts
+from loom.core.fingerprint import Parts, edge_parts, graph_parts, state_parts
 from loom.core.journal import FORMAT, Journal, encode
 from loom.core.plan import Plan
 from loom.errors import Change, CheckpointError, ConfigError, GraphChangedError, LoomError, did_you_mean
 from loom.runs.past import Past
-from loom.runs.versions import migrates
+from loom.runs.versions import StateParts, migrates
 
 # Any, in this module: parsed JSON.
 
@@ -61,7 +61,8 @@ def read_back(plan: Plan, journal: Journal, header: bytes, on_change: OnChange, 
         return past
     saved = read_header(plan, journal)
     _check_rename(plan, saved["nodes"], rename)
-    changes = [change for change in _changes(plan, saved, rename) if not _is_allowed(change, rename)]
+    found = _changes(plan, saved, from_json(header), rename)
+    changes = [change for change in found if not _is_allowed(change, rename)]
     if changes and on_change != "continue":
         listed = "; ".join(f'"{change.node}": {change.what}' for change in changes)
         raise GraphChangedError(
@@ -96,13 +97,15 @@ def _is_allowed(change: Change, rename: Rename) -> bool:
     return change.what == "renamed" and any(change.node == f"{old} -> {new}" for old, new in rename.items())
 
 
-def _changes(plan: Plan, saved: Mapping[str, Any], rename: Rename) -> list[Change]:
-    """Return what differs, nodes in the order of their names."""
+def _changes(plan: Plan, saved: Mapping[str, Any], own: Mapping[str, Any], rename: Rename) -> list[Change]:
+    """Return what differs between a header and our own, nodes in the order of their names."""
     old: Mapping[str, Parts] = saved["nodes"]
+    new: Mapping[str, Parts] = own["nodes"]
     renamed = {before: after for before, after in rename.items() if before in old and after in plan.index}
-    renamed |= _renamed(old, graph_parts(plan.declared), renamed)
-    # Edges name their targets: they are compared by the names that nodes had.
-    new = graph_parts(plan.declared, {after: before for before, after in renamed.items()})
+    renamed |= _renamed(old, new, renamed)
+    if renamed:  # edges name their targets: they are compared by the names that nodes had
+        edges = edge_parts(plan.declared, {after: before for before, after in renamed.items()})
+        new = {name: {**parts, "edges": edges[name]} for name, parts in new.items()}
     kept = (old.keys() & new.keys()) - renamed.keys() - set(renamed.values())
     pairs = {name: name for name in kept} | renamed
     found = [Change(f"{before} -> {after}", "renamed") for before, after in renamed.items()]
@@ -111,7 +114,8 @@ def _changes(plan: Plan, saved: Mapping[str, Any], rename: Rename) -> list[Chang
     parts: tuple[Literal["body", "config", "ports", "edges"], ...] = ("body", "config", "ports", "edges")
     for before, after in pairs.items():
         found += [Change(after, part) for part in parts if old[before].get(part) != new[after].get(part)]
-    return sorted([*found, *_state_changes(plan, saved)], key=lambda change: (change.node, change.what))
+    found += _state_changes(plan, saved["state"], own["state"])
+    return sorted(found, key=lambda change: (change.node, change.what))
 
 
 def _renamed(old: Mapping[str, Parts], new: Mapping[str, Parts], announced: Rename) -> dict[str, str]:
@@ -131,8 +135,7 @@ def _same(one: Parts, other: Parts) -> bool:
     return all(one.get(part) == other.get(part) for part in ("body", "config", "ports"))
 
 
-def _state_changes(plan: Plan, saved: Mapping[str, Any]) -> list[Change]:
-    old, new = saved["state"], state_parts(plan.declared)
+def _state_changes(plan: Plan, old: StateParts, new: StateParts) -> list[Change]:
     if migrates(plan, old):
         return []
     names = old["fields"].keys() | new["fields"].keys()

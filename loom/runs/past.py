@@ -292,7 +292,10 @@ class Past:
             if name not in fields:
                 raise self._changed(name, "state", f'field "{name}"')
         try:
-            return {name: fields[name].values.restore(value) for name, value in saved.items()}
+            values = {name: fields[name].values.restore(value) for name, value in saved.items()}
+            if self._rename is None:
+                return values
+            return {name: fields[name].values.validate(value) for name, value in values.items()}
         except ValueError as error:
             message = f'run "{self.run_id}" holds a write of {quoted(saved)} that does not fit: {error}'
             raise self._misfit(next(iter(saved)), "state", message) from None
@@ -321,7 +324,7 @@ class Past:
         names = {number: name for name, number in (*self.plan.index.items(), *self._ghosts.items())}
         for branch in self.walk.live.values():
             for frame in branch.frames:
-                if not self.plan.has_fan_out(frame.opener, frame.targets):
+                if not frame.items and not self.plan.allows(frame.opener, frame.targets):
                     opener = names.get(frame.opener, START)
                     raise self._changed(opener, "edges", f'fan-out from "{opener}", which is open')
         for inner in self.inner.values():

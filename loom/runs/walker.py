@@ -174,8 +174,13 @@ class Walker:
             past.walk.start(values, way.targets)
         place = f"{self._place}{branch.place}/"
         walker = Walker(self._run, past, place=place, passes_breakpoints=passes_breakpoints)
-        await walker.walk_on()
-        return None if past.walk.live else inner.settle(past.walk.view())
+        self._run.admitted -= 1  # the steps inside count by themselves, and this one when they are over
+        try:
+            await walker.walk_on()
+            is_over = not past.walk.live and self._run.room(1) == 1
+        finally:
+            self._run.admitted += 1
+        return inner.settle(past.walk.view()) if is_over else None
 
     async def _try(self, branch: Branch, task: Task) -> tuple[dict[str, Any], bytes, int, Usage | None]:
         """Run a node under its policies: context, timeout, retries."""
