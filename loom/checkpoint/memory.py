@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from loom.core.journal import Claim, Journal
+from loom.core.journal import Claim, Journal, new_token
 from loom.core.result import RunInfo, Status
 from loom.errors import RunConflictError, RunExistsError, RunNotFoundError
 
@@ -16,7 +16,7 @@ class _Run:
     records: list[bytes]
     parent: str | None
     status: Status = "running"
-    token: int = 1
+    token: int = field(default_factory=new_token)
     is_claimed: bool = True
     snapshot: bytes | None = None
     snapshot_at: int = 0
@@ -40,8 +40,8 @@ class MemoryCheckpointer:
     ) -> Claim:
         if run_id in self._runs:
             raise RunExistsError(f'run "{run_id}" exists already; choose another id, or resume it')
-        self._runs[run_id] = _Run(graph, header, list(records), parent)
-        return Claim(run_id, token=1, head=len(records))
+        self._runs[run_id] = run = _Run(graph, header, list(records), parent)
+        return Claim(run_id, run.token, head=len(records))
 
     async def claim(self, run_id: str, head: int, records: Sequence[bytes]) -> Claim:
         run = self._run(run_id)

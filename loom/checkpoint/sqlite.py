@@ -23,7 +23,7 @@ from loom.checkpoint.group import Group, Work
 from loom.checkpoint.keeper import Keeper
 from loom.checkpoint.owner import is_surely_dead, this_process
 from loom.checkpoint.sqlite_file import Durability, SqliteFile, to_its_end
-from loom.core.journal import Claim, Journal
+from loom.core.journal import Claim, Journal, new_token
 from loom.core.result import RunInfo, Status
 from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunExistsError, RunNotFoundError
 
@@ -113,12 +113,13 @@ class SqliteCheckpointer:
 
     def _create(self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], parent: str | None) -> Claim:
         now = time.time()
-        row = (run_id, graph, parent, this_process(), now + self.lease_s, now, now, len(records), header)
+        token = new_token()
+        row = (run_id, graph, parent, token, this_process(), now + self.lease_s, now, now, len(records), header)
         with self._file.transaction(f'begin run "{run_id}"') as connection:
             try:
                 cursor = connection.execute(
                     "INSERT INTO runs (run_id, graph, status, parent, token, owner, expires_at, created_at, "
-                    "updated_at, head, header, checksum) VALUES (?, ?, 'running', ?, 1, ?, ?, ?, ?, ?, ?, ?)",
+                    "updated_at, head, header, checksum) VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (*row, _checksum(header, run_id, graph, parent or "")),
                 )
             except sqlite3.IntegrityError:
@@ -127,7 +128,7 @@ class SqliteCheckpointer:
             number = cursor.lastrowid or 0
             connection.executemany("INSERT INTO records VALUES (?, ?, ?)", _rows(number, 0, records))
         self._numbers[run_id] = number
-        return Claim(run_id, token=1, head=len(records))
+        return Claim(run_id, token, head=len(records))
 
     def _claim(self, run_id: str, head: int, records: Sequence[bytes]) -> Claim:
         now = time.time()

@@ -25,6 +25,7 @@ is never read half.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
@@ -49,6 +50,11 @@ class Claim:
     run_id: str
     token: int
     head: int
+
+
+def new_token() -> int:
+    """Return where the tokens of a new run begin: elsewhere than those of an earlier run of the same id."""
+    return int.from_bytes(os.urandom(5))
 
 
 @dataclass(frozen=True, slots=True)

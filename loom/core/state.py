@@ -162,7 +162,7 @@ def _without_reducers(annotation: Any) -> Any:
 
 def reducer_flaw(field: Field) -> str:
     """Return why a field cannot have its reducer; empty if it can."""
-    fitting = _FITTING.get(field.reducer.name) if field.reducer else None
+    fitting = _FITTING.get(field.reducer.name) if field.reducer in (append, merge, add) else None
     inner = bare(field.values.type)
     kinds = [get_origin(one) or one for one in map(bare, get_args(inner) if is_union(inner) else (inner,))]
     if not fitting or all(_can_reduce(kind, fitting) for kind in kinds):
@@ -184,7 +184,7 @@ def reduce(field: Field, old: Any, write: Any) -> Any:
     reducer = field.reducer
     if reducer is None:
         return write
-    if reducer.name in _FITTING:
+    if reducer in (append, merge, add):
         return reducer.fn(old, write)
     try:
         new = field.values.validate(reducer.fn(old, write))

@@ -25,7 +25,7 @@ from typing import Any
 from loom.core.binding import ITEM
 from loom.core.branches import ENDED, OPENED_BY_START
 from loom.core.plan import EachPlan, Plan
-from loom.core.state import reduce
+from loom.core.state import append, merge, reduce
 from loom.errors import LoomError, quoted
 
 # Any, in this module: field values, whose types are the user's.
@@ -374,9 +374,9 @@ class Walk:
             if field.reducer is None or name not in view:
                 view[name] = write
                 own.discard(name)
-            elif name in own and field.reducer.name == "append":
+            elif name in own and field.reducer is append:
                 view[name].extend(write)
-            elif name in own and field.reducer.name == "merge":
+            elif name in own and field.reducer is merge:
                 view[name].update(write)
             else:
                 view[name] = reduce(field, view[name], write)
