@@ -45,6 +45,16 @@ class CheckpointerSuite:
         """Return a second handle on the runs of `store`."""
         return store
 
+    async def test_a_claim_on_a_run_that_was_made_anew_can_append_nothing(self, store: Checkpointer) -> None:
+        old = await begun(store)
+        await store.release(old)
+        await store.delete("r")
+        new = await begun(store)
+        with pytest.raises(RunConflictError):
+            await store.append(Claim("r", old.token, old.head), lines(1))
+        await store.append(new, lines(2))
+        assert await stored(store) == [b"0", *lines(2)]
+
     # Beginning and reading.
 
     async def test_a_run_is_read_as_it_was_begun(self, store: Checkpointer) -> None:
