@@ -1,9 +1,42 @@
 """Tests of the errors and their words."""
 
+import re
+from typing import Any, cast
+
 import pytest
 
+import loom.errors
 from loom import Problem
-from loom.errors import ConfigError, GraphError, LoomError, RateLimitError, did_you_mean, quoted
+from loom.errors import (
+    Change,
+    ConfigError,
+    GraphChangedError,
+    GraphError,
+    LoomError,
+    NodeError,
+    NoEdgeError,
+    RateLimitError,
+    did_you_mean,
+    quoted,
+)
+
+
+def test_the_tree_in_the_docstring_is_the_tree_there_is() -> None:
+    errors = {
+        name: value
+        for name, value in vars(loom.errors).items()
+        if isinstance(value, type) and issubclass(value, LoomError)
+    }
+    assert set(re.findall(r"\w+Error", loom.errors.__doc__ or "")) - {"ValueError"} == set(errors)
+
+
+def test_errors_of_a_run_say_where_it_stood() -> None:
+    error = NodeError("failed", run_id="r", node="write", step=3, attempt=2)
+    assert (str(error), error.run_id, error.node, error.step, error.attempt) == ("failed", "r", "write", 3, 2)
+    assert NoEdgeError("no way", node="judge").node == "judge"
+    changed = GraphChangedError("changed", [Change("write", "body")])
+    assert changed.changes == (Change("write", "body"),)
+    assert RateLimitError("slow down").retry_after_s is None
 
 
 def test_every_error_is_a_loom_error_and_a_config_error_also_a_value_error() -> None:
@@ -28,3 +61,5 @@ def test_names_are_quoted_and_sorted() -> None:
 def test_a_close_name_is_suggested_and_a_far_one_is_not() -> None:
     assert did_you_mean("brif", ["brief", "score"]) == ' Did you mean "brief"?'
     assert did_you_mean("xyz", ["brief"]) == ""
+    assert did_you_mean("brief", []) == ""
+    assert did_you_mean(cast(Any, 3), ["brief"]) == ""  # from code without types
