@@ -10,11 +10,10 @@ import ast
 import dataclasses
 import hashlib
 import inspect
-import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Any, cast
+from typing import Annotated, Any, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -244,9 +243,23 @@ def _type_of(value: object) -> str:
     return f"<{type(value).__qualname__}>"
 
 
-def _type(annotation: Any) -> str:
-    """Return a type's name; functions in its metadata go by theirs, not by where they are in memory."""
-    return re.sub(" at 0x[0-9a-fA-F]+", "", type_name(annotation))
+def _type(annotation: Any) -> Any:
+    """Return a type's name, with its metadata where it has some."""
+    metadata = list(_metadata(annotation))
+    return [type_name(annotation), *metadata] if metadata else type_name(annotation)
+
+
+def _metadata(annotation: Any) -> Iterator[Any]:
+    """Yield what the metadata of a type, and of the types in it, counts as."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        for extra in arguments[1:]:
+            for one in extra.metadata if isinstance(extra, FieldInfo) else (extra,):
+                counted = _value(one)
+                yield [counted, _value(vars(one))] if counted == _type_of(one) and hasattr(one, "__dict__") else counted
+        arguments = arguments[:1]
+    for argument in arguments:
+        yield from _metadata(argument)
 
 
 def _ports(bound: Any) -> list[Any]:
