@@ -93,6 +93,9 @@ def invoke_function(node: FunctionNode[..., Any], reads: Sequence[Read]) -> Invo
 def invoke_class(node: Node[Any, Any], inputs: type[BaseModel], reads: Sequence[Read]) -> Invoke:
     """Return how to start a node of a class."""
     gather, run = _gatherer(reads), node.run
+    if any(field.validation_alias for field in inputs.model_fields.values()):  # ports go by the names of the fields
+        made = partial(inputs.model_validate, by_alias=False, by_name=True)
+        return lambda view, ctx: run(made(gather(view)), ctx)  # type: ignore[arg-type]  # wants_context is True
     return lambda view, ctx: run(inputs(**gather(view)), ctx)  # type: ignore[arg-type]  # wants_context is True
 
 

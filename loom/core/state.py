@@ -1,7 +1,7 @@
 """The record a graph works on, and how writes to its fields combine."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -135,12 +135,11 @@ def fields_of(state: type[State]) -> Mapping[str, Field]:
     for name, info in state.model_fields.items():
         # Constraints of the field (Gt, MaxLen, validators) are part of its type: put them back.
         annotation = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-        reducers = [extra for extra in info.metadata if isinstance(extra, Reducer)]
         values = values_of(_without_reducers(annotation))
         found[name] = Field(
             name=name,
             values=values,
-            reducer=reducers[-1] if reducers else None,
+            reducer=_reducer_in(info.metadata),
             has_default=not info.is_required(),
             default=partial(_default, info),
             key=to_json(name),
@@ -150,6 +149,17 @@ def fields_of(state: type[State]) -> Mapping[str, Field]:
 
 def _default(info: FieldInfo, before: Mapping[str, Any]) -> Any:
     return info.get_default(call_default_factory=True, validated_data=dict(before))
+
+
+def _reducer_in(metadata: Sequence[Any]) -> Reducer | None:
+    """Return the reducer that a field's metadata names.
+
+    Where other metadata limits the field, a built-in one is copied: it is then one of the field's own,
+    and what it returns is checked.
+    """
+    reducers = [extra for extra in metadata if isinstance(extra, Reducer)]
+    is_limited = any(not isinstance(extra, (Reducer, str)) for extra in metadata)
+    return (replace(reducers[-1]) if is_limited else reducers[-1]) if reducers else None
 
 
 def _without_reducers(annotation: Any) -> Any:
@@ -184,7 +194,7 @@ def reduce(field: Field, old: Any, write: Any) -> Any:
     reducer = field.reducer
     if reducer is None:
         return write
-    if reducer in (append, merge, add):
+    if reducer is append or reducer is merge or reducer is add:
         return reducer.fn(old, write)
     try:
         new = field.values.validate(reducer.fn(old, write))

@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal, NoReturn, Union, cast, get_args, get
 from pydantic import BaseModel, ConfigDict, PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import to_json
 
 # Any, in this module: a value of the type at hand, which only pydantic knows.
 
@@ -58,7 +59,7 @@ class Values:
         self.is_exact = not is_own and _is_exact(annotation)
         self.is_plain = not is_own and _is_json(annotation) and float not in pieces
         if not self.is_exact:  # a model's aliases are for its outside; what is saved has the names of the fields
-            self.dump = partial(self.dump, by_alias=False)
+            self.dump = _dumper(pieces, adapter)
             self.load_json = partial(self.load_json, by_alias=False, by_name=True)
         self.copy = _copier(annotation)
         self.flaw = "" if self.is_exact else _flaw(pieces, adapter)
@@ -222,6 +223,18 @@ def _copier(annotation: Any) -> Callable[[Any], Any] | None:
     if get_origin(inner) in flat and all(map(_is_immutable, get_args(inner))):
         return flat[get_origin(inner)]
     return copy.deepcopy
+
+
+def _dumper(pieces: list[Any], adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
+    """Return how a value is saved.
+
+    A record saves infinities by a setting of its own, as null unless it says otherwise. One with floats
+    is taken apart first, so that theirs are saved as strings too; those in its loosely typed fields are not.
+    """
+    if float not in pieces or not any(_record(get_origin(piece) or piece) for piece in pieces):
+        return partial(adapter.serializer.to_json, by_alias=False)
+    take_apart = partial(adapter.serializer.to_python, mode="json", by_alias=False)
+    return lambda value: to_json(take_apart(value), inf_nan_mode="strings")
 
 
 class _Saved(GenerateJsonSchema):

@@ -74,6 +74,18 @@ def test_only_the_ports_that_were_set_are_written() -> None:
     assert (state.score, state.drafts) == (0.5, ["a"])
 
 
+class Spelled(BaseModel):
+    topic: str = Field(alias="theTopic")
+
+
+def test_ports_go_by_the_names_of_fields_whatever_their_aliases() -> None:
+    class Shout(Node[Spelled, Spelled]):
+        async def run(self, inputs: Spelled, ctx: Context) -> Spelled:
+            return Spelled(theTopic=inputs.topic.upper())
+
+    assert run(Shout(), topic="tea").topic == "TEA"
+
+
 def test_a_setting_of_the_wrong_type_or_name_is_refused() -> None:
     with pytest.raises(ValidationError, match="style"):
         Write.model_validate({"style": 3})

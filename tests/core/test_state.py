@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from loom import END, START, ConfigError, Graph, LoomError, Reducer, State, add, append, merge, node
+from loom import END, START, ConfigError, Graph, LoomError, NodeError, Reducer, State, add, append, merge, node
 from loom.core.state import fields_of, reduce, reducer_flaw, state_from
 from loom.core.values import type_name
 
@@ -240,6 +240,37 @@ def test_a_reducer_that_fails_is_named_with_its_field(fn: Callable[[int, int], o
     with pytest.raises(LoomError, match=f'reducer "{fn.__name__}" of field "one" failed.*int') as caught:
         reduced(Annotated[int, Reducer(fn)], 1, 2)
     assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "old", "write", "message"),
+    [
+        (Annotated[list[int], Field(max_length=2), append], [1, 2], [3], "at most 2 items"),
+        (Annotated[int, add, Field(le=3)], 2, 2, "less than or equal to 3"),
+        (Annotated[set[int], Field(max_length=1), merge], {1}, {2}, "at most 1 item"),
+    ],
+)
+def test_a_limit_of_a_field_holds_for_what_is_combined(
+    annotation: object, old: object, write: object, message: str
+) -> None:
+    with pytest.raises(LoomError, match=message):
+        reduced(annotation, old, write)
+
+
+def test_a_limit_of_a_field_holds_in_a_run_of_many_steps() -> None:
+    class Few(State):
+        lines: Annotated[list[str], Field(max_length=3), append] = []
+
+    @node(writes="lines")
+    def say(lines: list[str]) -> list[str]:
+        return ["hello"]
+
+    graph = Graph("few", Few)
+    graph.node("say", say)
+    graph.edge(START, "say")
+    graph.switch("say", {"len(lines) >= 9": END}, otherwise="say")
+    with pytest.raises(NodeError, match=r'(?s)step 4.*reducer "append" of field "lines" failed.*at most 3 items'):
+        graph.compile().run_sync()
 
 
 def test_a_reducer_is_shown_by_its_name() -> None:

@@ -458,6 +458,31 @@ def test_an_infinity_where_a_string_may_stand_is_seen_as_the_string_that_comes_b
     assert values.restore(from_json(saved)) == "Infinity"
 
 
+class Scored(BaseModel):
+    score: float | None = None
+    scores: list[float] = []
+
+
+@dataclasses.dataclass
+class Weighed:
+    weight: float
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
+def test_an_infinity_inside_a_record_comes_back_as_itself(number: float) -> None:
+    for annotation, value in (
+        (Scored, Scored(score=number, scores=[number, 1.5])),
+        (list[Scored], [Scored(score=number)]),
+        (Scored | None, Scored(scores=[number])),
+        (Weighed, Weighed(number)),
+        (dict[str, Weighed], {"a": Weighed(number)}),
+    ):
+        values = values_of(annotation)
+        saved = values.dump(value)
+        assert same(values.round_trip(value, saved), value)
+        assert same(values.restore(from_json(saved)), value)
+
+
 def test_what_is_loosely_typed_is_seen_as_what_comes_back() -> None:
     values = values_of(Any)
     value = (1, {"a"}, Point(x=1), Text("t"), math.nan)
