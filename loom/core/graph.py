@@ -158,10 +158,13 @@ class Graph(Generic[S]):
         from `node`.
 
         Raises:
-            ConfigError: `max_concurrency` is below 1.
+            ConfigError: `source` or `node` is no name, or `max_concurrency` is no number of 1 or more.
         """
-        if max_concurrency < 1:
-            raise ConfigError(f'graph "{self.name}", each("{source}"): max_concurrency must be 1 or more')
+        if not (isinstance(source, str) and isinstance(node, str)):
+            raise ConfigError(f'graph "{self.name}": an each has one source and one node; got {source!r}, {node!r}')
+        if not isinstance(max_concurrency, int) or max_concurrency < 1:
+            where = f'graph "{self.name}", each("{source}")'
+            raise ConfigError(f"{where}: max_concurrency must be 1 or more, a whole number; got {max_concurrency!r}")
         way = Way(None, (node,), f"each {bind} in {over}")
         self._declared.drawings.append(Drawing(source, (way,), each=Each(node, over, bind, max_concurrency)))
 

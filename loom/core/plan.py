@@ -122,6 +122,11 @@ class Plan:
         return {task.name: number for number, task in enumerate(self.tasks)} | {END: ENDED}
 
     @cached_property
+    def each_of(self) -> Mapping[int, EachPlan]:
+        """The `each` in which a node stands, by that node."""
+        return {each.node: each for each in self.eaches.values()}
+
+    @cached_property
     def _successors(self) -> list[tuple[int, ...]]:
         return [tuple(dict.fromkeys(t for way in task.ways for t in way.targets)) for task in self.tasks]
 

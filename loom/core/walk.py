@@ -157,8 +157,8 @@ class Walk:
         target = targets[0]
         if target == ENDED:
             return self._end(branch)
-        each = self.plan.eaches.get(opener)
-        if each and each.node == target:
+        each = self.plan.each_of.get(target)
+        if each:
             return self._open_each(branch, opener, each)
         due = self._enter(branch, target)
         return due + self._fire() if self._waiting else due
