@@ -1,19 +1,16 @@
 """What a running node can reach: its place in the run, models, tools, events."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pydantic import BaseModel
+if TYPE_CHECKING:  # only names here: a graph is declared without loading what its run will need
+    from random import Random
 
-from loom.types.events import Event
-from loom.types.messages import Message
-from loom.types.models import Model, ModelRef, ModelReply, ModelRequest, ToolSchema
-from loom.types.stream import TextDelta, ThinkingDelta
-from loom.types.tools import Tool
-from loom.types.usage import Usage
-
-if TYPE_CHECKING:
-    from random import Random  # half of what importing this module would cost, and only a name here
+    from loom.core.model_port import ModelPort
+    from loom.types.events import Event
+    from loom.types.models import Model, ModelRef
+    from loom.types.tools import Tool
+    from loom.types.usage import Usage
 
 Effect = Literal["pure", "read", "model", "write"]
 
@@ -22,11 +19,11 @@ class Host(Protocol):
     """What runs a node, as far as its context needs it."""
 
     run_id: str
-    tools: Mapping[str, Tool]
+    tools: "Mapping[str, Tool]"
 
-    def model(self, ref: ModelRef) -> Model: ...
-    def emit(self, event: Event) -> None: ...
-    def emit_live(self, event: Event) -> None: ...
+    def model(self, ref: "ModelRef") -> "Model": ...
+    def emit(self, event: "Event") -> None: ...
+    def emit_live(self, event: "Event") -> None: ...
     def now(self) -> float: ...
     def idempotency_key(self, key: str) -> str: ...
     @property
@@ -49,7 +46,7 @@ class Host(Protocol):
 class Context:
     """A node's view of its run. `visit` and `attempt` count from 1; `deadline` is a Unix time or None."""
 
-    __slots__ = ("_host", "attempt", "branch", "deadline", "node", "usage", "visit")
+    __slots__ = ("_host", "_usage", "attempt", "branch", "deadline", "node", "visit")
 
     def __init__(
         self,
@@ -67,7 +64,7 @@ class Context:
         self.visit = visit
         self.attempt = attempt
         self.deadline = deadline
-        self.usage = Usage()
+        self._usage: Usage | None = None
 
     @property
     def run_id(self) -> str:
@@ -75,17 +72,35 @@ class Context:
         return self._host.run_id
 
     @property
-    def tools(self) -> Mapping[str, Tool]:
+    def tools(self) -> "Mapping[str, Tool]":
         """The tools of the runtime, by name."""
         return self._host.tools
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: "Event") -> None:
         """Add an event to the run's story. It is saved with the next record of the run."""
         self._host.emit(event)
 
-    def model(self, ref: ModelRef) -> "ModelPort":
+    @property
+    def usage(self) -> "Usage":
+        """What this attempt used so far. A node that calls a model in a way of its own may add to it."""
+        if self._usage is None:
+            from loom.types.usage import Usage  # noqa: PLC0415
+
+            self._usage = Usage()
+        return self._usage
+
+    @usage.setter
+    def usage(self, used: "Usage") -> None:
+        self._usage = used
+
+    def model(self, ref: "ModelRef") -> "ModelPort":
         """Return the model that the runtime has for `ref`, or the provider's client."""
-        return ModelPort(self, self._host, ref)
+        from loom.core.model_port import ModelPort  # noqa: PLC0415
+
+        return ModelPort(self._host, ref, self.node, self._count)
+
+    def _count(self, used: "Usage") -> None:
+        self.usage += used
 
     def now(self) -> float:
         """Return the Unix time in seconds. A step that is run again sees the same times, in the same order."""
@@ -141,53 +156,3 @@ class Context:
             LoomError: the key was used in this visit, or the result cannot be saved.
         """
         return await self._host.once(key, fn, *arguments, idempotent=idempotent, effect=effect, result_type=result_type)
-
-
-class ModelPort:
-    """One model, as a node calls it: usage is counted and deltas are events."""
-
-    __slots__ = ("_context", "_host", "_ref")
-
-    def __init__(self, context: Context, host: Host, ref: ModelRef) -> None:
-        self._context = context
-        self._host = host
-        self._ref = ref
-
-    async def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        tools: Sequence[ToolSchema] = (),
-        max_output_tokens: int | None = None,
-        temperature: float | None = None,
-        response_type: type[BaseModel] | None = None,
-    ) -> ModelReply:
-        """Ask the model, messages oldest first.
-
-        Raises:
-            ProviderError: the provider refused, failed or could not be reached.
-        """
-        node = self._context.node
-        request = ModelRequest(
-            messages=tuple(messages),
-            tools=tuple(tools),
-            max_output_tokens=max_output_tokens,
-            temperature=temperature,
-            response_type=response_type,
-            node=node,
-            run_id=self._context.run_id,
-        )
-
-        def emit(delta: TextDelta | ThinkingDelta) -> None:
-            self._host.emit_live(Event(type="model.delta", payload={"node": node, **delta.model_dump()}))
-
-        reply = await self._host.model(self._ref).complete(request, emit)
-        self._context.usage += reply.usage
-        payload = {
-            "node": node,
-            "model": self._ref.identifier,
-            "finish_reason": reply.finish_reason,
-            "usage": reply.usage.model_dump(),
-        }
-        self._host.emit(Event(type="model.finished", payload=payload))
-        return reply

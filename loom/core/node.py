@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial, update_wrapper
-from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+from typing import Any, ClassVar, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
 from pydantic_core import PydanticUndefined
@@ -44,7 +44,7 @@ class Node(BaseModel, Generic[In, Out]):
     `In` and `Out` are pydantic models. Of `Out` only the fields that were set are written.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: ClassVar[str] = "node"
     effect: ClassVar[Effect] = "pure"
@@ -164,7 +164,7 @@ class GraphNode:
     kind: str = "graph"
 
 
-AnyNode = Node[Any, Any] | FunctionNode[..., Any] | GraphNode
+AnyNode: TypeAlias = "Node[Any, Any] | FunctionNode[..., Any] | GraphNode"
 
 
 def _plain_function(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -225,7 +225,7 @@ def outputs_of(given: AnyNode) -> tuple[Port, ...]:
     return given.outputs if isinstance(given, (FunctionNode, GraphNode)) else _ports_of(given.port_models()[1])
 
 
-def class_flaw(given: Node[Any, Any]) -> str:
+def class_flaw(given: "Node[Any, Any]") -> str:
     """Return why a node of this class cannot run; empty if it can."""
     kind = type(given)
     run = inspect.getattr_static(kind, "run")

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from loom.core.journal import Checkpointer
 from loom.errors import ConfigError
-from loom.types.models import Model
-from loom.types.tools import Tool
+
+if TYPE_CHECKING:  # only names here: a graph is declared without loading what its run will need
+    from loom.core.journal import Checkpointer
+    from loom.types.models import Model
+    from loom.types.tools import Tool
 
 
 def _whole(what: str, value: object, least: int) -> None:
@@ -110,9 +112,9 @@ class Runtime:
     later steps, in its place.
     """
 
-    checkpointer: Checkpointer | None = None
-    models: Model | Mapping[str, Model] | None = None
-    tools: Mapping[str, Tool] = field(default_factory=dict[str, Any])
+    checkpointer: "Checkpointer | None" = None
+    models: "Model | Mapping[str, Model] | None" = None
+    tools: "Mapping[str, Tool]" = field(default_factory=dict[str, Any])
     limits: Limits = NO_LIMITS
     clock: Callable[[], float] = time.time
     secrets: tuple[str, ...] = ()

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from fractions import Fraction
 from functools import lru_cache, partial
+from numbers import Number
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
-from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
 from loom.core.values import Values, bare, is_union, type_name, values_of
 from loom.errors import ConfigError, LoomError
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 # Any, in this module: field values, whose types are the user's.
 
@@ -52,7 +53,7 @@ add = Reducer(_add, "add")
 _FITTING: Mapping[str, tuple[type, ...]] = {
     "append": (list, tuple),
     "merge": (dict, set, frozenset),
-    "add": (int, float, complex, Decimal, Fraction),
+    "add": (Number,),
 }
 
 
@@ -64,7 +65,7 @@ class State(BaseModel):
     """
 
     # Arbitrary types pass here so that `compile()` can name the field that cannot be saved (LOOM205).
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
     state_version: ClassVar[int] = 1
 
@@ -147,7 +148,7 @@ def fields_of(state: type[State]) -> Mapping[str, Field]:
     return found
 
 
-def _default(info: FieldInfo, before: Mapping[str, Any]) -> Any:
+def _default(info: "FieldInfo", before: Mapping[str, Any]) -> Any:
     return info.get_default(call_default_factory=True, validated_data=dict(before))
 
 

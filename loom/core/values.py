@@ -76,7 +76,7 @@ class Values:
         """Return the value that was saved, from its parsed JSON."""
         if self.is_plain:
             return parsed
-        return self.load_json(ANYTHING.dump(parsed))
+        return self.load_json(to_json(parsed))
 
 
 def values_of(annotation: Any) -> Values:
@@ -275,9 +275,6 @@ def _flaw(pieces: list[Any], adapter: TypeAdapter[Any]) -> str:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         return f"{reason}; live objects (clients, connections) belong to Runtime"
     return ""
-
-
-ANYTHING = values_of(Any)
 
 
 def list_item(annotation: Any) -> Any | None:

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from loom.core.context import ModelPort
+from loom.core.model_port import ModelPort
 from loom.types.messages import Message
 
 T = TypeVar("T")

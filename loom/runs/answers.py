@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from loom.core.result import Ask, Result
-from loom.core.values import ANYTHING, values_of
+from loom.core.values import values_of
 from loom.errors import AnswerError, quoted
 from loom.runs.notes import Totals
 
@@ -44,7 +44,7 @@ def _open(totals: Totals, ask_id: str) -> Ask:
 def _checked(ask: Ask, answer: Any) -> Any:
     where = f'ask "{ask.id}" ("{ask.question}") of node "{ask.node}"'
     try:
-        plain = from_json(ANYTHING.dump(answer.value if isinstance(answer, Result) else answer))
+        plain = from_json(values_of(Any).dump(answer.value if isinstance(answer, Result) else answer))
     except ValueError as error:
         raise AnswerError(f"{where}: {answer!r:.80} cannot be saved as JSON: {error}") from None
     is_in_doubt = ask.kind == "in_doubt"

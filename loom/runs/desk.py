@@ -17,7 +17,7 @@ from loom.core.context import Effect
 from loom.core.node import EFFECTS
 from loom.core.plan import Task
 from loom.core.result import Ask
-from loom.core.values import ANYTHING, Values, type_name, values_of
+from loom.core.values import Values, type_name, values_of
 from loom.core.walk import Branch
 from loom.errors import AnswerError, EffectError, LoomError
 from loom.runs.notes import Effect as Saved
@@ -211,7 +211,7 @@ class Desk:
         ask = self._notes.asks.get(key)
         if ask is None:
             try:
-                shown = self._run.secrets.clean(from_json(ANYTHING.dump(dict(payload or {}))))
+                shown = self._run.secrets.clean(from_json(values_of(Any).dump(dict(payload or {}))))
             except ValueError as error:
                 raise LoomError(f'the payload of ask "{key}" of node "{self._path}" is no JSON: {error}') from None
             ask = Ask(

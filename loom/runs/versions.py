@@ -11,7 +11,7 @@ from loom.core.binding import View, first_finding
 from loom.core.journal import Journal
 from loom.core.plan import Plan
 from loom.core.state import Field, Reducer, append
-from loom.core.values import ANYTHING
+from loom.core.values import values_of
 from loom.errors import Change, CheckpointError, GraphChangedError, quoted
 
 # Any, in this module: parsed JSON.
@@ -100,7 +100,7 @@ def _as_json(name: str, reducer: str | None) -> Field:
         return old | write if isinstance(old, dict) else old + [item for item in write if item not in old]
 
     known = {None: None, "append": append, "merge": Reducer(merge), "add": Reducer(add)}
-    return Field(name, ANYTHING, known.get(reducer, Reducer(cannot)), False, _no_default, to_json(name))
+    return Field(name, values_of(Any), known.get(reducer, Reducer(cannot)), False, _no_default, to_json(name))
 
 
 def _no_default(_before: View) -> NoReturn:

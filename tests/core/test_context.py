@@ -2,7 +2,6 @@ from collections.abc import Callable
 
 import anyio
 import pytest
-from pydantic import BaseModel
 
 from loom import (
     END,
@@ -13,7 +12,6 @@ from loom import (
     Limits,
     LoomError,
     MemoryCheckpointer,
-    ModelRef,
     NodeError,
     Retry,
     Runtime,
@@ -21,14 +19,9 @@ from loom import (
     node,
 )
 from loom.runs.app import CompiledGraph
-from loom.testing import ScriptedModel
-from loom.types.messages import Message
 from tests.core.letters import chain, failing, fan
 
 pytestmark = pytest.mark.anyio
-
-REF = ModelRef("test", "one")
-HELLO = [Message(role="user", content="Hello")]
 
 
 class Asked(State):
@@ -160,40 +153,6 @@ async def test_an_idempotency_key_is_the_same_for_every_attempt_and_no_other_pla
         await graph.compile().run(run_id=run_id)
     assert all(first == again for keys in seen.values() for first, again in zip(keys[::2], keys[1::2], strict=True))
     assert len({*seen["a"], *seen["b"]}) == 4
-
-
-# Models.
-
-
-async def test_a_model_is_asked_in_the_name_of_node_and_run_and_its_usage_is_counted() -> None:
-    model = ScriptedModel(["one", "two"])
-    seen: list[int] = []
-
-    async def talk(ctx: Context) -> None:
-        for _ in range(2):
-            await ctx.model(REF).complete(HELLO, max_output_tokens=9, temperature=0.5)
-        seen.append(ctx.usage.total_tokens)
-
-    result = await chain("ab", a=talk).run(run_id="r", runtime=Runtime(models={REF.identifier: model}))
-    request = model.requests[0]
-    assert (request.node, request.run_id, request.messages) == ("a", "r", tuple(HELLO))
-    assert (request.max_output_tokens, request.temperature) == (9, 0.5)
-    assert seen == [result.usage.total_tokens]
-    assert result.usage.total_tokens > 0
-
-
-async def test_a_reply_of_a_type_is_asked_for() -> None:
-    class Verdict(BaseModel):
-        good: bool
-
-    model = ScriptedModel([Verdict(good=True)])
-
-    async def talk(ctx: Context) -> None:
-        reply = await ctx.model(REF).complete(HELLO, response_type=Verdict)
-        assert Verdict.model_validate_json(reply.text).good
-
-    await chain("a", a=talk).run(runtime=Runtime(models=model))
-    assert model.requests[0].response_type is Verdict
 
 
 # Effects and asks.

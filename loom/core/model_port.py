@@ -1,0 +1,80 @@
+"""A model as a node calls it."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from pydantic import BaseModel
+
+from loom.types.events import Event
+from loom.types.messages import Message
+from loom.types.models import Model, ModelRef, ModelReply, ModelRequest, ToolSchema
+from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.usage import Usage
+
+
+class ModelHost(Protocol):
+    """What a call of a model needs of the run it is made in."""
+
+    run_id: str
+
+    def model(self, ref: ModelRef) -> Model:
+        """Return the model that the run has for `ref`."""
+        ...
+
+    def emit(self, event: Event) -> None:
+        """Add an event to the run's story."""
+        ...
+
+    def emit_live(self, event: Event) -> None:
+        """Show an event to those who read along, and save it nowhere."""
+        ...
+
+
+class ModelPort:
+    """One model, as a node calls it: usage is counted and deltas are events."""
+
+    __slots__ = ("_count", "_host", "_node", "_ref")
+
+    def __init__(self, host: ModelHost, ref: ModelRef, node: str, count: Callable[[Usage], None]) -> None:
+        self._host = host
+        self._ref = ref
+        self._node = node
+        self._count = count
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[ToolSchema] = (),
+        max_output_tokens: int | None = None,
+        temperature: float | None = None,
+        response_type: type[BaseModel] | None = None,
+    ) -> ModelReply:
+        """Ask the model, messages oldest first.
+
+        Raises:
+            ProviderError: the provider refused, failed or could not be reached.
+        """
+        request = ModelRequest(
+            messages=tuple(messages),
+            tools=tuple(tools),
+            max_output_tokens=max_output_tokens,
+            temperature=temperature,
+            response_type=response_type,
+            node=self._node,
+            run_id=self._host.run_id,
+        )
+
+        def emit(delta: TextDelta | ThinkingDelta) -> None:
+            self._host.emit_live(Event(type="model.delta", payload={"node": self._node, **delta.model_dump()}))
+
+        reply = await self._host.model(self._ref).complete(request, emit)
+        self._count(reply.usage)
+        payload = {
+            "node": self._node,
+            "model": self._ref.identifier,
+            "finish_reason": reply.finish_reason,
+            "usage": reply.usage.model_dump(),
+        }
+        self._host.emit(Event(type="model.finished", payload=payload))
+        return reply

@@ -1,0 +1,43 @@
+import pytest
+from pydantic import BaseModel
+
+from loom import Context, ModelRef, Runtime
+from loom.testing import ScriptedModel
+from loom.types.messages import Message
+from tests.core.letters import chain
+
+pytestmark = pytest.mark.anyio
+
+REF = ModelRef("test", "one")
+HELLO = [Message(role="user", content="Hello")]
+
+
+async def test_a_model_is_asked_in_the_name_of_node_and_run_and_its_usage_is_counted() -> None:
+    model = ScriptedModel(["one", "two"])
+    seen: list[int] = []
+
+    async def talk(ctx: Context) -> None:
+        for _ in range(2):
+            await ctx.model(REF).complete(HELLO, max_output_tokens=9, temperature=0.5)
+        seen.append(ctx.usage.total_tokens)
+
+    result = await chain("ab", a=talk).run(run_id="r", runtime=Runtime(models={REF.identifier: model}))
+    request = model.requests[0]
+    assert (request.node, request.run_id, request.messages) == ("a", "r", tuple(HELLO))
+    assert (request.max_output_tokens, request.temperature) == (9, 0.5)
+    assert seen == [result.usage.total_tokens]
+    assert result.usage.total_tokens > 0
+
+
+async def test_a_reply_of_a_type_is_asked_for() -> None:
+    class Verdict(BaseModel):
+        good: bool
+
+    model = ScriptedModel([Verdict(good=True)])
+
+    async def talk(ctx: Context) -> None:
+        reply = await ctx.model(REF).complete(HELLO, response_type=Verdict)
+        assert Verdict.model_validate_json(reply.text).good
+
+    await chain("a", a=talk).run(runtime=Runtime(models=model))
+    assert model.requests[0].response_type is Verdict
