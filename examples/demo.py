@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,8 @@ def main() -> int:
     parser.add_argument("--part", choices=("run", "resume"), help=argparse.SUPPRESS)
     parser.add_argument("--workspace", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.api_base and not given.model:
+        parser.error("--api-base says where a model is; name it too: make demo MODEL=local/any API_BASE=…")
     if given.part:
         store = SqliteCheckpointer(STORE)
         one = made(given, store, dies=given.part == "run")
@@ -115,8 +118,16 @@ def main() -> int:
     last = subprocess.run([*call, "--part", "resume"], check=False)
     print(f"\nthe file, in {workspace}:\n\n{(workspace / 'evens.py').read_text().rstrip()}")
     print(f"\npicture   {PICTURE.absolute()}")
-    print(f"journal   loom show {RUN}")
+    print(f"journal   {loom()} show {RUN} --graph harness")
     return last.returncode
+
+
+def loom() -> str:
+    """Return how to call the command of this environment from here."""
+    if shutil.which("loom"):
+        return "loom"
+    python = Path(sys.executable)
+    return f"{python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python} -m loom"
 
 
 async def forget() -> None:

@@ -37,6 +37,20 @@ def test_the_demo_fails_first_is_killed_resumes_and_passes(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == [".loom"]
 
 
+def test_the_command_that_the_demo_ends_with_shows_its_run(tmp_path: Path) -> None:
+    said = run("demo.py", cwd=tmp_path).stdout
+    command = said.rpartition("journal   ")[2].strip()
+    shown = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert shown.stdout.startswith('run demo, graph "harness": completed'), shown.stderr
+
+
+def test_the_demo_refuses_a_server_without_a_model(tmp_path: Path) -> None:
+    result = run("demo.py", "--api-base", "http://127.0.0.1:9/v1", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "name it too: make demo MODEL=" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_demo_can_be_run_again(tmp_path: Path) -> None:
     assert run("demo.py", cwd=tmp_path).returncode == 0
     again = run("demo.py", cwd=tmp_path)
