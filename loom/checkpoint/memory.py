@@ -23,6 +23,9 @@ class _Run:
     created_at: float = field(default_factory=time.time)
     updated_at: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.updated_at = self.created_at
+
 
 class MemoryCheckpointer:
     """Keep runs in this process. `keep_finished` drops the oldest completed runs above that number.
@@ -44,14 +47,13 @@ class MemoryCheckpointer:
         return Claim(run_id, run.token, head=len(records))
 
     async def claim(self, run_id: str, head: int, records: Sequence[bytes]) -> Claim:
-        run = self._run(run_id)
-        if run.is_claimed:
-            raise RunConflictError(f'run "{run_id}" is at work in this process; wait for it or cancel it')
+        run = self._free(run_id)
         if len(run.records) != head:
             raise RunConflictError(f'run "{run_id}" went on while it was read; resume it again')
         run.token += 1
         run.status, run.is_claimed = "running", True
         run.records += records
+        run.updated_at = time.time()
         self._finished.pop(run_id, None)
         return Claim(run_id, run.token, len(run.records))
 
@@ -60,15 +62,15 @@ class MemoryCheckpointer:
     ) -> None:
         run = self._runs.get(claim.run_id)
         if run is None or run.token != claim.token or len(run.records) != claim.head:
-            raise RunConflictError(f'run "{claim.run_id}" was taken over by another owner; this one stops')
+            raise RunConflictError(f'run "{claim.run_id}" was taken over by another owner, or deleted; this one stops')
         run.records += records
+        run.updated_at = time.time()
         claim.head = len(run.records)
         if snapshot is not None:
             run.snapshot, run.snapshot_at = snapshot, claim.head
         if status != "running":
             run.status, run.is_claimed = status, False
             run.token += 1
-            run.updated_at = time.time()
             if status == "completed":
                 self._finished[claim.run_id] = None
                 self._drop_oldest()
@@ -77,6 +79,7 @@ class MemoryCheckpointer:
         run = self._runs.get(claim.run_id)
         if run and run.token == claim.token:
             run.is_claimed = False
+            run.updated_at = time.time()
 
     async def read(self, run_id: str, start: int = 0, *, from_snapshot: bool = False) -> Journal:
         run = self._run(run_id)
@@ -88,13 +91,13 @@ class MemoryCheckpointer:
 
     async def runs(self, *, status: Status | None = None, graph: str | None = None) -> list[RunInfo]:
         return [
-            RunInfo(run_id, run.status, run.graph, run.created_at, run.updated_at or run.created_at, run.parent)
+            RunInfo(run_id, run.status, run.graph, run.created_at, run.updated_at, run.parent)
             for run_id, run in reversed(self._runs.items())
             if status in (None, run.status) and graph in (None, run.graph)
         ]
 
     async def delete(self, run_id: str) -> None:
-        self._run(run_id)
+        self._free(run_id)
         del self._runs[run_id]
         self._finished.pop(run_id, None)
 
@@ -105,6 +108,12 @@ class MemoryCheckpointer:
         if run_id not in self._runs:
             raise RunNotFoundError(f'no run "{run_id}" in memory; this store holds {len(self._runs)} runs')
         return self._runs[run_id]
+
+    def _free(self, run_id: str) -> _Run:
+        run = self._run(run_id)
+        if run.is_claimed:
+            raise RunConflictError(f'run "{run_id}" is at work in this process; wait for it or cancel it')
+        return run
 
     def _drop_oldest(self) -> None:
         if self._keep_finished is None:

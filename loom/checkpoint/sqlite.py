@@ -31,19 +31,26 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _RUN_BITS = 32  # a run has at most 2**32 records
-_INSERT = "INSERT INTO records SELECT ?, ?, ? WHERE EXISTS (SELECT 1 FROM runs WHERE number = ? AND token = ?)"
+# Claims of this process whose return failed, by run and token, so also one made anew may take them over at once.
+_GIVEN_UP: set[tuple[str, int]] = set()
+_CURRENT = "SELECT 1 FROM runs WHERE number = ? AND token = ?"
+_INSERT = f"INSERT INTO records SELECT ?, ?, ? WHERE EXISTS ({_CURRENT})"
 
 
 class SqliteCheckpointer:
     """Keep runs in the SQLite file at `path`, made on first use with mode 0600.
 
     A run is claimed for `lease_s` seconds and the claim renewed while it is at work. A claim whose
-    process is surely dead is free at once, any other when it expires.
+    process is surely dead is free at once, any other when it expires. `RunInfo.updated_at` of a run at
+    work is when its claim was last renewed.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], *, durability: Durability = "process", lease_s: float = 30.0
     ) -> None:
+        if os.fspath(path) == ":memory:":
+            message = 'SqliteCheckpointer(path=":memory:") would make a file of that name'
+            raise ConfigError(f"{message}; to keep runs in memory use MemoryCheckpointer()")
         if durability not in get_args(Durability):
             raise ConfigError(f'SqliteCheckpointer(durability=…) must be "process" or "power"; got "{durability}"')
         if lease_s <= 0:
@@ -135,22 +142,16 @@ class SqliteCheckpointer:
         self._numbers.pop(run_id, None)  # the run may have been deleted and made anew elsewhere
         with self._file.transaction(f'claim run "{run_id}"') as connection:
             number = self._number(connection, run_id)
-            token, owner, expires_at = connection.execute(
-                "SELECT token, owner, expires_at FROM runs WHERE number = ?", (number,)
-            ).fetchone()
-            if owner and expires_at > now and not is_surely_dead(owner):
-                raise RunConflictError(
-                    f'run "{run_id}" is at work elsewhere (process {owner.split(" ")[2]}); wait for it, or for its '
-                    f"lease to expire in {expires_at - now:.0f} s"
-                )
+            token = _free(connection, number, run_id)
             if self._head(connection, number) != head:
                 raise RunConflictError(f'run "{run_id}" went on while it was read; resume it again')
             connection.execute(
-                "UPDATE runs SET token = token + 1, status = 'running', owner = ?, expires_at = ?, head = ? "
-                "WHERE number = ?",
-                (this_process(), now + self.lease_s, head + len(records), number),
+                "UPDATE runs SET token = token + 1, status = 'running', owner = ?, expires_at = ?, updated_at = ?, "
+                "head = ? WHERE number = ?",
+                (this_process(), now + self.lease_s, now, head + len(records), number),
             )
             connection.executemany("INSERT INTO records VALUES (?, ?, ?)", _rows(number, head, records))
+        _GIVEN_UP.discard((run_id, token))
         return Claim(run_id, token + 1, head + len(records))
 
     def _held(self, claim: Claim) -> Claim:
@@ -160,10 +161,11 @@ class SqliteCheckpointer:
 
     def _renew(self, claims: Sequence[Claim]) -> None:
         """Prolong the leases that are held; one that was lost shows at its next append."""
+        now = time.time()
         with contextlib.suppress(CheckpointError), self._file.transaction("renew leases") as connection:
             connection.executemany(
-                "UPDATE runs SET expires_at = ? WHERE run_id = ? AND token = ?",
-                [(time.time() + self.lease_s, claim.run_id, claim.token) for claim in claims],
+                "UPDATE runs SET expires_at = ?, updated_at = ? WHERE run_id = ? AND token = ?",
+                [(now + self.lease_s, now, claim.run_id, claim.token) for claim in claims],
             )
 
     def _append(self, claim: Claim, records: Sequence[bytes], status: Status, snapshot: bytes | None) -> None:
@@ -232,26 +234,35 @@ class SqliteCheckpointer:
             self._keeper.drop(claim)
 
     def _insert(self, connection: sqlite3.Connection, claim: Claim, records: Sequence[bytes]) -> int:
-        number = self._number(connection, claim.run_id)
         try:
+            number = self._number(connection, claim.run_id)
             for row in _rows(number, claim.head, records):
                 if connection.execute(_INSERT, (*row, number, claim.token)).rowcount != 1:
                     raise self._taken_over(claim)
-        except sqlite3.IntegrityError:  # the index is taken
+            if not records and (
+                self._head(connection, number) != claim.head
+                or connection.execute(_CURRENT, (number, claim.token)).fetchone() is None
+            ):
+                raise self._taken_over(claim)
+        except (sqlite3.IntegrityError, RunNotFoundError):  # the index is taken, or the run deleted
             raise self._taken_over(claim) from None
         return number
 
     def _taken_over(self, claim: Claim) -> RunConflictError:
         self._keeper.drop(claim)
-        return RunConflictError(f'run "{claim.run_id}" was taken over by another owner; this one stops')
+        return RunConflictError(f'run "{claim.run_id}" was taken over by another owner, or deleted; this one stops')
 
     def _release(self, claim: Claim) -> None:
         self._keeper.drop(claim)
-        with self._file.statement(f'release run "{claim.run_id}"') as connection:
-            connection.execute(
-                "UPDATE runs SET owner = NULL, token = token + 1 WHERE run_id = ? AND token = ?",
-                (claim.run_id, claim.token),
-            )
+        try:
+            with self._file.statement(f'release run "{claim.run_id}"') as connection:
+                connection.execute(
+                    "UPDATE runs SET owner = NULL, token = token + 1, updated_at = ? WHERE run_id = ? AND token = ?",
+                    (time.time(), claim.run_id, claim.token),
+                )
+        except CheckpointError:  # of a full disk, say: once there is room, this process need not wait for itself
+            _GIVEN_UP.add((claim.run_id, claim.token))
+            raise
 
     def _read(self, run_id: str, start: int, from_snapshot: bool) -> Journal:
         # One transaction, so that the status and the records are of the same moment.
@@ -309,6 +320,7 @@ class SqliteCheckpointer:
         self._numbers.pop(run_id, None)
         with self._file.transaction(f'delete run "{run_id}"') as connection:
             number = self._number(connection, run_id)
+            _free(connection, number, run_id)
             bounds = (number << _RUN_BITS, (number + 1) << _RUN_BITS)
             connection.execute("DELETE FROM records WHERE key >= ? AND key < ?", bounds)
             connection.execute("DELETE FROM snapshots WHERE number = ?", (number,))
@@ -342,6 +354,24 @@ class SqliteCheckpointer:
 
 def _in_thread(work: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> asyncio.Future[T]:
     return asyncio.get_running_loop().run_in_executor(None, partial(work, *arguments))
+
+
+def _free(connection: sqlite3.Connection, number: int, run_id: str) -> int:
+    """Return the token of a run that is not at work.
+
+    Raises:
+        RunConflictError: its claim is alive.
+    """
+    now = time.time()
+    token, owner, expires_at = connection.execute(
+        "SELECT token, owner, expires_at FROM runs WHERE number = ?", (number,)
+    ).fetchone()
+    if owner and expires_at > now and (run_id, token) not in _GIVEN_UP and not is_surely_dead(owner):
+        raise RunConflictError(
+            f'run "{run_id}" is at work elsewhere (process {owner.split(" ")[2]}); wait for it, or for its '
+            f"lease to expire in {expires_at - now:.0f} s"
+        )
+    return int(token)
 
 
 def _newest_snapshot(connection: sqlite3.Connection, number: int) -> tuple[int, bytes, int] | None:

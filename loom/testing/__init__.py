@@ -1,17 +1,19 @@
-"""The test kit: scripted and recorded models, one node at a time, snapshots of what nodes give."""
+"""The test kit: scripted and recorded models, one node at a time, snapshots of what nodes give, what stores must do."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from loom.testing.cassette import CassetteModel
+    from loom.testing.checkpointer_suite import CheckpointerSuite
     from loom.testing.nodes import run_node
     from loom.testing.scripted import ScriptedModel, call
 
-__all__ = ["CassetteModel", "ScriptedModel", "call", "run_node"]
+__all__ = ["CassetteModel", "CheckpointerSuite", "ScriptedModel", "call", "run_node"]
 
 _HOMES = {
     "CassetteModel": "loom.testing.cassette",
+    "CheckpointerSuite": "loom.testing.checkpointer_suite",
     "ScriptedModel": "loom.testing.scripted",
     "call": "loom.testing.scripted",
     "run_node": "loom.testing.nodes",

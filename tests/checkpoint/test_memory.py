@@ -2,12 +2,14 @@ import pytest
 
 from loom import MemoryCheckpointer, RunNotFoundError
 from loom.core.journal import Checkpointer
-from tests.checkpoint.suite import CheckpointerSuite, begun, lines, stored
+from loom.testing.checkpointer_suite import CheckpointerSuite, begun, lines, stored
 
 pytestmark = pytest.mark.anyio
 
 
 class TestMemory(CheckpointerSuite):
+    lives_in_one_process = True
+
     @pytest.fixture
     def store(self) -> MemoryCheckpointer:
         return MemoryCheckpointer()

@@ -1,52 +1,24 @@
 # ruff: noqa: ASYNC240 - nothing else runs in the loop that the tests could hold up
 import asyncio
+import os
+import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
-from textwrap import dedent, indent
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from loom import CheckpointError, ConfigError, RunConflictError, RunNotFoundError, SqliteCheckpointer
-from loom.core.journal import Checkpointer, Claim, Journal
+from loom.core.journal import Checkpointer, Journal
 from loom.core.result import RunInfo
-from tests.checkpoint.suite import HEADER, CheckpointerSuite, begun, lines, stored
+from loom.testing.checkpointer_crashes import Child, commits, hold, taken_over
+from loom.testing.checkpointer_suite import HEADER, CheckpointerSuite, Opener, begun, lines, stored
 
 pytestmark = pytest.mark.anyio
-
-# Run in a process of its own; what stands in `{}` is the body of an async function with a `store`.
-PROGRAM = """
-import asyncio, os, sys
-from loom import SqliteCheckpointer
-from loom.core.journal import Claim
-
-async def main(store, number):
-{}
-
-asyncio.run(main(SqliteCheckpointer(sys.argv[1]), int(sys.argv[2])))
-"""
-
-
-def other_process(path: Path, body: str, number: int = 0) -> "subprocess.Popen[str]":
-    program = PROGRAM.replace("{}", indent(dedent(body), "    "))
-    return subprocess.Popen(
-        [sys.executable, "-c", program, path, str(number)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def output(process: "subprocess.Popen[str]", given: str = "") -> str:
-    out, _ = process.communicate(given, timeout=30)
-    assert process.returncode == 0
-    return out
 
 
 @pytest.fixture
@@ -61,28 +33,22 @@ async def store(path: Path) -> AsyncIterator[SqliteCheckpointer]:
     await store.close()
 
 
-class OnDisk(CheckpointerSuite):
+class TestProcess(CheckpointerSuite):
     @pytest.fixture
-    async def another(self, store: Checkpointer, path: Path) -> AsyncIterator[Checkpointer]:
-        other = SqliteCheckpointer(path)
-        yield other
-        await other.close()
+    def opener(self, path: Path) -> Opener:
+        return partial(SqliteCheckpointer, path)
 
 
-class TestProcess(OnDisk):
+class TestPower(CheckpointerSuite):
     @pytest.fixture
-    async def store(self, path: Path) -> AsyncIterator[SqliteCheckpointer]:
-        store = SqliteCheckpointer(path)
-        yield store
-        await store.close()
+    def opener(self, path: Path) -> Opener:
+        return partial(SqliteCheckpointer, path, durability="power")
 
 
-class TestPower(OnDisk):
-    @pytest.fixture
-    async def store(self, path: Path) -> AsyncIterator[SqliteCheckpointer]:
-        store = SqliteCheckpointer(path, durability="power")
-        yield store
-        await store.close()
+@pytest.mark.parametrize("path", [":memory:", Path(":memory:")])
+def test_a_file_called_memory_is_refused(path: str | Path) -> None:
+    with pytest.raises(ConfigError, match=r'SqliteCheckpointer\(path=":memory:"\).*use MemoryCheckpointer\(\)'):
+        SqliteCheckpointer(path)
 
 
 def test_it_is_a_checkpointer_and_touches_nothing_until_it_is_used(path: Path) -> None:
@@ -111,57 +77,20 @@ async def test_what_was_committed_is_there_after_closing_and_opening(path: Path,
 # Several processes, threads and loops.
 
 
-async def test_processes_may_create_one_file_at_once(path: Path, store: SqliteCheckpointer) -> None:
-    body = """
-    sys.stdin.readline()
-    claim = await store.create(f"r{number}", "graph", b"{}", [b"0"])
-    await store.append(claim, [b"1"], "completed")
+async def test_a_process_that_was_stopped_past_its_lease_is_refused_when_it_goes_on(path: Path) -> None:
+    store, child = SqliteCheckpointer(path), Child(partial(SqliteCheckpointer, path, lease_s=0.3), hold)
+    assert child.said() == "begun"
+    with pytest.raises(RunConflictError, match=f"at work elsewhere \\(process {child.pid}\\)"):
+        await store.claim("r0", 1, [])
+    os.kill(child.pid, signal.SIGSTOP)
+    claim = await taken_over(store, "r0", 1, within_s=5)
+    await store.append(claim, lines(7))
+    os.kill(child.pid, signal.SIGCONT)
+    child.go()
+    assert child.said() == "refused"
+    assert await stored(store, "r0") == [*commits(0), *lines(7)]
+    child.kill()
     await store.close()
-    """
-    processes = [other_process(path, body, number) for number in range(4)]
-    await anyio.sleep(0.3)  # so that all of them stand before the file that is not there
-    for process in processes:
-        assert process.stdin
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in processes:
-        output(process)
-    assert sorted(run.run_id for run in await store.runs(status="completed")) == ["r0", "r1", "r2", "r3"]
-
-
-async def test_processes_may_write_different_runs_of_one_file_side_by_side(
-    path: Path, store: SqliteCheckpointer
-) -> None:
-    body = """
-    claim = await store.create(f"r{number}", "graph", b"{}", [])
-    for step in range(100):
-        await store.append(claim, [f"{step} of {number}".encode()])
-    await store.append(claim, [b"end"], "completed")
-    await store.close()
-    """
-    processes = [other_process(path, body, number) for number in range(3)]
-    claim = await begun(store, "mine", [])
-    for step in range(100):
-        await store.append(claim, lines(step))
-        await anyio.lowlevel.checkpoint()
-    for number, process in enumerate(processes):
-        assert await asyncio.to_thread(output, process) == ""
-        assert await stored(store, f"r{number}") == [*(b"%d of %d" % (step, number) for step in range(100)), b"end"]
-    assert await stored(store, "mine") == lines(*range(100))
-
-
-async def test_a_run_at_work_in_another_process_is_refused_and_free_once_that_is_dead(
-    path: Path, store: SqliteCheckpointer
-) -> None:
-    process = other_process(path, 'await store.create("r", "graph", b"{}", [b"0"]); print("begun", flush=True); '
-                            "sys.stdin.readline(); os._exit(0)")  # fmt: skip
-    assert process.stdout
-    assert await asyncio.to_thread(process.stdout.readline) == "begun\n"
-    with pytest.raises(RunConflictError, match=f"at work elsewhere \\(process {process.pid}\\)"):
-        await store.claim("r", 1, [])
-    output(process, "die\n")
-    claim = await store.claim("r", 1, [])
-    await store.append(claim, lines(1))
 
 
 async def test_a_lease_is_renewed_while_it_is_held_and_expires_when_it_is_not(path: Path) -> None:
@@ -178,6 +107,17 @@ async def test_a_lease_is_renewed_while_it_is_held_and_expires_when_it_is_not(pa
     await other.append(taken, lines(2))
     await keeper.close()
     await other.close()
+
+
+async def test_a_run_at_work_counts_as_changed_whenever_its_lease_is_renewed(path: Path) -> None:
+    store = SqliteCheckpointer(path, lease_s=0.15)
+    claim = await begun(store)
+    (before,) = await store.runs()
+    await anyio.sleep(0.4)
+    (after,) = await store.runs()
+    assert 0.2 < after.updated_at - before.updated_at < 0.5
+    await store.release(claim)
+    await store.close()
 
 
 async def test_closing_ends_the_threads(store: SqliteCheckpointer) -> None:
@@ -379,14 +319,3 @@ async def test_an_unknown_run_of_a_sound_file_is_simply_unknown(store: SqliteChe
     await begun(store)
     with pytest.raises(RunNotFoundError, match=r'no run "s" in .*loom.db, which holds 1 runs'):
         await store.read("s")
-
-
-async def test_a_stale_claim_of_a_deleted_and_remade_run_adds_nothing(path: Path, store: SqliteCheckpointer) -> None:
-    old = await begun(store)
-    other = SqliteCheckpointer(path)
-    await other.delete("r")
-    await begun(other)
-    with pytest.raises(RunConflictError):
-        await store.append(Claim("r", old.token, 1), lines(1))
-    assert await stored(other) == [b"0"]
-    await other.close()

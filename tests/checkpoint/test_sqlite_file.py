@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC240, ASYNC222 - nothing else runs in the loop that the tests could hold up
+# ruff: noqa: ASYNC240, ASYNC221, ASYNC222 - nothing else runs in the loop that the tests could hold up
 import asyncio
 import contextlib
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from loom import CheckpointError, SqliteCheckpointer
-from tests.checkpoint.suite import begun, lines, stored
+from loom.testing.checkpointer_suite import begun, lines, stored
 
 pytestmark = pytest.mark.anyio
 
@@ -280,6 +280,65 @@ async def test_a_full_disk_can_be_freed_and_the_run_goes_on(small_disk: Path) ->
     await store.append(claim, lines(1), "completed")
     assert len(await stored(store)) == kept + 1
     await store.close()
+
+
+RESUME = """
+import asyncio, resource, sys, time
+from typing import Annotated
+from loom import END, START, CheckpointError, Graph, Runtime, RunConflictError, SqliteCheckpointer, State, append, node
+
+class Log(State):
+    log: Annotated[list[str], append] = []
+
+ran = []
+
+@node(writes="log")
+async def work(log: list[str]) -> list[str]:
+    ran.append(len(log))
+    return ["x" * 5000]
+
+def room(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+graph = Graph("filling", Log)
+graph.node("work", work)
+graph.edge(START, "work")
+graph.switch("work", {"len(log) >= 40": END}, otherwise="work")
+app = graph.compile()
+
+async def main():
+    def runtime():  # a store of its own each time, as a program may well make it
+        return Runtime(checkpointer=SqliteCheckpointer(sys.argv[1], durability=sys.argv[2]))
+    room(100_000)
+    try:
+        await app.run(run_id="r", runtime=runtime())
+    except CheckpointError as error:
+        print("full:", error)
+    kept = len((await app.state("r", runtime=runtime())).log)
+    for _ in range(2):
+        try:
+            await app.resume("r", runtime=runtime())
+        except CheckpointError:
+            print("still full")
+    room(resource.RLIM_INFINITY)
+    result = await app.resume("r", runtime=runtime())
+    assert ran.count(kept) >= 1 and [step for step in ran if step < kept] == list(range(kept)), ran
+    print(result.status, len(result.state.log))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+async def test_a_run_that_met_a_full_disk_is_resumed_in_the_same_process_as_soon_as_there_is_room(
+    path: Path, durability: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RESUME, path, durability], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "full: cannot" in done.stdout
+    assert done.stdout.endswith("still full\nstill full\ncompleted 40\n")
 
 
 # Forks.

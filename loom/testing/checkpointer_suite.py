@@ -1,59 +1,66 @@
-"""What every store of runs must do. Derive a class, give it the fixture `store`, and pytest runs it all.
+# ruff: noqa: S101, S311, D102 - cases of a test suite: they assert, by chance too; their names are sentences
+"""What every store of runs must do: derive a class, say how the store is opened, and pytest runs it all.
 
     class TestMine(CheckpointerSuite):
         @pytest.fixture
-        async def store(self) -> AsyncIterator[Checkpointer]: ...
+        def opener(self, tmp_path: Path) -> Opener:
+            return partial(MyStore, tmp_path / "runs")
 
-A store that processes share also overrides `another`, which opens a second handle on the same runs.
+`opener` is called for each handle that a case wants on the same runs, also in other processes, so it
+must be one that pickle takes. Override `store` and `another` where a handle needs more than that.
+
+A store whose runs no other process can reach says so, and the cases with several processes are skipped:
+
+    class TestMine(CheckpointerSuite):
+        lives_in_one_process = True
+
+        @pytest.fixture
+        def store(self) -> MyStore:
+            return MyStore()
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 from random import Random
 
 import anyio
 import pytest
 
-from loom import RunConflictError, RunExistsError, RunNotFoundError
-from loom.core.journal import Checkpointer, Claim
+from loom.core.journal import Checkpointer
+from loom.core.result import Status
+from loom.errors import RunConflictError, RunExistsError, RunNotFoundError
+from loom.testing.checkpointer_claims import ClaimCases, begun, lines, stored
+from loom.testing.checkpointer_crashes import HEADER, Opener, ProcessCases
 
-HEADER = b'{"format":1}'
-
-
-def lines(*numbers: int) -> list[bytes]:
-    """Return records that can be told apart."""
-    return [b'{"kind":"step","number":%d}' % number for number in numbers]
+__all__ = ["HEADER", "CheckpointerSuite", "Opener", "begun", "lines", "stored"]
 
 
-async def begun(store: Checkpointer, run_id: str = "r", records: Sequence[bytes] = (b"0",)) -> Claim:
-    """Begin a run."""
-    return await store.create(run_id, "graph", HEADER, records)
-
-
-async def stored(store: Checkpointer, run_id: str = "r") -> list[bytes]:
-    """Return the records of a run."""
-    return list((await store.read(run_id)).records)
-
-
-class CheckpointerSuite:
-    """The conformance suite."""
+class CheckpointerSuite(ClaimCases, ProcessCases):
+    """The conformance suite. Needs anyio's pytest plugin, which comes with Loom."""
 
     pytestmark = pytest.mark.anyio
 
     @pytest.fixture
-    def another(self, store: Checkpointer) -> Checkpointer:
-        """Return a second handle on the runs of `store`."""
-        return store
+    def anyio_backend(self) -> str:
+        """Run the cases on asyncio alone."""
+        return "asyncio"
 
-    async def test_a_claim_on_a_run_that_was_made_anew_can_append_nothing(self, store: Checkpointer) -> None:
-        old = await begun(store)
-        await store.release(old)
-        await store.delete("r")
-        new = await begun(store)
-        with pytest.raises(RunConflictError):
-            await store.append(Claim("r", old.token, old.head), lines(1))
-        await store.append(new, lines(2))
-        assert await stored(store) == [b"0", *lines(2)]
+    @pytest.fixture
+    async def store(self, opener: Opener) -> AsyncIterator[Checkpointer]:
+        """Open a store that has no runs, and close it."""
+        store = opener()
+        yield store
+        await store.close()
+
+    @pytest.fixture
+    async def another(self, request: pytest.FixtureRequest, store: Checkpointer) -> AsyncIterator[Checkpointer]:
+        """Open a second handle on the runs of `store`, and close it."""
+        if self.lives_in_one_process:
+            yield store
+        else:
+            other: Checkpointer = request.getfixturevalue("opener")()
+            yield other
+            await other.close()
 
     # Beginning and reading.
 
@@ -118,48 +125,15 @@ class CheckpointerSuite:
         assert await stored(store) == [b"0", *lines(1, 2, 3)]
 
     @pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "stopped", "paused"])
-    async def test_an_end_is_seen_and_gives_the_claim_back(self, store: Checkpointer, status: str) -> None:
+    async def test_an_end_is_seen_and_gives_the_claim_back(self, store: Checkpointer, status: Status) -> None:
         claim = await begun(store)
-        await store.append(claim, lines(1), status)  # type: ignore[arg-type]  # one of them
+        await store.append(claim, lines(1), status)
         assert (await store.read("r")).status == status
         with pytest.raises(RunConflictError, match='run "r"'):
             await store.append(claim, lines(2))
         assert await stored(store) == [b"0", *lines(1)]
         await store.claim("r", 2, [])
         assert (await store.read("r")).status == "running"
-
-    @pytest.mark.parametrize("count", [1, 3])
-    @pytest.mark.parametrize("ends", [False, True])
-    async def test_a_claim_that_was_taken_over_adds_nothing(
-        self, store: Checkpointer, another: Checkpointer, count: int, ends: bool
-    ) -> None:
-        old = await begun(store)
-        await store.release(old)
-        new = await another.claim("r", 1, [])
-        with pytest.raises(RunConflictError, match='run "r" was taken over'):
-            await store.append(old, lines(*range(count)), "completed" if ends else "running")
-        assert await stored(store) == [b"0"]
-        assert (await store.read("r")).status == "running"
-        await another.append(new, lines(7))
-        assert await stored(store) == [b"0", *lines(7)]
-
-    async def test_a_claim_that_fell_behind_adds_nothing(self, store: Checkpointer) -> None:
-        claim = await begun(store)
-        copy = Claim(claim.run_id, claim.token, claim.head)
-        await store.append(claim, lines(1, 2))
-        with pytest.raises(RunConflictError, match='run "r" was taken over'):
-            await store.append(copy, lines(8))
-        with pytest.raises(RunConflictError, match='run "r" was taken over'):
-            await store.append(copy, lines(8, 9, 10), "completed")
-        assert await stored(store) == [b"0", *lines(1, 2)]
-        assert (await store.read("r")).status == "running"
-
-    async def test_a_run_that_was_deleted_takes_no_more(self, store: Checkpointer, another: Checkpointer) -> None:
-        claim = await begun(store)
-        await another.delete("r")
-        with pytest.raises((RunConflictError, RunNotFoundError)):
-            await store.append(claim, lines(1))
-        assert await store.runs() == []
 
     async def test_an_append_is_carried_out_though_its_caller_is_cancelled(self, store: Checkpointer) -> None:
         claim = await begun(store)
@@ -182,87 +156,6 @@ class CheckpointerSuite:
             with anyio.move_on_after(chance.random() * 0.004):
                 await store.append(claim, lines(number))
             assert len(await stored(store)) == claim.head
-
-    # Claims.
-
-    async def test_a_claim_that_is_alive_keeps_others_out(self, store: Checkpointer, another: Checkpointer) -> None:
-        claim = await begun(store)
-        with pytest.raises(RunConflictError, match='run "r" is at work'):
-            await another.claim("r", 1, lines(1))
-        await store.append(claim, lines(1))
-        assert await stored(another) == [b"0", *lines(1)]
-
-    async def test_a_claim_that_was_given_back_is_free_at_once(
-        self, store: Checkpointer, another: Checkpointer
-    ) -> None:
-        await store.release(await begun(store))
-        assert (await store.read("r")).status == "running"
-        claim = await another.claim("r", 1, lines(1, 2))
-        assert claim.head == 3
-        assert await stored(store) == [b"0", *lines(1, 2)]
-
-    async def test_a_taker_that_does_not_know_every_record_is_refused(
-        self, store: Checkpointer, another: Checkpointer
-    ) -> None:
-        claim = await begun(store)
-        await store.append(claim, lines(1), "failed")
-        for head in (0, 1, 3):
-            with pytest.raises(RunConflictError, match='run "r" went on'):
-                await another.claim("r", head, lines(9))
-        assert await stored(store) == [b"0", *lines(1)]
-        assert (await store.read("r")).status == "failed"
-
-    async def test_giving_back_an_old_claim_does_not_free_the_new_one(
-        self, store: Checkpointer, another: Checkpointer
-    ) -> None:
-        old = await begun(store)
-        await store.release(old)
-        new = await another.claim("r", 1, [])
-        await store.release(old)
-        with pytest.raises(RunConflictError, match="is at work"):
-            await store.claim("r", 1, [])
-        await another.append(new, lines(1))
-
-    async def test_giving_back_a_claim_of_a_run_that_is_gone_is_no_error(self, store: Checkpointer) -> None:
-        claim = await begun(store)
-        await store.delete("r")
-        await store.release(claim)
-
-    async def test_one_of_several_takers_wins(self, store: Checkpointer, another: Checkpointer) -> None:
-        await store.release(await begun(store))
-        won: list[Claim] = []
-        lost: list[RunConflictError] = []
-
-        async def take(by: Checkpointer) -> None:
-            try:
-                won.append(await by.claim("r", 1, lines(1)))
-            except RunConflictError as error:
-                lost.append(error)
-
-        async with anyio.create_task_group() as group:
-            for number in range(8):
-                group.start_soon(take, another if number % 2 else store)
-        assert (len(won), len(lost)) == (1, 7)
-        assert await stored(store) == [b"0", *lines(1)]
-
-    async def test_a_claim_whose_taker_was_cancelled_is_free(self, store: Checkpointer) -> None:
-        chance = Random(5)
-        for number in range(20):
-            task = asyncio.create_task(begun(store, f"r{number}"))
-            await anyio.sleep(chance.random() * 0.004)
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                await store.release(task.result())
-            elif f"r{number}" not in [run.run_id for run in await store.runs()]:
-                continue
-            taker = asyncio.create_task(store.claim(f"r{number}", 1, [b"1"]))
-            await anyio.sleep(chance.random() * 0.004)
-            taker.cancel()
-            await asyncio.wait([taker])
-            if not taker.cancelled():
-                await store.release(taker.result())
-            await store.claim(f"r{number}", len(await stored(store, f"r{number}")), [])
 
     # Snapshots.
 
@@ -308,7 +201,33 @@ class CheckpointerSuite:
         new, old = await store.runs()
         assert (new.parent, old.parent, new.status, old.status) == ("old", None, "failed", "running")
         assert 0 < old.created_at <= new.created_at <= new.updated_at
-        assert old.created_at == old.updated_at
+
+    async def test_beginning_taking_up_and_ending_a_run_count_as_changes(self, store: Checkpointer) -> None:
+        async def changed_at() -> float:
+            await anyio.sleep(0.01)
+            (run,) = await store.runs()
+            return run.updated_at
+
+        claim = await begun(store)
+        begun_at = await changed_at()
+        await store.append(claim, lines(1), "failed")
+        failed_at = await changed_at()
+        claim = await store.claim("r", 2, [])
+        taken_at = await changed_at()
+        await store.release(claim)
+        released_at = await changed_at()
+        assert begun_at < failed_at < taken_at < released_at
+
+    async def test_a_run_at_work_is_not_deleted(self, store: Checkpointer, another: Checkpointer) -> None:
+        claim = await begun(store)
+        for by in (store, another):
+            with pytest.raises(RunConflictError, match='run "r" is at work'):
+                await by.delete("r")
+        await store.append(claim, lines(1))
+        assert await stored(store) == [b"0", *lines(1)]
+        await store.release(claim)
+        await another.delete("r")
+        assert await store.runs() == []
 
     async def test_a_deleted_run_is_gone_and_its_id_free(self, store: Checkpointer, another: Checkpointer) -> None:
         claim = await begun(store, "r", lines(1, 2, 3))
@@ -327,30 +246,13 @@ class CheckpointerSuite:
     async def test_a_run_made_anew_by_another_can_be_taken_up(self, store: Checkpointer, another: Checkpointer) -> None:
         await store.release(await begun(store))
         await another.delete("r")
-        await another.append(await another.create("r", "graph", HEADER, lines(5)), lines(6), "failed")
+        await another.append(await begun(another, records=lines(5)), lines(6), "failed")
         claim = await store.claim("r", 2, lines(7))
         await store.append(claim, lines(8))
         assert await stored(another) == lines(5, 6, 7, 8)
         await store.release(claim)
         await store.delete("r")
         assert await another.runs() == []
-
-    # Many at once.
-
-    async def test_runs_at_work_side_by_side_do_not_mix(self, store: Checkpointer, another: Checkpointer) -> None:
-        async def work(number: int, by: Checkpointer) -> None:
-            claim = await begun(by, f"r{number}", [])
-            for step in range(10):
-                await by.append(claim, [b"%d of %d" % (step, number)])
-                await anyio.lowlevel.checkpoint()
-            await by.append(claim, [b"end"], "completed")
-
-        async with anyio.create_task_group() as group:
-            for number in range(12):
-                group.start_soon(work, number, another if number % 2 else store)
-        for number in range(12):
-            expected = [*(b"%d of %d" % (step, number) for step in range(10)), b"end"]
-            assert await stored(store, f"r{number}") == expected
 
     # The end.
 
