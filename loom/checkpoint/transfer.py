@@ -1,21 +1,25 @@
 """Moving runs between stores, and clearing them out: works with every store.
 
 An exported run is JSON lines: the first describes the run, the others are its records as stored, the
-last has a checksum over all of them, so that a file that was cut off is noticed.
+last has their number and a checksum over all lines before it, so that damage and a cut are noticed.
 """
 
 import json
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, get_args
 
 from pydantic_core import from_json
 
 from loom.core.journal import FORMAT, Checkpointer, Journal, decode
 from loom.core.result import RunInfo, Status
-from loom.errors import CheckpointError
+from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunNotFoundError, quoted
 
 # Any, in this module: parsed JSON.
+
+_STATUSES = get_args(Status)
 
 
 async def export_run(store: Checkpointer, run_id: str) -> AsyncIterator[str]:
@@ -27,31 +31,31 @@ async def export_run(store: Checkpointer, run_id: str) -> AsyncIterator[str]:
     journal = await store.read(run_id)
     header = from_json(journal.header)
     about = {"loom_run": FORMAT, "run_id": run_id, "graph": header["graph"], "status": journal.status, "header": header}
-    checksum = 0
-    for line in (json.dumps(about, ensure_ascii=False), *(record.decode() for record in journal.records)):
-        checksum = zlib.crc32(line.encode(), checksum)
+    lines = [json.dumps(about, ensure_ascii=False), *(record.decode() for record in journal.records)]
+    for line in lines:
         yield line
-    yield json.dumps({"records": len(journal.records), "checksum": checksum})
+    yield _seal(lines)
 
 
 async def import_run(store: Checkpointer, lines: Iterable[str], *, run_id: str | None = None) -> str:
     """Add an exported run to a store, under its own id or `run_id`; return the id.
 
-    A run that was at work when it was exported can be resumed.
+    All lines are checked before anything is added. A run that was at work when it was exported can be
+    resumed.
 
     Raises:
-        CheckpointError: the lines are no exported run, are damaged, or end early.
+        CheckpointError: the lines are no exported run, are of another format, are damaged, or end early.
         RunExistsError: the store has a run of this id.
     """
-    first, *records, _ = _checked(lines)
-    about = from_json(first)
-    new_id = run_id or about["run_id"]
-    for record in records:
-        decode(record.encode(), new_id)
-    header = json.dumps(about["header"], ensure_ascii=False, separators=(",", ":")).encode()
+    first, *records = _checked(lines)
+    about = _about(first)
+    new_id: str = about["run_id"] if run_id is None else run_id
     bodies = [record.encode() for record in records]
+    for body in bodies:
+        decode(body, new_id)
+    header = json.dumps(about["header"], ensure_ascii=False, separators=(",", ":")).encode()
     await _add(store, Journal(new_id, header, bodies, about["status"]), about["graph"], parent=None)
-    return str(new_id)
+    return new_id
 
 
 async def copy_run(source: Checkpointer, run_id: str, target: Checkpointer, *, new_id: str | None = None) -> str:
@@ -62,8 +66,9 @@ async def copy_run(source: Checkpointer, run_id: str, target: Checkpointer, *, n
         RunExistsError: the target has a run of the copy's id.
     """
     journal = await source.read(run_id)
-    copy = Journal(new_id or run_id, journal.header, journal.records, journal.status)
-    await _add(target, copy, from_json(journal.header)["graph"], parent=run_id if new_id else None)
+    copy = Journal(run_id if new_id is None else new_id, journal.header, journal.records, journal.status)
+    parent = None if copy.run_id == run_id else run_id
+    await _add(target, copy, from_json(journal.header)["graph"], parent=parent)
     return copy.run_id
 
 
@@ -74,36 +79,95 @@ async def prune(
     statuses: Sequence[Status] = ("completed",),
     clock: Callable[[], float] = time.time,
 ) -> list[str]:
-    """Delete runs of these statuses that have not changed for so many seconds; return their ids, oldest first."""
+    """Delete runs of these statuses that have not changed for so many seconds; return their ids, oldest first.
+
+    A run that is at work stays, also where `statuses` has "running", which is for those whose process
+    has died. A run with open asks stays unless `statuses` has "paused".
+
+    Raises:
+        ConfigError: `older_than_s` is below 0, or a status is none.
+    """
+    if older_than_s < 0:
+        raise ConfigError(f"prune(older_than_s=…) must be at least 0; got {older_than_s}")
+    if unknown := [status for status in statuses if status not in _STATUSES]:
+        raise ConfigError(f"prune(statuses=…) must be of {quoted(_STATUSES)}; got {quoted(unknown)}")
     now = clock()
     old: list[RunInfo] = [
         run for run in await store.runs() if run.status in statuses and now - run.updated_at > older_than_s
     ]
+    pruned: list[str] = []
     for run in sorted(old, key=lambda run: run.updated_at):
-        await store.delete(run.run_id)
-    return [run.run_id for run in sorted(old, key=lambda run: run.updated_at)]
+        # Taken up or deleted by another since it was listed: no longer ours to judge.
+        with suppress(RunConflictError, RunNotFoundError):
+            if "paused" not in statuses and await _has_open_asks(store, run):
+                continue
+            await store.delete(run.run_id)
+            pruned.append(run.run_id)
+    return pruned
+
+
+async def _has_open_asks(store: Checkpointer, run: RunInfo) -> bool:
+    if run.status == "completed":
+        return False
+    records = [decode(record, run.run_id) for record in (await store.read(run.run_id)).records]
+    asked = {record["id"] for record in records if record["kind"] == "ask"}
+    return bool(asked - {record["id"] for record in records if record["kind"] == "answer"})
+
+
+def _seal(lines: Sequence[str]) -> str:
+    checksum = 0
+    for line in lines:
+        checksum = zlib.crc32(line.encode(), checksum)
+    return json.dumps({"records": len(lines) - 1, "checksum": checksum})
 
 
 def _checked(lines: Iterable[str]) -> list[str]:
-    checksum, damage = 0, None
+    """Return the lines but the last, which vouches for them."""
     try:
-        kept = [line.rstrip("\n") for line in lines if line.strip()]
-        for line in kept[:-1]:
-            checksum = zlib.crc32(line.encode(), checksum)
-        about, end = from_json(kept[0]), from_json(kept[-1])
-        if about["loom_run"] == FORMAT and end["checksum"] == checksum:
-            return kept
+        *kept, seal = [line.rstrip("\n") for line in lines if line.strip()]
+        form, is_sound = from_json(kept[0])["loom_run"], len(kept) > 1 and _seal(kept) == seal
     except (ValueError, KeyError, TypeError, IndexError) as error:  # ValueError: also bytes that are no text
-        damage = error
-    raise CheckpointError(
-        "these lines are no exported run, or they are damaged or cut off; export the run again"
-    ) from damage
+        raise _damaged() from error
+    if form != FORMAT:
+        raise CheckpointError(
+            f"these lines are a run exported in format {form}, or they are damaged; this version of Loom reads "
+            f"format {FORMAT}. Nothing was imported"
+        )
+    if not is_sound:
+        raise _damaged()
+    return kept
+
+
+def _about(line: str) -> dict[str, Any]:
+    """Parse the line that describes the run."""
+    about: dict[str, Any] = from_json(line)
+    wanted = {"run_id": str, "graph": str, "status": str, "header": dict}
+    if any(type(about.get(name)) is not kind for name, kind in wanted.items()) or about["status"] not in _STATUSES:
+        raise _damaged()  # or made by hand
+    return about
+
+
+def _damaged() -> CheckpointError:
+    return CheckpointError(
+        "these lines are no exported run, or they are damaged or cut off; export the run again. Nothing was imported"
+    )
 
 
 async def _add(store: Checkpointer, journal: Journal, graph: str, *, parent: str | None) -> None:
-    """Add a run as it stands: the last record is committed with the status, which ends the claim."""
-    *records, last = journal.records
+    """Add a run as it stands, or nothing.
+
+    The last record of a run that has ended is its end, committed with the status, which gives the claim back.
+    """
+    is_open = journal.status == "running"
+    records = journal.records if is_open else journal.records[:-1]
     claim = await store.create(journal.run_id, graph, journal.header, records, parent=parent)
-    await store.append(claim, [last], journal.status)
-    if journal.status == "running":
-        await store.release(claim)
+    try:
+        if is_open:
+            await store.release(claim)
+        else:
+            await store.append(claim, journal.records[-1:], journal.status)
+    except BaseException:
+        with suppress(LoomError):
+            await store.release(claim)
+            await store.delete(journal.run_id)
+        raise

@@ -1,15 +1,20 @@
 import json
-from collections.abc import AsyncIterator
+import time
+import zlib
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import Annotated
 
 import anyio
 import pytest
 
+import loom.checkpoint
 from loom import (
     END,
     START,
     CheckpointError,
+    ConfigError,
     Context,
     Graph,
     Limits,
@@ -24,8 +29,7 @@ from loom import (
     append,
     node,
 )
-from loom.checkpoint.transfer import copy_run, export_run, import_run, prune
-from loom.core.journal import Checkpointer
+from loom.checkpoint import Checkpointer, Claim, Status, copy_run, export_run, import_run, prune
 from loom.runs.app import CompiledGraph
 
 pytestmark = pytest.mark.anyio
@@ -260,7 +264,45 @@ async def test_an_export_of_another_version_is_refused(other: Checkpointer) -> N
     store = MemoryCheckpointer()
     await paused(store)
     first, *rest = await exported(store)
-    await refused(other, [first.replace('"loom_run": 1', '"loom_run": 2'), *rest])
+    newer = [first.replace('"loom_run": 1', '"loom_run": 2'), *rest]
+    with pytest.raises(CheckpointError, match=r"exported in format 2, .* this version of Loom reads format 1"):
+        await import_run(other, newer)
+    assert await other.runs() == []
+
+
+async def test_a_flipped_bit_anywhere_is_refused(other: Checkpointer, tmp_path: Path) -> None:
+    store, chance, path = MemoryCheckpointer(), Random(9), tmp_path / "run.jsonl"
+    await paused(store)
+    whole = "".join(f"{line}\n" for line in await exported(store)).encode()
+    for place in range(len(whole) - 1):  # the last line end alone says nothing
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << chance.randrange(8)]) + whole[place + 1 :])
+        with path.open(encoding="utf-8", newline="\n") as file, pytest.raises(CheckpointError, match="damaged"):
+            await import_run(other, file)
+    assert await other.runs() == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("status", "done"), ("graph", 3), ("header", []), ("run_id", None)])
+async def test_a_description_made_by_hand_is_refused(name: str, value: object, other: Checkpointer) -> None:
+    store = MemoryCheckpointer()
+    await paused(store)
+    first, *records, _ = await exported(store)
+    lines = [json.dumps(json.loads(first) | {name: value}), *records]
+    end = json.dumps({"records": len(records), "checksum": zlib.crc32("".join(lines).encode())})
+    await refused(other, [*lines, end])
+
+
+async def test_an_import_that_the_store_fails_leaves_nothing(store: Checkpointer) -> None:
+    class Full(MemoryCheckpointer):
+        async def append(
+            self, claim: Claim, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None
+        ) -> None:
+            raise CheckpointError("the disk is full")
+
+    await paused(store)
+    full = Full()
+    with pytest.raises(CheckpointError, match="the disk is full"):
+        await import_run(full, await exported(store))
+    assert await full.runs() == []
 
 
 async def test_bytes_that_are_no_text_are_damage(other: Checkpointer, tmp_path: Path) -> None:
@@ -347,3 +389,54 @@ async def test_pruning_spares_what_changed_lately(store: Checkpointer) -> None:
     by_id = {run.run_id: run.updated_at for run in await store.runs()}
     between = (by_id["a"] + by_id["b"]) / 2
     assert await prune(store, older_than_s=60, clock=lambda: between + 60) == ["a"]
+
+
+async def test_pruning_spares_what_is_at_work_and_takes_what_was_left(store: Checkpointer) -> None:
+    await paused(store)
+    journal = await store.read("r")
+    at_work = await store.create("at work", "trip", journal.header, journal.records[:2])
+    await store.release(await store.create("left", "trip", journal.header, journal.records[:2]))
+    later = time.time() + 1000
+    assert await prune(store, older_than_s=60, statuses=("running", "paused"), clock=lambda: later) == ["r", "left"]
+    await store.append(at_work, journal.records[2:3])
+    assert [run.run_id for run in await store.runs()] == ["at work"]
+
+
+async def test_pruning_goes_by_the_last_sign_of_life_of_a_long_run(tmp_path: Path) -> None:
+    store = SqliteCheckpointer(tmp_path / "store.db", lease_s=0.15)
+    claim = await store.create("r", "trip", b"{}", [b'{"kind":"resume","at":0}'])
+    begun_at = time.time()
+    await anyio.sleep(0.5)
+    await store.release(claim)
+    by_its_beginning = begun_at + 60.4
+    assert await prune(store, older_than_s=60, statuses=("running",), clock=lambda: by_its_beginning) == []
+    assert await prune(store, older_than_s=60, statuses=("running",), clock=lambda: begun_at + 61) == ["r"]
+    await store.close()
+
+
+async def test_pruning_spares_a_failed_run_with_open_asks_unless_asked(store: Checkpointer) -> None:
+    await paused(store)
+    journal = await store.read("r")
+    claim = await store.create("failed", "trip", journal.header, journal.records[:-1])
+    await store.append(claim, [b'{"kind":"end","status":"failed","at":1}'], "failed")
+    later = time.time() + 1000
+    assert await prune(store, older_than_s=60, statuses=("failed",), clock=lambda: later) == []
+    assert await prune(store, older_than_s=60, statuses=("failed", "paused"), clock=lambda: later) == ["r", "failed"]
+
+
+async def test_pruning_says_what_it_cannot_do(store: Checkpointer) -> None:
+    with pytest.raises(ConfigError, match=r"prune\(older_than_s=…\) must be at least 0; got -1"):
+        await prune(store, older_than_s=-1)
+    with pytest.raises(ConfigError, match=r'prune\(statuses=…\) must be of "cancelled", .*; got "done"'):
+        await prune(store, older_than_s=1, statuses=("done",))  # type: ignore[arg-type]  # which is the point
+
+
+# The room.
+
+
+def test_every_name_of_the_room_is_there() -> None:
+    for name in loom.checkpoint.__all__:
+        assert getattr(loom.checkpoint, name) is not None
+    assert set(loom.checkpoint.__all__) <= set(dir(loom.checkpoint))
+    with pytest.raises(AttributeError, match=r'module "loom\.checkpoint" has no name "nothing"'):
+        _ = loom.checkpoint.nothing
