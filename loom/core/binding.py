@@ -4,10 +4,9 @@ All of it is closures, made once when a graph is compiled.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from anyio import to_thread
 from pydantic import BaseModel, ValidationError
@@ -35,8 +34,7 @@ ITEM = "<item>"
 """Where the view of an item's branch holds the item; no field can have this name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """One bound input: the port, where a view holds it, and what is known of its values."""
 
     port: str
@@ -52,16 +50,15 @@ class Read:
 
 def reads_of(declared: Declared, placed: Placed, each: Each | None) -> list[Read]:
     """Return the bound inputs of a node; a port with a default may be left unbound."""
-    item = each.bind if each else None
-    bound = [(port, name) for port, name in placed.inputs if name in declared.fields or port.name == item]
-    return [_read(declared, port, name, each) for port, name in bound]
-
-
-def _read(declared: Declared, port: Port, field: str, each: Each | None) -> Read:
-    if each and port.name == each.bind:
-        item = list_item(declared.fields[each.over].values.type)
-        return Read(port.name, ITEM, values_of(item), has_default=False)
-    return Read(port.name, field, declared.fields[field].values, port.has_default)
+    fields = declared.fields
+    found: list[Read] = []
+    for port, name in placed.inputs:
+        if each and port.name == each.bind:
+            item = list_item(fields[each.over].values.type)
+            found.append(Read(port.name, ITEM, values_of(item), has_default=False))
+        elif name in fields:
+            found.append(Read(port.name, name, fields[name].values, port.has_default))
+    return found
 
 
 def invoke_function(node: FunctionNode[..., Any], reads: Sequence[Read]) -> Invoke:

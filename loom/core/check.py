@@ -16,6 +16,8 @@ from loom.core.state import reducer_flaw
 from loom.core.values import fits, list_item, type_name
 from loom.errors import Problem, did_you_mean, quoted
 
+_RESERVED = (START, END)
+
 
 def find_problems(declared: Declared) -> list[Problem]:
     """Return every problem of the graph, in the order of their codes."""
@@ -44,7 +46,7 @@ def _names(declared: Declared) -> Iterator[Problem]:
     for name in declared.taken:
         yield Problem("LOOM109", f'node "{name}"', f'the name "{name}" is taken; give this node another')
     for name in declared.nodes:
-        if name in (START, END):
+        if name in _RESERVED:
             yield Problem("LOOM109", f'node "{name}"', f'the name "{name}" is reserved; give the node another')
         elif not name.strip():
             yield Problem("LOOM109", f'node "{name}"', "a node's name is empty; give it one")
@@ -55,20 +57,22 @@ def _names(declared: Declared) -> Iterator[Problem]:
 
 def _targets(declared: Declared) -> Iterator[Problem]:
     """LOOM101 and LOOM110."""
+    nodes = declared.nodes
     for drawing in declared.drawings:
         where = drawing.call
-        for name, is_source in ((drawing.source, True), *((target, False) for target in drawing.targets)):
-            wrong_ends = {END} if is_source else {START, END} if drawing.each else {START}
-            if name in wrong_ends:
-                role = "the source" if is_source else "a target"
-                yield Problem("LOOM101", where, f'"{name}" cannot be {role} here; name a node')
-            elif name not in declared.nodes and name not in (START, END):
-                known = quoted(declared.nodes)
-                hint = did_you_mean(name, declared.nodes)
-                yield Problem("LOOM101", where, f'"{name}" is no node; nodes are {known}.{hint}')
+        ends = () if drawing.each else (END,)
+        for role, names, allowed in (("the source", (drawing.source,), (START,)), ("a target", drawing.targets, ends)):
+            for name in names:
+                if name in allowed or (name in nodes and name not in _RESERVED):
+                    continue
+                if name in _RESERVED:
+                    message = f'"{name}" cannot be {role} here; name a node'
+                else:
+                    message = f'"{name}" is no node; nodes are {quoted(nodes)}.{did_you_mean(name, nodes)}'
+                yield Problem("LOOM101", where, message)
         for way in drawing.ways:
-            twice = sorted({target for target in way.targets if way.targets.count(target) > 1})
-            if twice:
+            if len(set(way.targets)) < len(way.targets):
+                twice = {target for target in way.targets if way.targets.count(target) > 1}
                 message = f"the list names {quoted(twice)} twice; a fan-out has one branch for each target"
                 yield Problem("LOOM110", where, message)
             if len(way.targets) > 1 and END in way.targets:
@@ -106,12 +110,12 @@ def _ways_out(declared: Declared) -> Iterator[Problem]:
 
 def _reachability(declared: Declared) -> Iterator[Problem]:
     """LOOM102, LOOM103 and LOOM104."""
-    successors = declared.successors()
+    successors = declared.successors
     shape: nx.DiGraph[str] = nx.DiGraph()
     shape.add_nodes_from([*successors, END])
     shape.add_edges_from((source, target) for source, targets in successors.items() for target in targets)
     from_start = reachable(shape, START)
-    to_end = reachable(shape.reverse(copy=False), END)
+    to_end = nx.ancestors(shape, END)  # pyright: ignore[reportUnknownMemberType] - networkx hides its types
     dead_ends = {name for name, targets in successors.items() if not targets}
     endless: set[str] = set()
     for component in nx.strongly_connected_components(shape):
@@ -133,7 +137,7 @@ def _reachability(declared: Declared) -> Iterator[Problem]:
 
 def _ports(declared: Declared) -> Iterator[Problem]:
     """LOOM201 and LOOM202."""
-    fields, eaches = declared.fields, declared.eaches()
+    fields, eaches = declared.fields, declared.eaches
     for name, placed in declared.nodes.items():
         where = f'node "{name}"'
         if placed.reads or placed.writes:
@@ -163,6 +167,8 @@ def _ports(declared: Declared) -> Iterator[Problem]:
 
 
 def _unknown_ports(placed: Placed, where: str) -> Iterator[Problem]:
+    if not (placed.reads or placed.writes):
+        return
     for mapping, ports, word in (
         (placed.reads, [port.name for port, _ in placed.inputs], "reads"),
         (placed.writes, [port.name for port, _ in placed.outputs], "writes"),
@@ -175,6 +181,8 @@ def _unknown_ports(placed: Placed, where: str) -> Iterator[Problem]:
 def _shared_fields(placed: Placed) -> Iterator[Problem]:
     """LOOM204 in the small: two outputs of one node, of which one would be lost."""
     written = [field for _, field in placed.outputs]
+    if len(set(written)) == len(written):
+        return
     for field in sorted({field for field in written if written.count(field) > 1}):
         ports = quoted(port.name for port, name in placed.outputs if name == field)
         message = f'the ports {ports} of "{placed.name}" write it at once; map each to a field of its own'
@@ -193,8 +201,8 @@ def _fields(declared: Declared) -> Iterator[Problem]:
     read = {name for placed in declared.nodes.values() for _, name in placed.inputs}
     ways = [way for drawing in declared.drawings for way in drawing.ways]
     read |= {name for way in ways if way.condition for name in way.condition.reads}
-    read |= {each.over for each in declared.eaches().values()}
-    used = read | declared.written() | set(declared.inputs)
+    read |= {each.over for each in declared.eaches.values()}
+    used = read | declared.written | set(declared.inputs)
     for name, field in declared.fields.items():
         where = f'field "{name}"'
         if field.values.flaw:
@@ -251,7 +259,7 @@ def _eaches(declared: Declared) -> Iterator[Problem]:
                 )
                 yield Problem("LOOM208", where, message)
         others = [d.call for d in declared.drawings if d is not drawing and each.node in d.targets]
-        if others or declared.is_join(each.node):
+        if others or each.node in declared.joins:
             by = ", ".join(sorted(set(others))) or "a list"
             message = f'"{each.node}" is also reached by {by}, where its port "{each.bind}" would have no item'
             yield Problem("LOOM208", where, message)
@@ -269,7 +277,7 @@ def _gates(declared: Declared) -> Iterator[Problem]:
     ]
     if not writers:
         return
-    successors = declared.successors()
+    successors = declared.successors
     open_ways: nx.DiGraph[str] = nx.DiGraph()
     open_ways.add_nodes_from([START, *declared.nodes])
     for source, targets in successors.items():

@@ -1,7 +1,9 @@
 """A graph as it was declared: plain records that checking, planning and drawing read."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 from loom.core.condition import Condition
 from loom.core.node import GATES, AnyNode, Port
@@ -19,8 +21,7 @@ Bound = tuple[tuple[Port, str], ...]
 """Ports, each with the name of its field."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A node in a graph: its name, its ports bound to fields, its policies."""
 
     name: str
@@ -46,8 +47,7 @@ def bound(ports: tuple[Port, ...], mapping: Mapping[str, str]) -> Bound:
     return tuple([(port, mapping.get(port.name, port.name)) for port in ports])
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """One way on from a node: a condition, or None where there is nothing to decide."""
 
     condition: Condition | None
@@ -55,8 +55,7 @@ class Way:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Each:
+class Each(NamedTuple):
     """Run a node once for each item of the list in field `over`, its port `bind` set to the item."""
 
     node: str
@@ -65,7 +64,7 @@ class Each:
     max_concurrency: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Drawing:
     """What one call of `edge`, `switch` or `each` drew from one source."""
 
@@ -74,7 +73,7 @@ class Drawing:
     is_switch: bool = False
     each: Each | None = None
 
-    @property
+    @cached_property
     def targets(self) -> tuple[str, ...]:
         """Every target of every way, in written order, without repeats."""
         return tuple(dict.fromkeys(target for way in self.ways for target in way.targets))
@@ -86,40 +85,42 @@ class Drawing:
         return f'{verb}("{self.source}")'
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class Declared:
-    """Everything a graph was told, in the order it was told."""
+    """Everything a graph was told, in the order it was told.
+
+    `list_joins` are the stops after a list, `taken` names that were given twice, `crooked` lists
+    that follow a list.
+    """
 
     name: str
     state: type[State]
     inputs: tuple[str, ...]
-    nodes: dict[str, Placed] = field(default_factory=dict[str, Placed])
-    drawings: list[Drawing] = field(default_factory=list[Drawing])
-    list_joins: set[str] = field(default_factory=set[str])
-    taken: list[str] = field(default_factory=list[str])
-    crooked: list[str] = field(default_factory=list[str])
+    nodes: Mapping[str, Placed]
+    drawings: tuple[Drawing, ...]
+    list_joins: frozenset[str]
+    taken: tuple[str, ...]
+    crooked: tuple[str, ...]
 
-    @property
+    @cached_property
     def fields(self) -> Mapping[str, Field]:
         """The fields of the state, by name."""
         return fields_of(self.state)
 
-    def copy(self) -> "Declared":
-        """Return all this as it is now; what is drawn later does not change it."""
-        return replace(self, nodes=dict(self.nodes), drawings=list(self.drawings), list_joins=set(self.list_joins))
+    @cached_property
+    def joins(self) -> frozenset[str]:
+        """The nodes at which branches meet."""
+        return frozenset(name for name, placed in self.nodes.items() if placed.is_join or name in self.list_joins)
 
-    def is_join(self, name: str) -> bool:
-        """Tell whether branches meet at this node."""
-        return name in self.list_joins or (name in self.nodes and self.nodes[name].is_join)
-
-    def successors(self) -> dict[str, tuple[str, ...]]:
-        """Return, for START and every node, the known nodes and END that it leads to."""
-        found: dict[str, dict[str, None]] = {name: {} for name in (START, *self.nodes)}
+    @cached_property
+    def successors(self) -> Mapping[str, tuple[str, ...]]:
+        """For START and every node, the known nodes and END that it leads to."""
+        found: dict[str, tuple[str, ...]] = dict.fromkeys((START, *self.nodes), ())
         for drawing in self.drawings:
             if drawing.source in found:
-                known = (t for t in drawing.targets if t == END or t in self.nodes)
-                found[drawing.source].update(dict.fromkeys(known))
-        return {name: tuple(targets) for name, targets in found.items()}
+                known = [target for target in drawing.targets if target in self.nodes or target == END]
+                found[drawing.source] = tuple(dict.fromkeys((*found[drawing.source], *known)))
+        return found
 
     def fan_outs(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield each source with each target list that makes branches."""
@@ -128,16 +129,18 @@ class Declared:
                 if len(way.targets) > 1:
                     yield drawing.source, way.targets
 
+    @cached_property
     def eaches(self) -> Mapping[str, Each]:
-        """Return what runs once for each item, by the node that does."""
+        """What runs once for each item, by the node that does."""
         return {drawing.each.node: drawing.each for drawing in self.drawings if drawing.each}
 
+    @cached_property
     def written(self) -> frozenset[str]:
-        """Return the fields that some node may write."""
+        """The fields that some node may write."""
         return frozenset(name for placed in self.nodes.values() for _, name in placed.outputs)
 
+    @cached_property
     def given(self) -> tuple[str, ...]:
-        """Return the fields that a run's inputs must hold."""
-        written = self.written()
-        needed = (name for name, one in self.fields.items() if not one.has_default and name not in written)
+        """The fields that a run's inputs must hold."""
+        needed = (name for name, one in self.fields.items() if not one.has_default and name not in self.written)
         return tuple(dict.fromkeys((*self.inputs, *needed)))

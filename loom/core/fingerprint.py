@@ -51,7 +51,7 @@ def node_parts(declared: Declared, placed: Placed) -> dict[str, str]:
     """Return the parts of one node, but for its edges."""
     return {
         "body": _body(placed),
-        "config": _hash([_config(placed), placed.node.kind, placed.node.effect, declared.is_join(placed.name)]),
+        "config": _hash([_config(placed), placed.node.kind, placed.node.effect, placed.name in declared.joins]),
         "ports": _hash([_ports(placed.inputs), _ports(placed.outputs)]),
     }
 

@@ -37,8 +37,8 @@ def branch_problems(declared: Declared) -> Iterator[Problem]:
     """LOOM106, LOOM108 and LOOM204."""
     names = list(declared.nodes)
     index = {name: number for number, name in enumerate(names)} | {END: ENDED, START: OPENED_BY_START}
-    successors = [[index[t] for t in targets] for name, targets in declared.successors().items() if name != START]
-    joins = frozenset(index[name] for name in names if declared.is_join(name))
+    successors = [[index[t] for t in targets] for name, targets in declared.successors.items() if name != START]
+    joins = frozenset(index[name] for name in names if name in declared.joins)
     reach = Reach(successors)
     clashes: dict[str, str] = {}
     returns: dict[str, None] = {}
@@ -88,14 +88,14 @@ def _double_writes(declared: Declared, index: Mapping[str, int], relations: list
 
 def unwritten_reads(declared: Declared, *, is_tree: bool) -> Iterator[Problem]:
     """LOOM203. `is_tree` tells that branches meet at joins alone; else only the outer fan-outs are followed."""
-    given = set(declared.given())
+    given = set(declared.given)
     doubtful = {
         name for name, field in declared.fields.items() if not field.has_default and name not in given
-    } & declared.written()
+    } & declared.written
     if not doubtful:
         return
     before = _surely_written(declared, doubtful, is_tree)
-    eaches = declared.eaches()
+    eaches = declared.eaches
     for name, placed in declared.nodes.items():
         item = eaches[name].bind if name in eaches else None
         reads = {field for port, field in placed.inputs if not port.has_default and port.name != item}
@@ -133,7 +133,7 @@ def _surely_written(declared: Declared, fields: set[str], is_tree: bool) -> dict
     arrivals = _Arrivals(declared, is_tree)
     shape = arrivals.shape
     writes = {name: _writes(declared, name) & fields for name in shape}
-    fans = {name: arrivals.fans_before(name, START, frozenset()) for name in declared.nodes if declared.is_join(name)}
+    fans = {name: arrivals.fans_before(name, START, frozenset()) for name in declared.nodes if name in declared.joins}
     before = dict.fromkeys(shape, frozenset(fields))
     before[START] = frozenset()
     todo = deque(shape)
@@ -180,7 +180,7 @@ class _Arrivals:
     """Which branches of which fan-outs must arrive at a join."""
 
     def __init__(self, declared: Declared, is_tree: bool) -> None:
-        successors = declared.successors()
+        successors = declared.successors
         self._declared = declared
         self._is_tree = is_tree
         self._ways = {drawing.source: drawing.ways for drawing in declared.drawings}
@@ -201,7 +201,7 @@ class _Arrivals:
             name = dominators[name]
             if any(len(way.targets) > 1 for way in self._ways[name]):
                 found.append(self._fan(name, join, openers | {name}))
-            if self._declared.is_join(name):
+            if name in self._declared.joins:
                 break
         return tuple(found)
 

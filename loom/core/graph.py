@@ -44,10 +44,15 @@ class Graph(Generic[S]):
         self._check_policies(f'graph "{name}"', retry, timeout_s, cache)
         self.name = name
         self.state = state
+        self._inputs = tuple(inputs)
         self._retry = retry
         self._timeout_s = timeout_s
         self._cache = cache
-        self._declared = Declared(name, state, tuple(inputs))
+        self._nodes: dict[str, Placed] = {}
+        self._drawings: list[Drawing] = []
+        self._list_joins: set[str] = set()
+        self._taken: list[str] = []
+        self._crooked: list[str] = []
 
     def node(
         self,
@@ -85,10 +90,10 @@ class Graph(Generic[S]):
         if isinstance(node, Node) and (flaw := class_flaw(node)):
             raise ConfigError(f"{where}: {flaw}")
         self._check_policies(where, retry, timeout_s, cache)
-        if name in self._declared.nodes:
-            self._declared.taken.append(name)
+        if name in self._nodes:
+            self._taken.append(name)
             return
-        self._declared.nodes[name] = Placed(
+        self._nodes[name] = Placed(
             name=name,
             node=node,
             reads=dict(reads or {}),
@@ -123,11 +128,11 @@ class Graph(Generic[S]):
         for stop, after, sources, targets in zip(stops, stops[1:], groups, groups[1:], strict=False):
             if not isinstance(stop, str):
                 if not isinstance(after, str):
-                    self._declared.crooked.append(f"list {list(after)} follows list {list(stop)}")
+                    self._crooked.append(f"list {list(after)} follows list {list(stop)}")
                 elif after != END:
-                    self._declared.list_joins.add(after)
+                    self._list_joins.add(after)
             for source in sources:
-                self._declared.drawings.append(Drawing(source, (Way(None, targets),)))
+                self._drawings.append(Drawing(source, (Way(None, targets),)))
 
     def switch(self, source: str, ways: Mapping[Any, Stop], otherwise: Stop | None = None) -> None:
         """Choose among targets after `source`: the first condition that holds, else `otherwise`.
@@ -148,7 +153,7 @@ class Graph(Generic[S]):
             drawn.append(Way(condition, self._names(target, f'switch("{source}")'), condition.text))
         if otherwise is not None:
             drawn.append(Way(None, self._names(otherwise, f'switch("{source}")'), "otherwise"))
-        self._declared.drawings.append(Drawing(source, tuple(drawn), is_switch=True))
+        self._drawings.append(Drawing(source, tuple(drawn), is_switch=True))
 
     def each(self, source: str, node: str, *, over: str, bind: str, max_concurrency: int = 16) -> None:
         """After `source` run `node` once for each item of the list in field `over`, then go on once.
@@ -166,7 +171,7 @@ class Graph(Generic[S]):
             where = f'graph "{self.name}", each("{source}")'
             raise ConfigError(f"{where}: max_concurrency must be 1 or more, a whole number; got {max_concurrency!r}")
         way = Way(None, (node,), f"each {bind} in {over}")
-        self._declared.drawings.append(Drawing(source, (way,), each=Each(node, over, bind, max_concurrency)))
+        self._drawings.append(Drawing(source, (way,), each=Each(node, over, bind, max_concurrency)))
 
     def _names(self, stop: Stop, where: str) -> tuple[str, ...]:
         names = (stop,) if isinstance(stop, str) else stop
@@ -180,6 +185,20 @@ class Graph(Generic[S]):
 
         return find_problems(self._declared)
 
+    @property
+    def _declared(self) -> Declared:
+        """All that was declared until now; what is drawn later does not change it."""
+        return Declared(
+            name=self.name,
+            state=self.state,
+            inputs=self._inputs,
+            nodes=self._nodes.copy(),
+            drawings=tuple(self._drawings),
+            list_joins=frozenset(self._list_joins),
+            taken=tuple(self._taken),
+            crooked=tuple(self._crooked),
+        )
+
     def compile(self, *, pause_before: Sequence[str] = (), pause_after: Sequence[str] = ()) -> "CompiledGraph[S]":
         """Check everything, then freeze.
 
@@ -191,13 +210,16 @@ class Graph(Generic[S]):
             ConfigError: a breakpoint names no node.
         """
         for name in (*pause_before, *pause_after):
-            if name not in self._declared.nodes:
-                hint = did_you_mean(name, self._declared.nodes)
+            if name not in self._nodes:
+                hint = did_you_mean(name, self._nodes)
                 raise ConfigError(f'graph "{self.name}" cannot pause at "{name}", which is no node.{hint}')
-        problems = self.check()
+        # Late, for they bring networkx and anyio, which declaring does not need.
+        from loom.core.check import find_problems  # noqa: PLC0415
+        from loom.core.plan import make_plan  # noqa: PLC0415
+        from loom.runs.app import CompiledGraph  # noqa: PLC0415
+
+        declared = self._declared
+        problems = find_problems(declared)
         if any(problem.severity == "error" for problem in problems):
             raise GraphError(self.name, problems)
-        from loom.core.plan import make_plan  # noqa: PLC0415
-        from loom.runs.app import CompiledGraph  # noqa: PLC0415 - brings anyio, which declaring does not need
-
-        return CompiledGraph(make_plan(self._declared.copy(), frozenset(pause_before), frozenset(pause_after)))
+        return CompiledGraph(make_plan(declared, frozenset(pause_before), frozenset(pause_after)))

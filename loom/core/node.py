@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial, update_wrapper
-from typing import Any, ClassVar, Generic, ParamSpec, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
 from pydantic_core import PydanticUndefined
@@ -29,8 +29,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(NamedTuple):
     """A named, typed input or output of a node. An input with a default may stay unbound."""
 
     name: str

@@ -22,7 +22,7 @@ def _node(declared: Declared, placed: Placed) -> OutlineNode:
         kind=placed.node.kind,
         effect=placed.node.effect,
         is_gate=placed.is_gate,
-        is_join=declared.is_join(placed.name),
+        is_join=placed.name in declared.joins,
         ungated=placed.ungated,
         inner=outline_of(inner.declared) if isinstance(inner, Plan) else None,
     )

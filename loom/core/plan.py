@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
@@ -37,8 +37,7 @@ class ConditionError(LoomError):
     """A condition raised. Its cause is `__cause__`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """One way on: `holds` is None where there is nothing to decide. `taken` is its JSON for records."""
 
     targets: tuple[int, ...]
@@ -47,8 +46,7 @@ class Way:
     taken: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """One node, ready to run.
 
     `invoke` takes the node's inputs from a view and starts it; `settle` checks what it returned and
@@ -71,8 +69,7 @@ class Task:
     inner: "Inner | None"
 
 
-@dataclass(frozen=True, slots=True)
-class Inner:
+class Inner(NamedTuple):
     """A graph inside a node: its plan, what a view outside holds for its fields, its end as writes outside."""
 
     plan: "Plan"
@@ -80,8 +77,7 @@ class Inner:
     settle: Settle
 
 
-@dataclass(frozen=True, slots=True)
-class EachPlan:
+class EachPlan(NamedTuple):
     """What runs once for each item of the list in field `over`."""
 
     node: int
@@ -198,25 +194,25 @@ def open_way(ways: Sequence[Way], view: View) -> Way | None:
 def make_plan(declared: Declared, pause_before: frozenset[str], pause_after: frozenset[str]) -> Plan:
     """Turn a graph without problems into tables."""
     numbers = {name: number for number, name in enumerate(declared.nodes)} | {END: ENDED, START: OPENED_BY_START}
-    eaches = declared.eaches()
+    eaches = declared.eaches
     ways: dict[str, tuple[Way, ...]] = {}
     for drawing in declared.drawings:
         ways[drawing.source] = tuple(
             Way(
-                targets=tuple(numbers[target] for target in way.targets),
+                targets=tuple([numbers[target] for target in way.targets]),
                 holds=_holds(way.condition, declared.fields) if way.condition else None,
                 label=way.label,
-                taken=_taken(way.targets),
+                taken=to_json(way.targets),
             )
             for way in drawing.ways
         )
     return Plan(
         declared=declared,
         fields=declared.fields,
-        given=declared.given(),
+        given=declared.given,
         tasks=tuple(_task(declared, placed, ways[name], eaches.get(name)) for name, placed in declared.nodes.items()),
         start=ways[START],
-        joins=frozenset(numbers[name] for name in declared.nodes if declared.is_join(name)),
+        joins=frozenset(numbers[name] for name in declared.joins),
         eaches={
             numbers[drawing.source]: EachPlan(numbers[each.node], each.over, each.max_concurrency)
             for drawing in declared.drawings
@@ -225,10 +221,6 @@ def make_plan(declared: Declared, pause_before: frozenset[str], pause_after: fro
         pause_before=frozenset(numbers[name] for name in pause_before),
         pause_after=frozenset(numbers[name] for name in pause_after),
     )
-
-
-def _taken(targets: tuple[str, ...]) -> bytes:
-    return b"[" + b",".join(to_json(target) for target in targets) + b"]"
 
 
 def _holds(condition: Condition, fields: Mapping[str, Field]) -> Callable[[View], bool]:

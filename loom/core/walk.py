@@ -64,7 +64,8 @@ class Branch:
     """One path of a run. `at` is the node it works at or waits for; `row` counts its steps.
 
     `past` has a bit for each entry of the log it has seen. `own` names the fields whose containers
-    belong to this view alone, so that growing them in place is seen by nobody else.
+    belong to this view alone, so that growing them in place is seen by nobody else. `is_held` is of no
+    matter here: it is handed on to what follows, over fan-outs and joins.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Branch:
     view: dict[str, Any]
     past: int
     own: set[str]
+    is_held: bool = False
 
     @property
     def place(self) -> Place:
@@ -204,19 +206,7 @@ class Walk:
             self._base = dict(owner.view)
         frame = Frame(opener, tuple(targets), owner, owner.place, dict(owner.view), owner.past)
         self._remove(owner)
-        children = [
-            Branch(
-                id=f"{owner.id}.{number}" if owner.id else str(number),
-                at=target,
-                prefix=(*frame.place, number, 0, 0),
-                row=0,
-                frames=(*owner.frames, frame),
-                view=dict(frame.base),
-                past=owner.past,
-                own=set(),
-            )
-            for number, target in enumerate(targets)
-        ]
+        children = [_child(frame, number, target, dict(frame.base)) for number, target in enumerate(targets)]
         for child in children:
             self._add(child)
         due = [child for child, target in zip(children, targets, strict=True) for child in self._enter(child, target)]
@@ -237,21 +227,12 @@ class Walk:
         items = frame.items
         if items is None or items.next == len(items.values):
             return []
+        frame.owner.is_held = False  # what held the items has let the first of them go
         return [self._begin_item(frame, items, branch.at)]
 
     def _begin_item(self, frame: Frame, items: Items, node: int) -> Branch:
-        number, owner = items.next, frame.owner
+        child = _child(frame, items.next, node, {**frame.base, ITEM: items.values[items.next]})
         items.next += 1
-        child = Branch(
-            id=f"{owner.id}.{number}" if owner.id else str(number),
-            at=node,
-            prefix=(*frame.place, number, 0, 0),
-            row=0,
-            frames=(*owner.frames, frame),
-            view={**frame.base, ITEM: items.values[number]},
-            past=frame.base_past,
-            own=set(),
-        )
         self._add(child)
         return child
 
@@ -335,6 +316,7 @@ class Walk:
             past |= branch.past
         merged = self._stand(arrived, frames, join)
         merged.past = past
+        merged.is_held = any(branch.is_held for branch in arrived)
         if len(arrived) == 1:
             merged.view, merged.own = arrived[0].view, arrived[0].own
         else:
@@ -382,6 +364,14 @@ class Walk:
                 view[name] = reduce(field, view[name], write)
                 if type(view[name]) in (list, dict, set):
                     own.add(name)
+
+
+def _child(frame: Frame, number: int, at: int, view: dict[str, Any]) -> Branch:
+    """Return the branch of a fan-out that begins at a node, or that of an item."""
+    owner = frame.owner
+    name = f"{owner.id}.{number}" if owner.id else str(number)
+    prefix, frames = (*frame.place, number, 0, 0), (*owner.frames, frame)
+    return Branch(name, at, prefix, 0, frames, view, frame.base_past, set(), owner.is_held)
 
 
 def _common_frames(ours: tuple[Frame, ...], theirs: tuple[Frame, ...]) -> tuple[Frame, ...]:

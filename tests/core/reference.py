@@ -61,9 +61,9 @@ class Reference:
 
     def __init__(self, graph: Declared, reducers: Mapping[str, Reducer], act: Act, inputs: View) -> None:
         self.nodes = list(graph.nodes)
-        self.joins = {name for name in graph.nodes if graph.is_join(name)}
+        self.joins = {name for name in graph.nodes if name in graph.joins}
         self.ways: Mapping[str, Sequence[Way]] = {drawing.source: drawing.ways for drawing in graph.drawings}
-        self.successors = graph.successors()
+        self.successors = graph.successors
         self.reducers = reducers
         self.act = act
         self.inputs = inputs
