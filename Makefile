@@ -4,7 +4,6 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 ARGS   ?=
-DRIVER ?=
 
 # make demo                                    a recording of a real model, no key, no network
 # make demo MODEL=anthropic/claude-sonnet-4-5  the same with a live model
@@ -21,7 +20,7 @@ help:
 	@echo "make test     run the tests              (ARGS='-m \"not slow\"' leaves the slow ones out)"
 	@echo "make check    all that CI runs: format, lint, types, floors, spelling, tests"
 	@echo "make format   rewrite the files as the formatter wants them"
-	@echo "make bench    measure the engine         (DRIVER= names the driver, ARGS= is passed on)"
+	@echo "make bench    measure the engine         (ARGS='--peers all' measures others beside it)"
 	@echo "make record   record the demo's model    (MODEL= and API_BASE= name it)"
 	@echo "make clean    remove the environment and every cache"
 
@@ -31,10 +30,9 @@ demo: .venv/.$(if $(MODEL)$(API_BASE),agent,base)
 record: .venv/.agent
 	@$(BIN)/python examples/record.py $(LIVE) $(ARGS)
 
-# The driver, which makes its own environments, is not part of this repository: see bench/README.md.
-bench:
-	@test -f "$(DRIVER)" || { echo 'make bench DRIVER=path/to/run.py: the side-by-side driver, see bench/README.md' >&2; exit 2; }
-	@BENCH_LOOM_ADAPTER=bench/peer_loom.py BENCH_LOOM=. $(PYTHON) $(DRIVER) $(or $(ARGS),--peers loom)
+# The driver stands in .venv; what it measures, Loom too, gets environments in LOOM_BENCH_ENVS or the user's cache.
+bench: .venv/.bench
+	@$(BIN)/python -m bench $(ARGS)
 
 test: .venv/.dev
 	$(BIN)/pytest $(ARGS)
@@ -65,14 +63,16 @@ format: .venv/.dev
 clean:
 	rm -rf .venv build dist *.egg-info .coverage .*_cache .hypothesis .loom
 
-# Three sizes of environment: what `import loom` needs, with model clients, with all tools.
+# Four sizes of environment: what `import loom` needs, with pyperf, with model clients, with all tools.
 # --inexact: a small one never removes what a large one has put there.
 # uv finds a Python by itself unless one was asked for.
 UV_PYTHON_WISH := $(if $(filter file,$(origin PYTHON)),,--python $(PYTHON))
 UV_base  := --no-dev
+UV_bench := --no-dev --group bench
 UV_agent := --no-dev --extra agent
 UV_dev   := --all-extras
 PIP_base  := -e .
+PIP_bench := -e . --group bench
 PIP_agent := -e ".[agent]"
 PIP_dev   := -e ".[agent]" --group dev
 
