@@ -12,7 +12,6 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import anyio
-from anyio.abc import TaskGroup
 from pydantic_core import from_json, to_json
 
 from loom.core.context import Context
@@ -26,6 +25,7 @@ from loom.errors import (
     NoEdgeError,
     RunError,
 )
+from loom.runs.crew import Crew
 from loom.runs.desk import Desk, Paused
 from loom.runs.inputs import starting_way, values_from
 from loom.runs.notes import branch_of, path_of
@@ -49,9 +49,7 @@ class Walker:
         self._is_top = not past.hops
         self._in = b"" if self._is_top else b',"in":' + to_json(past.hops)
         self._admits_all = not (run.has_limits or past.plan.pause_before or past.plan.pause_after)
-        self._group: TaskGroup | None = None
-        self._alone: list[Branch] = []
-        self._failures: list[LoomError] = []
+        self._crew: Crew | None = None
 
     async def walk_on(self) -> None:
         """Walk until nothing may start any more: the graph is over, or waits, or the run stops."""
@@ -80,35 +78,14 @@ class Walker:
             branch = due[0]
 
     async def _together(self, due: Sequence[Branch]) -> list[Branch]:
-        """Follow several branches until one is left, or none. The first failure cancels the others."""
-        self._alone, self._failures = [], []
+        """Follow several branches until one is left, or none."""
         self._run.together += 1
+        self._crew = Crew(self._step, lambda: len(self._walk.live) == 1)
         try:
-            async with anyio.create_task_group() as self._group:
-                for branch in due:
-                    self._group.start_soon(self._follow, branch, self._group)
+            return await self._crew.follow(due)
         finally:
-            self._group = None
+            self._crew = None
             self._run.together -= 1
-        if self._failures:
-            first, *others = self._failures
-            for other in others:
-                first.add_note(f"A sibling branch failed too: {other}")
-            raise first
-        return self._alone
-
-    async def _follow(self, branch: Branch, group: TaskGroup) -> None:
-        try:
-            while due := await self._step(branch):
-                if len(self._walk.live) == 1:
-                    self._alone = due
-                    return
-                branch = due[0]
-                for other in due[1:]:
-                    group.start_soon(self._follow, other, group)
-        except LoomError as error:
-            self._failures.append(error)
-            group.cancel_scope.cancel()
 
     async def _step(self, branch: Branch) -> list[Branch]:
         """Run the node that is due on a branch, save its record, return what may start next."""
@@ -351,7 +328,7 @@ class Walker:
 
     def _is_ending(self) -> bool:
         """Tell whether the run or this fan-out is being cancelled, so that nothing new may start."""
-        return self._run.is_cancelled or (self._group is not None and self._group.cancel_scope.cancel_called)
+        return self._run.is_cancelled or (self._crew is not None and self._crew.is_ending)
 
     def _admit(self, due: list[Branch], *, after: int | None = None, passes_breakpoints: bool = False) -> list[Branch]:
         """Return those of the due branches that may start now: no breakpoint, limit or failure holds them."""
