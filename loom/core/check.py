@@ -167,8 +167,6 @@ def _ports(declared: Declared) -> Iterator[Problem]:
 
 
 def _unknown_ports(placed: Placed, where: str) -> Iterator[Problem]:
-    if not (placed.reads or placed.writes):
-        return
     for mapping, ports, word in (
         (placed.reads, [port.name for port, _ in placed.inputs], "reads"),
         (placed.writes, [port.name for port, _ in placed.outputs], "writes"),

@@ -185,9 +185,8 @@ def _body(placed: Placed) -> str:
     if isinstance(node, GraphNode):
         return node.fingerprint
     bodies: list[str] = []
-    for cls in type(node).__mro__:
-        if cls is Node or not issubclass(cls, Node) or cls.__module__.startswith("pydantic"):
-            break
+    mro = type(node).__mro__
+    for cls in mro[: mro.index(Node)]:
         tree = _trees_in(_source(cls)).get(cls.__qualname__)
         bodies.append(_hash(list(_canonical(tree))) if tree is not None else cls.__qualname__)
     return _hash(bodies)

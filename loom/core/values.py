@@ -123,7 +123,7 @@ def _pieces(annotation: Any, seen: dict[int, Any]) -> Iterator[Any]:
     """
     if id(annotation) in seen:
         if type(annotation).__name__ == "TypeAliasType":
-            yield _Again
+            yield _Again  # pragma: no cover - such an alias needs the type statement of Python 3.12
         return
     seen[id(annotation)] = annotation  # held, so that no other type gets its id
     yield annotation
@@ -158,10 +158,8 @@ def _record(kind: Any) -> list[Any]:
 
 def _is_opaque(piece: Any) -> bool:
     """Tell whether metadata of the type decides by itself how values are checked or saved."""
-    if piece is _Again:
-        return True
     extras = get_args(piece)[1:] if get_origin(piece) is Annotated else ()
-    return any(hasattr(extra, "__get_pydantic_core_schema__") for extra in extras)
+    return piece is _Again or any(hasattr(extra, "__get_pydantic_core_schema__") for extra in extras)
 
 
 def is_union(annotation: Any) -> bool:

@@ -409,6 +409,36 @@ f = make()
     assert changed(drawn(made(text)), drawn(made(text.replace("at the margin", "elsewhere")))) == {"body"}
 
 
+def test_a_class_counts_by_all_it_inherits_of_a_node(made: Any) -> None:
+    text = """
+from loom import Node, Context
+from pydantic import BaseModel
+class In(BaseModel):
+    i: int
+class Loud:
+    def word(self):
+        return "aloud"
+class Base(Node[In, In]):
+    async def run(self, inputs: In, ctx: Context) -> In:
+        return In(i=1)
+class Local(Loud, Base):
+    kind = "local"
+f = Local()
+"""
+    assert changed(drawn(made(text)), drawn(made(text))) == set()
+    for old, new in (("i=1", "i=2"), ("aloud", "softly"), ('"local"', '"other"')):
+        assert changed(drawn(made(text)), drawn(made(text.replace(old, new)))) == {"body"} | (
+            {"config"} if old == '"local"' else set()
+        )
+
+
+def test_a_source_that_was_spoilt_since_counts_as_none(made: Any) -> None:
+    fine, spoilt = made(PLAIN), made(PLAIN)
+    Path(spoilt.__code__.co_filename).write_text(PLAIN + "(")
+    assert function_body(spoilt) != function_body(fine)
+    assert function_body(spoilt) == function_body(spoilt)
+
+
 def test_ports_and_what_they_are_bound_to_count() -> None:
     assert changed(drawn(), drawn(reads={"i": "j"})) == {"ports"}
 

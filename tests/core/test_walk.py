@@ -1,6 +1,7 @@
 # pyright: reportPrivateUsage=false
 # A walk is made of a plan, which is what a compiled graph keeps to itself.
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from random import Random
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loom import END, START, Graph, LoomError, State, append, node
+from loom.core.plan import Plan
 from loom.core.walk import Branch, Walk
 from tests.core.reference import interpreted
 from tests.core.sketches import INPUTS, Seen, Sketch, idle, sketches
@@ -332,3 +334,18 @@ def test_every_order_of_steps_gives_what_the_reference_gives(sketch: Sketch, cha
     expected = interpreted(sketch, chance.randrange)
     for _ in range(3):
         assert walked(sketch, chance.randrange) == expected
+
+
+def test_a_walk_in_which_every_branch_waits_is_an_error_by_name() -> None:
+    class Stuck(Plan):
+        """Says of every join that it can still be reached, as no checked graph does."""
+
+        def can_reach(self, node: int, join: int, opener: int) -> bool:
+            return True
+
+    steps = Stepper(drawn((START, ["a", "b", "c", "d"]), (["a", "b"], "x"), (["c", "d"], "y"), ("x", END), ("y", END)))
+    plan = steps.plan
+    steps.walk.plan = Stuck(**{each.name: getattr(plan, each.name) for each in fields(plan)})
+    steps.steps("abc")
+    with pytest.raises(LoomError, match='every live branch waits, at the joins "x", "y"'):
+        steps.step("d")
