@@ -61,7 +61,7 @@ def measure(peer: str, workload: str, *, small: bool = False, flush: bool = Fals
         floors.append(one_lap(bare, size, flush=flush))
     return {
         "size": size,
-        "flush": flush,
+        "flush": all(lap.flush for lap in (*floors, *peers)),
         "floor_s": median(lap.seconds for lap in floors),
         "peer_s": median(lap.seconds for lap in peers),
         "floor_bytes": floors[-1].disk_bytes,

@@ -43,8 +43,20 @@ def test_each_workload_gives_its_result_in_loom_and_in_the_floor(workload: str) 
     assert WORKLOADS[workload].memory or result["growth_mb"] is None
 
 
-@pytest.mark.parametrize("workload", ["W3", "W4", "W10", "W10b"])
-def test_what_is_durable_can_flush_the_disk_on_each_commit(workload: str) -> None:
+@pytest.mark.parametrize(("flush", "durability", "synchronous"), [(False, "process", 1), (True, "power", 2)])
+def test_the_floor_and_loom_flush_the_disk_alike(flush: bool, durability: str, synchronous: int) -> None:
+    async def work(lap: Lap) -> None:
+        records, store = floor.Records(lap), loom.store_of(lap)
+        assert records.db.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+        assert store.durability == durability
+        records.db.close()
+        await store.close()
+
+    one_lap(work, 1, flush=flush)
+
+
+@pytest.mark.parametrize("workload", ["W3", "W10"])
+def test_a_flush_is_passed_on_to_each_lap(workload: str) -> None:
     assert measure("loom", workload, small=True, flush=True)["flush"]
 
 
@@ -74,9 +86,10 @@ def test_the_clock_runs_from_the_last_start_to_the_first_stop_after_it() -> None
 
 def test_a_crash_leaves_what_stood_on_the_disk() -> None:
     async def work(lap: Lap) -> None:
-        (lap.folder / "a").write_text("1")
+        before = lap.folder / "a"
+        before.write_text("1")
         lap.crash()
-        (lap.folder.parent / "a").write_text("22")
+        before.write_text("22")
         assert (lap.folder / "a").read_text() == "1"
         lap.weigh()
 
