@@ -5,11 +5,11 @@ import contextlib
 import hashlib
 from collections.abc import AsyncGenerator, Mapping
 from functools import cached_property
-from typing import Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from pydantic_core import from_json
 
-from loom.core.journal import Checkpointer, Claim, decode, encode
+from loom.core.journal import Checkpointer, decode, encode
 from loom.core.node import EFFECTS, GraphNode, Port
 from loom.core.outline import outline_of
 from loom.core.plan import Plan
@@ -23,13 +23,17 @@ from loom.runs.executor import Executor
 from loom.runs.fork import ReplayReport, forked, replayed
 from loom.runs.handle import GraphRun
 from loom.runs.inputs import Inputs, new_run_id, starting_values, starting_way
-from loom.runs.live import Live, follow
-from loom.runs.past import Past, past_at, points
+from loom.runs.live import Live, follow_stored
+from loom.runs.opening import input_record, open_walk
+from loom.runs.past import Past
+from loom.runs.points import past_at, points
 from loom.runs.run import Run
 from loom.runs.secrets import Secrets
 from loom.runs.story import Story
 from loom.types.events import Event
 from loom.types.outline import Outline
+
+# Any, in this module: parsed JSON.
 
 S = TypeVar("S", bound=State)
 DEFAULT = Runtime()
@@ -92,13 +96,11 @@ class CompiledGraph(Generic[S]):
         self, inputs: Inputs | None = None, *, run_id: str | None = None, runtime: Runtime | None = None
     ) -> GraphResult[S]:
         """`run`, from code that is not async. Raises what `run` raises."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(self.run(inputs, run_id=run_id, runtime=runtime))
-        raise ConfigError(
-            f'run_sync of graph "{self.name}" was called where an event loop runs; use `await app.run(…)`'
-        )
+        if _has_running_loop():
+            raise ConfigError(
+                f'run_sync of graph "{self.name}" was called where an event loop runs; use `await app.run(…)`'
+            )
+        return asyncio.run(self.run(inputs, run_id=run_id, runtime=runtime))
 
     async def resume(
         self,
@@ -113,8 +115,9 @@ class CompiledGraph(Generic[S]):
 
         What was finished does not run again. `answers` are by the id of the ask; those that stay open
         are asked again with the same ids. Of a completed run this returns the result, and nothing runs.
-        `on_change="continue"` goes on under a graph that has changed, if what is due and in use still
-        exists; `rename` maps old names of nodes to new ones.
+        Called without answers on a paused run, it goes past every breakpoint that holds the run now; with
+        answers it passes none. `on_change="continue"` goes on under a graph that has changed, if what is
+        due and in use still exists; `rename` maps old names of nodes to new ones.
 
         Raises:
             RunNotFoundError: the store has no run of this id.
@@ -161,16 +164,19 @@ class CompiledGraph(Generic[S]):
         return state_from(self._plan.state, past.view(branch))  # type: ignore[no-any-return]
 
     async def events(
-        self, run_id: str, *, after: int = 0, runtime: Runtime | None = None
+        self, run_id: str, *, after: int = 0, follow: bool = True, runtime: Runtime | None = None
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of a run with offsets above `after`; follow it if it is running elsewhere.
+
+        A run that died without an end looks like one at work, so following it waits until someone
+        resumes it; with `follow=False` the events end with what is saved now.
 
         Raises:
             RunNotFoundError: the store has no run of this id.
         """
         store = self._store(runtime or DEFAULT)
         story = Story(self._plan, run_id)
-        async with contextlib.aclosing(follow(story, store, run_id, after=after, live=None, ends_from=0)) as told:
+        async with contextlib.aclosing(follow_stored(story, store, run_id, after=after, waits=follow)) as told:
             async for event in told:
                 yield event
 
@@ -279,28 +285,40 @@ class CompiledGraph(Generic[S]):
             saved = Secrets(runtime.secrets).clean_fields(saved)
             values = past.restore(from_json(saved))
         way = starting_way(plan, values)
-        record = b'{"kind":"input","at":%.6f,"values":%b,"taken":%b}' % (runtime.clock(), saved, way.taken)
-        claim = await store.create(run_id, plan.name, self._header, (record,))
-        live.head = claim.head
-        past.walk.start(values, way.targets)
-        return Executor(Run(run_id, past.totals, store, claim, runtime, live), past, passes_breakpoints=False)
+        past.begin(values, way.targets)
+        run = Run(run_id, past.totals, store, runtime, live)
+        record = input_record(run, past, saved, way)
+        run.claimed(await store.create(run_id, plan.name, self._header, (record,)))
+        return Executor(run, past)
 
     async def _take_up(
         self, run_id: str, answers: Answers, on_change: OnChange, rename: Rename, runtime: Runtime, live: Live
     ) -> Executor:
-        plan, store = self._plan, self._store(runtime)
+        store = self._store(runtime)
         journal = await store.read(run_id, from_snapshot=True)
-        past = read_back(plan, journal, self._header, on_change, rename)
-        totals, was_paused = past.totals, past.totals.status == "paused"
-        secrets, at = Secrets(runtime.secrets), runtime.clock()
-        taken = [*past.migration(at), *answer_records(totals, answers, at), {"kind": "resume", "at": at}]
+        past = read_back(self._plan, journal, self._header, on_change, rename)
+        totals, secrets, at = past.totals, Secrets(runtime.secrets), runtime.clock()
+        is_over, was_paused = totals.status == "completed", totals.status == "paused"
+        taken = [*past.migration(at), *answer_records(totals, answers, at)]
         records = [secrets.clean_record(encode(record)) for record in taken]
-        claim = Claim(run_id, token=0, head=journal.head)
-        if totals.status == "completed":
-            del records[-1]
-        else:
-            claim = await store.claim(run_id, journal.head, records)
         for record in records:
             past.take(decode(record, run_id))
-        live.head = claim.head
-        return Executor(Run(run_id, totals, store, claim, runtime, live), past, passes_breakpoints=was_paused)
+        run = Run(run_id, totals, store, runtime, live)
+        if not is_over:
+            resumed: dict[str, Any] = {"kind": "resume", "at": at}
+            if was_paused and not answers:
+                resumed["passes"] = True
+            past.take(resumed)
+            if held := open_walk(run, past):
+                resumed["held"] = held
+            records.append(encode(resumed))
+            run.claimed(await store.claim(run_id, journal.head, records))
+        return Executor(run, past)
+
+
+def _has_running_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

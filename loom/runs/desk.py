@@ -19,7 +19,7 @@ from loom.core.plan import Task
 from loom.core.result import Ask
 from loom.core.values import Values, type_name, values_of
 from loom.core.walk import Branch
-from loom.errors import AnswerError, EffectError, LoomError
+from loom.errors import AnswerError, ConfigError, EffectError, LoomError
 from loom.runs.notes import Effect as Saved
 from loom.runs.notes import branch_of, path_of
 from loom.runs.past import Past
@@ -110,6 +110,11 @@ class Desk:
         """Call a function at most once in the life of the run, or ask."""
         key = self._run.secrets.clean(key)  # as it will be read back
         self._use("once", key)
+        if effect is not None and effect not in EFFECTS:
+            known = ", ".join(f'"{one}"' for one in EFFECTS)
+            raise ConfigError(
+                f'once("{key}") of node "{self._path}" has the effect {effect!r}; expected one of {known}'
+            )
         rank = self._task.effect if effect is None else EFFECTS.index(effect)
         if rank > self._task.effect:
             raise EffectError(

@@ -20,10 +20,10 @@ from loom.runs.walker import Walker
 class Executor:
     """One walk of one run, from a claim to its end."""
 
-    def __init__(self, run: Run, past: Past, *, passes_breakpoints: bool) -> None:
+    def __init__(self, run: Run, past: Past) -> None:
         self._run = run
         self._past = past
-        self._walker = Walker(run, past, place="", passes_breakpoints=passes_breakpoints)
+        self._walker = Walker(run, past, place="")
 
     async def drive(self) -> GraphResult[Any]:
         """Walk on to the end, a stop or a failure. A walk that is over gives its result.

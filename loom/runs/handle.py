@@ -54,7 +54,7 @@ class GraphRun(Generic[S]):
         await self._has_begun.wait()
         if self._executor is None:
             return
-        told = follow(self._story.fresh(), self._store, self.run_id, after=after, live=self._live, ends_from=0)
+        told = follow(self._story.fresh(), self._store, self.run_id, after=after, live=self._live)
         async with contextlib.aclosing(told):
             async for event in told:
                 yield event

@@ -17,11 +17,13 @@ _POLL_S = 0.2
 class Live:
     """What a run shows to readers in its own process. `head` is the index its next record gets.
 
+    `first` is the index of the first record after the claim: what ends before that ended an earlier walk.
     `emitted` are the events that wait to be saved with the next record. A reader has a queue of its
     own, so a slow one holds nothing up.
     """
 
     head: int = 0
+    first: int = 0
     emitted: list[Event] = field(default_factory=list[Event])
     readers: list["Reader"] = field(default_factory=list["Reader"])
     is_closed: bool = False
@@ -72,17 +74,9 @@ class Reader:
 
 
 async def follow(
-    story: Story, store: Checkpointer, run_id: str, *, after: int, live: Live | None, ends_from: int
+    story: Story, store: Checkpointer, run_id: str, *, after: int, live: Live
 ) -> AsyncGenerator[Event, None]:
-    """Yield the events of a run with offsets above `after`, up to an end.
-
-    The end is the first one at record `ends_from` or later; for a run of another process (`live` is
-    None) the newest that it has.
-    """
-    if live is None:
-        async for event in _follow_stored(story, store, run_id, after):
-            yield event
-        return
+    """Yield the events of a run of this process with offsets above `after`, up to the end of this walk of it."""
     reader = Reader(live)
     live.readers.append(reader)
     try:
@@ -97,7 +91,7 @@ async def follow(
                     if event.offset > after or not event.offset:
                         yield event
                 index, told = index + 1, 0
-                if parsed["kind"] == "end" and index > ends_from:
+                if parsed["kind"] == "end" and index > live.first:
                     return
             for event in reader.take(index, story):
                 told += event.offset > 0
@@ -111,7 +105,13 @@ async def follow(
         live.readers.remove(reader)
 
 
-async def _follow_stored(story: Story, store: Checkpointer, run_id: str, after: int) -> AsyncGenerator[Event, None]:
+async def follow_stored(
+    story: Story, store: Checkpointer, run_id: str, *, after: int, waits: bool
+) -> AsyncGenerator[Event, None]:
+    """Yield the events of a run of any process with offsets above `after`, up to the newest end that it has.
+
+    Without an end it goes on for as long as nobody saves one, unless it `waits` for nothing.
+    """
     index = 0
     while True:
         journal = await store.read(run_id, index)
@@ -122,6 +122,6 @@ async def _follow_stored(story: Story, store: Checkpointer, run_id: str, after: 
                 if event.offset > after:
                     yield event
         index = journal.head
-        if journal.status != "running":
+        if journal.status != "running" or not waits:
             return
         await anyio.sleep(_POLL_S)

@@ -1,7 +1,6 @@
 """A journal read back: the walk as far as its records lead, and what is known of the steps under way."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from pydantic_core import from_json
@@ -12,11 +11,10 @@ from loom.core.declared import START
 from loom.core.fingerprint import state_parts
 from loom.core.journal import Journal, decode, encode
 from loom.core.plan import Plan
-from loom.core.result import Checkpoint
 from loom.core.walk import Branch, Walk
 from loom.errors import Change, CheckpointError, GraphChangedError, LoomError, quoted
 from loom.runs.notes import Effect, Hops, Notes, Totals, ask_of, branch_of, path_of, renames_inside
-from loom.runs.versions import StateParts, added_fields, migrated, plan_for, state_in
+from loom.runs.versions import StateParts, added_fields, migrated, plan_for
 from loom.types.usage import Usage
 
 # Any, in this module: parsed JSON, and field values, whose types are the user's.
@@ -29,8 +27,9 @@ class Past:
     """What the records taken in so far say of one graph's walk; `inner` are those of graphs inside it.
 
     `undecided` are branches whose step was recorded without a way on; `newly_due` those that the last
-    record made due, with `at` saying in which graph. `state` is that of the journal's header: if it is
-    older than the graph's, `plan` folds JSON until the run is migrated.
+    record made due, with `at` saying in which graph; `opening` those that may start first when the run
+    goes on. `state` is that of the journal's header: if it is older than the graph's, `plan` folds JSON
+    until the run is migrated.
     """
 
     def __init__(
@@ -53,14 +52,15 @@ class Past:
         self.undecided: dict[str, Branch] = {}
         self.inner: dict[str, Past] = {}
         self.newly_due: list[Branch] = []
+        self.opening: list[Branch] = []
         self._rename = rename
         self._watch = watch
         self._ghosts: dict[str, int] = {}
         self._state = state
         self._added = added_fields(plan, state) if state else {}
 
-    def snapshot(self) -> bytes | None:
-        """Return the walk as JSON, to go on from without the records before.
+    def snapshot(self, after: str) -> bytes | None:
+        """Return the walk as JSON, to go on from without the records before, the last being of node `after`.
 
         None where there is more to it than the trunk: branches, inner graphs, notes of a step under way.
         """
@@ -72,6 +72,7 @@ class Past:
         names = [task.name for task in self.plan.tasks]
         rest = {
             "seq": self.totals.seq,
+            "after": after,
             "at": names[trunk.at],
             "row": trunk.row,
             "visits": {names[number]: count for number, count in self.walk.visits.items()},
@@ -94,6 +95,8 @@ class Past:
         for name, count in visits.items():
             self.walk.visits[self._number(name)] = count
         self.walk.start_at(self._number(rest["at"]), rest["row"], self._added | self.restore(saved["values"]))
+        (trunk,) = self._hold(self.walk.due())
+        trunk.is_held |= self._number(rest["after"]) in self.plan.pause_after
 
     def take_all(self, journal: Journal) -> None:
         """Take in every record of a journal, after its snapshot if it has one.
@@ -119,6 +122,8 @@ class Past:
                 self._migrate(record)
             case "resume":
                 self.totals.status, self.totals.stop_reason = "running", None
+                if record.get("passes"):
+                    self.pass_breakpoints()
             case "end":
                 self.totals.status, self.totals.stop_reason = record["status"], record.get("reason")
                 self._spend(record)
@@ -152,6 +157,7 @@ class Past:
             self.walk.finish(values)
         else:
             self.walk.start_at(trunk.at, trunk.row, values)
+            self.walk.live[""].is_held = trunk.is_held
             self.undecided = {"": self.walk.live[""]} if self.undecided else {}
 
     def migration(self, at: float) -> list[dict[str, Any]]:
@@ -180,6 +186,10 @@ class Past:
         if self._state is None or not self.is_older:
             return view
         return migrated(self._newest, self.run_id, view, self._state["version"])[0]
+
+    def name_of(self, branch: Branch) -> tuple[str, str]:
+        """Return node and branch of the step that is due on a branch, as events name them."""
+        return path_of(self.hops, self.plan.tasks[branch.at].name), branch_of(self.hops, branch.id)
 
     def notes_of(self, branch: str) -> Notes:
         """Return the notes of the step that is due on a branch."""
@@ -225,7 +235,7 @@ class Past:
                 values, taken = self._added | self.restore(record["values"]), record["taken"]
                 if self._watch:
                     self._watch(self, OPENED_BY_START, values, tuple(taken))
-                self.newly_due = self.walk.start(values, self._targets(taken))
+                self.newly_due = self.begin(values, self._targets(taken))
             case "step":
                 self._take_step(record)
             case "taken":
@@ -279,7 +289,28 @@ class Past:
     def _move(self, branch: Branch, taken: Sequence[str]) -> None:
         if self._watch:
             self._watch(self, branch.at, branch.view, tuple(taken))
-        self.newly_due = self.walk.move(branch, self._targets(taken))
+        self.newly_due = self.lead(branch, self._targets(taken))
+
+    def begin(self, values: dict[str, Any], targets: Sequence[int]) -> list[Branch]:
+        """Begin the walk, as `Walk.start` does; mark what a breakpoint holds."""
+        return self._hold(self.walk.start(values, targets))
+
+    def lead(self, branch: Branch, targets: Sequence[int]) -> list[Branch]:
+        """Lead a branch on, as `Walk.move` does; mark what a breakpoint holds, now or once it has met the others."""
+        branch.is_held = branch.at in self.plan.pause_after
+        return self._hold(self.walk.move(branch, targets))
+
+    def _hold(self, due: list[Branch]) -> list[Branch]:
+        for branch in due:
+            branch.is_held |= branch.at in self.plan.pause_before
+        return due
+
+    def pass_breakpoints(self) -> None:
+        """Let every branch go past the breakpoint that holds it."""
+        for branch in self.walk.live.values():
+            branch.is_held = False
+        for inner in self.inner.values():
+            inner.pass_breakpoints()
 
     def _spend(self, record: Mapping[str, Any]) -> None:
         if "usage" in record:
@@ -337,57 +368,3 @@ class Past:
     def _changed(self, name: str, what: Any, spoken: str) -> GraphChangedError:
         message = f'run "{self.run_id}" was begun with another form of graph "{self.plan.name}": it knew the {spoken}'
         return GraphChangedError(message, [Change(name, what)])
-
-
-def points(plan: Plan, journal: Journal) -> list[Checkpoint]:
-    """Return the saved points of a run, oldest first; the input is seq 0."""
-    top = Past(plan, journal.run_id, state=state_in(journal))
-    found: list[Checkpoint] = []
-    for line in journal.records:
-        record = decode(line, journal.run_id)
-        past = top.take(record)
-        is_input = record["kind"] == "input" and not past.hops
-        if is_input or record["kind"] == "step":
-            found.append(
-                Checkpoint(
-                    seq=top.totals.seq,
-                    node=START if is_input else path_of(past.hops, record["node"]),
-                    branch="" if is_input else branch_of(past.hops, record["branch"]),
-                    writes=record["values" if is_input else "writes"],
-                    next=due_in(top),
-                    at=record["at"],
-                    duration_s=record.get("s", 0.0),
-                    attempt=record.get("attempt", 1),
-                )
-            )
-        elif record["kind"] in ("taken", "input"):
-            found[-1] = replace(found[-1], next=due_in(top))
-    return found
-
-
-def due_in(past: Past) -> tuple[str, ...]:
-    """Return the paths of the nodes that are due; for one with an inner walk those due inside."""
-    found: list[str] = []
-    for branch in past.walk.due():
-        if branch.id in past.inner and past.inner[branch.id].walk.live:
-            found += due_in(past.inner[branch.id])
-        elif branch.id not in past.undecided:
-            found.append(path_of(past.hops, past.plan.tasks[branch.at].name))
-    return tuple(found)
-
-
-def past_at(plan: Plan, journal: Journal, seq: int | None) -> Past:
-    """Return the walk as it was once step `seq` was saved; the newest if it is None.
-
-    Raises:
-        CheckpointError: the run has no such step.
-    """
-    past = Past(plan, journal.run_id, state=state_in(journal))
-    for line in journal.records:
-        record = decode(line, journal.run_id)
-        if seq is not None and record["kind"] == "step" and record["seq"] > seq >= 0:
-            break
-        past.take(record)
-    if seq is not None and not 0 <= seq <= past.totals.seq:
-        raise CheckpointError(f'run "{journal.run_id}" has no step {seq}; expected 0 to {past.totals.seq}')
-    return past

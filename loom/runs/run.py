@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 from loom.core.journal import Checkpointer, Claim, encode
 from loom.core.result import Status
 from loom.core.runtime import NO_LIMITS, Runtime
+from loom.core.walk import Branch
 from loom.errors import LoomError
 from loom.runs.live import Live
 from loom.runs.notes import Totals
@@ -27,11 +28,9 @@ _SNAPSHOT_BYTES = 8192  # replaying less than this is quicker than saving it was
 
 
 class Run:
-    """A claimed run: its totals, its limits, and the one place that appends to its journal."""
+    """A run, once it is claimed: its totals, its limits, and the one place that appends to its journal."""
 
-    def __init__(
-        self, run_id: str, totals: Totals, store: Checkpointer, claim: Claim, runtime: Runtime, live: Live
-    ) -> None:
+    def __init__(self, run_id: str, totals: Totals, store: Checkpointer, runtime: Runtime, live: Live) -> None:
         self.run_id = run_id
         self.totals = totals
         self.clock = runtime.clock
@@ -48,8 +47,8 @@ class Run:
         self.together = 0
         self._begun = perf_counter()
         self._store = store
-        self._claim = claim
-        self.is_claimed = True
+        self._claim = Claim(run_id, token=0, head=0)
+        self.is_claimed = False
         self._grown = 0
         self._enough = _SNAPSHOT_BYTES
         self._live = live
@@ -57,6 +56,11 @@ class Run:
         self.secrets = Secrets(runtime.secrets)
         self._limits = runtime.limits
         self.has_limits = runtime.limits is not NO_LIMITS and runtime.limits != NO_LIMITS
+
+    def claimed(self, claim: Claim) -> None:
+        """Say that the run may be appended to."""
+        self._claim, self.is_claimed = claim, True
+        self._live.head = self._live.first = claim.head
 
     @cached_property
     def commits(self) -> anyio.Lock:
@@ -153,6 +157,17 @@ class Run:
     def emitted(self) -> bytes:
         """Return the events that wait for the next record, as JSON."""
         return to_json([{"type": e.type, "payload": e.payload, "at": e.at} for e in self._live.emitted])
+
+    def admit(self, due: list[Branch]) -> list[Branch]:
+        """Return those of the due branches that may start now: no breakpoint, limit or end of the run holds them."""
+        if self.stop_reason or self.is_cancelled:
+            return []
+        admitted = [branch for branch in due if not branch.is_held]
+        if len(admitted) < len(due):
+            self.is_paused = True
+        room = self.room(len(admitted))
+        self.admitted += room
+        return admitted[:room]
 
     def room(self, wanted: int) -> int:
         """Return how many of the wanted steps the limits let start; note the limit that was met."""

@@ -76,7 +76,7 @@ class Story:
             ends = {"source": path_of(past.hops, source), "target": path_of(past.hops, target)}
             yield "edge.taken", ends | {"branch": branch}
         if kind == "resume":
-            yield from _resumed(past)
+            yield from _resumed(past, [(node, branch) for node, branch in record.get("held", ())])
         else:
             held = record.get("held", ())
             yield from _started(past, [branch for branch in past.newly_due if branch.id not in held])
@@ -88,14 +88,15 @@ def _some(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def _started(past: Past, branches: Sequence[Branch]) -> Iterator[Told]:
     for branch in branches:
-        node = path_of(past.hops, past.plan.tasks[branch.at].name)
-        yield "step.started", {"node": node, "branch": branch_of(past.hops, branch.id)}
+        node, place = past.name_of(branch)
+        yield "step.started", {"node": node, "branch": place}
 
 
-def _resumed(past: Past) -> Iterator[Told]:
+def _resumed(past: Past, held: Sequence[tuple[str, str]]) -> Iterator[Told]:
     """Tell of every step that a resumed run takes up, those around inner graphs first."""
     for branch in past.walk.due():
-        if branch.id not in past.undecided and not past.waits_for_answer(branch):
-            yield from _started(past, [branch])
-            if branch.id in past.inner:
-                yield from _resumed(past.inner[branch.id])
+        if branch.id in past.undecided or past.waits_for_answer(branch) or past.name_of(branch) in held:
+            continue
+        yield from _started(past, [branch])
+        if branch.id in past.inner:
+            yield from _resumed(past.inner[branch.id], held)

@@ -29,6 +29,7 @@ from loom.runs.crew import Crew
 from loom.runs.desk import Desk, Paused
 from loom.runs.inputs import starting_way, values_from
 from loom.runs.notes import branch_of, path_of
+from loom.runs.opening import held_part, input_record
 from loom.runs.past import Past
 from loom.runs.run import Run
 from loom.types.usage import Usage
@@ -39,13 +40,12 @@ from loom.types.usage import Usage
 class Walker:
     """Walks one graph of a run: the whole, or one inside a node. `place` tells the visit it is for."""
 
-    def __init__(self, run: Run, past: Past, *, place: str, passes_breakpoints: bool) -> None:
+    def __init__(self, run: Run, past: Past, *, place: str) -> None:
         self._run = run
         self._past = past
         self._plan = past.plan
         self._walk = past.walk
         self._place = place
-        self._passes_breakpoints = passes_breakpoints
         self._is_top = not past.hops
         self._in = b"" if self._is_top else b',"in":' + to_json(past.hops)
         self._admits_all = not (run.has_limits or past.plan.pause_before or past.plan.pause_after)
@@ -58,16 +58,11 @@ class Walker:
             due = await (self._alone_on(due[0]) if len(due) == 1 else self._together(due))
 
     async def _first(self) -> list[Branch]:
-        """Return what may start first: what is due, and what follows steps recorded without a way on."""
-        due: list[Branch] = []
-        for branch in self._walk.due():
-            if branch.id in self._past.undecided:
-                due += await self._decide(branch)
-            elif self._past.waits_for_answer(branch):
-                self._run.is_paused = True
-            else:
-                due.append(branch)
-        return self._admit(due, passes_breakpoints=self._passes_breakpoints)
+        """Return what may start first: what was let start, and what follows steps recorded without a way on."""
+        due, self._past.opening = self._past.opening, []
+        for branch in sorted(self._past.undecided.values(), key=lambda one: one.place):
+            due += await self._decide(branch)
+        return due
 
     async def _alone_on(self, branch: Branch) -> list[Branch]:
         """Follow the only branch at work until it is over or fans out."""
@@ -136,22 +131,19 @@ class Walker:
     async def _inside(self, branch: Branch, task: Task, inner: Inner) -> tuple[dict[str, Any], bytes] | None:
         """Walk the graph inside a node; return its writes, or None if it is not over."""
         past = self._past.inner.get(branch.id)
-        passes_breakpoints = self._passes_breakpoints and past is not None
         if past is None:
             hops = (*self._past.hops, (branch.id, task.name))
             past = Past(inner.plan, self._run.run_id, self._run.totals, hops)
             given = {name: branch.view[outer] for name, outer in inner.reads.items() if outer in branch.view}
             values, saved = values_from(inner.plan, given)
             way = starting_way(inner.plan, values)
-            record = b'{"kind":"input","in":%b,"at":%.6f,"values":%b,"taken":%b%b}'
+            past.begin(values, way.targets)
+            self._run.admitted -= 1  # the steps inside count by themselves, and this one when they are over
             async with self._run.commits:
-                emitted = self._run.emitted_part()
-                await self._run.append([record % (to_json(hops), self._run.clock(), saved, way.taken, emitted)])
+                extra = b',"in":' + to_json(hops) + self._run.emitted_part()
+                await self._run.append([input_record(self._run, past, saved, way, extra)])
             self._past.inner[branch.id] = past
-            past.walk.start(values, way.targets)
-        place = f"{self._place}{branch.place}/"
-        walker = Walker(self._run, past, place=place, passes_breakpoints=passes_breakpoints)
-        self._run.admitted -= 1  # the steps inside count by themselves, and this one when they are over
+        walker = Walker(self._run, past, place=f"{self._place}{branch.place}/")
         try:
             await walker.walk_on()
             is_over = not past.walk.live and self._run.room(1) == 1
@@ -236,7 +228,6 @@ class Walker:
     async def _save(self, finished: "_Finished") -> list[Branch]:
         """Take a finished step into the walk, commit its record, return what may start next."""
         branch, run, walk = finished.branch, self._run, self._walk
-        number = branch.at
         run.admitted -= 1
         try:
             chooser = walk.absorb(branch, finished.writes)
@@ -253,24 +244,25 @@ class Walker:
                 await run.append([self._record(finished, b"null", b"")])
                 raise
             try:
-                due, taken = walk.move(chooser, way.targets), way.taken
+                lead = walk.move if self._admits_all else self._past.lead
+                due, taken = lead(chooser, way.targets), way.taken
             except LoomError as error:  # of a reducer, where branches meet
                 run.totals.seq -= 1
                 raise self._node_error(branch, finished.task, error) from error
-        admitted = due if self._admits_all and not self._is_ending() else self._admit(due, after=number)
-        held = b"" if admitted is due else b',"held":' + to_json([one.id for one in due if one not in admitted])
+        admitted = due if self._admits_all and not self._is_ending() else self._admit(due)
+        held = held_part(due, admitted)
         record = self._record(finished, taken, held)
         if self._is_top and not walk.live:
             await run.append((record, run.end_record("completed")), "completed")
             self._past.totals.status = "completed"
         elif self._is_top and run.snapshot_due(len(record)):
-            await run.append((record,), snapshot=self._snapshot())
+            await run.append((record,), snapshot=self._snapshot(finished.task.name))
         else:
             await run.append((record,))
         return admitted
 
-    def _snapshot(self) -> bytes | None:
-        snapshot = self._past.snapshot()
+    def _snapshot(self, after: str) -> bytes | None:
+        snapshot = self._past.snapshot(after)
         if snapshot is not None:
             self._run.snapshot_taken(len(snapshot))
         return snapshot
@@ -317,32 +309,23 @@ class Walker:
         """Choose the way on from a step that was recorded without one."""
         way = self._choose(branch)
         name = self._plan.tasks[branch.at].name
-        record = b'{"kind":"taken","node":%b,"branch":%b,"at":%.6f,"taken":%b%b}' % (
-            to_json(name), to_json(branch.id), self._run.clock(), way.taken, self._in,
-        )  # fmt: skip
         del self._past.undecided[branch.id]
-        due = self._walk.move(branch, way.targets)
+        due = self._past.lead(branch, way.targets)
+        admitted = self._admit(due)
+        record = b'{"kind":"taken","node":%b,"branch":%b,"at":%.6f,"taken":%b%b%b}' % (
+            to_json(name), to_json(branch.id), self._run.clock(), way.taken, self._in, held_part(due, admitted),
+        )  # fmt: skip
         async with self._run.commits:
             await self._run.append([record])
-        return due
+        return admitted
 
     def _is_ending(self) -> bool:
         """Tell whether the run or this fan-out is being cancelled, so that nothing new may start."""
         return self._run.is_cancelled or (self._crew is not None and self._crew.is_ending)
 
-    def _admit(self, due: list[Branch], *, after: int | None = None, passes_breakpoints: bool = False) -> list[Branch]:
+    def _admit(self, due: list[Branch]) -> list[Branch]:
         """Return those of the due branches that may start now: no breakpoint, limit or failure holds them."""
-        run, plan = self._run, self._plan
-        if run.stop_reason or self._is_ending():
-            return []
-        admitted = due
-        if (plan.pause_before or plan.pause_after) and not passes_breakpoints:
-            admitted = [b for b in due if b.at not in plan.pause_before and after not in plan.pause_after]
-            if len(admitted) < len(due):
-                run.is_paused = True
-        room = run.room(len(admitted))
-        run.admitted += room
-        return admitted if room == len(admitted) else admitted[:room]
+        return [] if self._is_ending() else self._run.admit(due)
 
 
 NOTHING = Usage()

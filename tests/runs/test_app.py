@@ -337,3 +337,9 @@ async def test_an_inner_graph_starts_afresh_each_time_and_keeps_what_is_not_mapp
     graph.edge(START, "inner", "keep")
     graph.switch("keep", {"len(sizes) == 2": END}, otherwise="inner")
     assert (await graph.compile().run()).state.sizes == [4, 4]
+
+
+def test_an_error_of_run_sync_has_no_other_error_behind_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        measuring().run_sync({"brief": 3})
+    assert caught.value.__context__ is None or not isinstance(caught.value.__context__, RuntimeError)

@@ -34,6 +34,7 @@ from loom import (
 )
 from loom.core.journal import decode
 from loom.runs.app import CompiledGraph
+from tests.core.letters import graph_of
 from tests.runs.errands import Command, Errands, Kind, ledger, program
 
 pytestmark = pytest.mark.anyio
@@ -944,3 +945,12 @@ def test_the_program_that_is_killed_is_the_one_that_is_resumed_here(errands: Err
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
     assert len(ledger(tmp_path)) == 1
+
+
+async def test_an_effect_that_is_not_known_is_told_with_those_that_are() -> None:
+    async def body(ctx: Context) -> None:
+        await ctx.once("act", len, "x", effect="wirte")  # type: ignore[arg-type]  # what is seen to be refused
+
+    with pytest.raises(NodeError) as caught:
+        await graph_of((START, "a", END), bodies={"a": body}).compile().run(run_id="r")
+    assert 'once("act") of node "a" has the effect \'wirte\'; expected one of "pure", "read"' in str(caught.value)

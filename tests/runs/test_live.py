@@ -10,6 +10,7 @@ from loom import (
     START,
     Context,
     Graph,
+    MemoryCheckpointer,
     ModelRef,
     NodeError,
     Retry,
@@ -23,7 +24,7 @@ from loom.runs.app import CompiledGraph
 from loom.testing import ScriptedModel
 from loom.types.events import Event
 from loom.types.messages import Message
-from tests.core.letters import Log, chain, fan, graph_of
+from tests.core.letters import Log, after_crash, chain, fan, graph_of
 
 pytestmark = pytest.mark.anyio
 
@@ -264,3 +265,12 @@ async def test_readers_that_are_gone_are_forgotten() -> None:
         await reader.aclose()
     await run.wait()
     assert len(await all_of(run.events())) == 6
+
+
+async def test_a_run_that_died_is_told_as_far_as_it_is_saved_without_waiting_for_more() -> None:
+    app, store = chain("abc"), MemoryCheckpointer()
+    await app.run(run_id="r", runtime=Runtime(checkpointer=store))
+    runtime = Runtime(checkpointer=await after_crash(store, "r", 2))
+    with anyio.fail_after(1):
+        told = [event.type async for event in app.events("r", follow=False, runtime=runtime)]
+    assert told[-3:] == ["step.finished", "edge.taken", "step.started"]
