@@ -11,7 +11,7 @@ from loom.core.result import GraphResult, Status
 from loom.core.state import state_from
 from loom.errors import NodeError, NoEdgeError
 from loom.runs.past import Past
-from loom.runs.run import Run
+from loom.runs.run import Run, asked_to_end
 from loom.runs.walker import Walker
 
 # Any, in this module: the state, whose type is the user's.
@@ -40,7 +40,7 @@ class Executor:
             await self._run.release()
 
     async def _drive(self) -> GraphResult[Any]:
-        run, walk = self._run, self._past.walk
+        run, walk, is_asked_to_end = self._run, self._past.walk, asked_to_end()
         try:
             with run.scope or nullcontext():
                 await self._walker.walk_on()
@@ -55,6 +55,10 @@ class Executor:
         if run.is_cancelled and walk.live:
             await run.end("cancelled")
             return self._result("cancelled")
+        if walk.live and is_asked_to_end():  # and a node swallowed it
+            with anyio.CancelScope(shield=True):
+                await run.end("cancelled")
+            raise asyncio.CancelledError
         if run.stop_reason:
             await run.end("stopped", reason=run.stop_reason)
             return self._result("stopped")

@@ -1,6 +1,7 @@
 """One run under way: what its walkers share, whichever graph inside it they walk."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from time import perf_counter
 from typing import Any
@@ -211,3 +212,12 @@ class Run:
     def emit_live(self, event: Event) -> None:
         """Show an event to those who read now."""
         self._live.show(event.model_copy(update={"at": self.clock(), "run_id": self.run_id, "seq": self.totals.seq}))
+
+
+def asked_to_end() -> Callable[[], bool]:
+    """Return how to tell whether someone cancels this task from now on, also if a node swallows that."""
+    task = asyncio.current_task()
+    if task is None:
+        return lambda: False
+    before = task.cancelling()
+    return lambda: task.cancelling() > before

@@ -6,7 +6,7 @@ become one again. A graph inside a node gets a walker of its own, over the same 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import random
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ from loom.runs.inputs import starting_way, values_from
 from loom.runs.notes import branch_of, path_of
 from loom.runs.opening import held_part, input_record
 from loom.runs.past import Past
-from loom.runs.run import Run
+from loom.runs.run import Run, asked_to_end
 from loom.types.usage import Usage
 
 # Any, in this module: what nodes return and write.
@@ -50,9 +50,11 @@ class Walker:
         self._in = b"" if self._is_top else b',"in":' + to_json(past.hops)
         self._admits_all = not (run.has_limits or past.plan.pause_before or past.plan.pause_after)
         self._crew: Crew | None = None
+        self._is_asked_to_end: Callable[[], bool]
 
     async def walk_on(self) -> None:
         """Walk until nothing may start any more: the graph is over, or waits, or the run stops."""
+        self._is_asked_to_end = asked_to_end()
         due = await self._first()
         while due:
             due = await (self._alone_on(due[0]) if len(due) == 1 else self._together(due))
@@ -321,7 +323,9 @@ class Walker:
 
     def _is_ending(self) -> bool:
         """Tell whether the run or this fan-out is being cancelled, so that nothing new may start."""
-        return self._run.is_cancelled or (self._crew is not None and self._crew.is_ending)
+        if self._run.is_cancelled or (self._crew is not None and self._crew.is_ending):
+            return True
+        return self._is_asked_to_end()
 
     def _admit(self, due: list[Branch]) -> list[Branch]:
         """Return those of the due branches that may start now: no breakpoint, limit or failure holds them."""

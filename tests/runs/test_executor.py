@@ -130,6 +130,45 @@ async def test_a_node_that_swallows_cancellation_is_kept_and_nothing_starts_afte
     assert "b" not in [event.payload.get("node") async for event in app.events("r") if event.type == "step.started"]
 
 
+@pytest.mark.parametrize("fans_out", [False, True])
+async def test_a_node_that_swallows_the_cancellation_of_the_awaiting_task_ends_the_run_all_the_same(
+    fans_out: bool,
+) -> None:
+    diary, at_work, store = Diary(), anyio.Event(), MemoryCheckpointer()
+
+    async def stubborn(ctx: Context) -> None:
+        at_work.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await forever(ctx)
+
+    bodies = {"a": diary.noting(stubborn), "b": diary.noting()}
+    edges = [(START, ["a", "c"]), ("a", "b"), (["b", "c"], "j", END)] if fans_out else [(START, "a", "b", END)]
+    app, runtime = graph_of(*edges, bodies=bodies).compile(), Runtime(checkpointer=store)  # type: ignore[arg-type]
+    task = asyncio.create_task(app.run(run_id="r", runtime=runtime))
+    await at_work.wait()
+    await anyio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await store.read("r")).status == "cancelled"
+    assert "b" not in diary.begun
+    assert "a" in [point.node for point in await app.history("r", runtime=runtime)]
+    assert "b" not in [
+        e.payload.get("node") async for e in app.events("r", runtime=runtime) if e.type == "step.started"
+    ]
+    assert (await app.resume("r", runtime=runtime)).status == "completed"
+
+
+async def test_a_timeout_that_a_node_swallowed_cancels_nothing_but_the_attempt() -> None:
+    async def stubborn(ctx: Context) -> None:
+        if ctx.attempt == 1:
+            with contextlib.suppress(asyncio.CancelledError):
+                await forever(ctx)
+
+    graph = graph_of((START, "a", "b", END), bodies={"a": stubborn}, retry={"a": NOW}, timeout_s={"a": 0.02})
+    assert (await graph.compile().run(run_id="r")).state.log == ["a", "b"]
+
+
 @pytest.mark.parametrize("shape", [chain, fan])
 async def test_a_node_that_raises_cancellation_by_itself_has_failed(shape: Shape) -> None:
     async def give_up(ctx: Context) -> None:
