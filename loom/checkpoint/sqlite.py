@@ -13,8 +13,7 @@ import contextlib
 import os
 import sqlite3
 import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple, Unpack, get_args
@@ -23,6 +22,15 @@ from loom.checkpoint.group import Group, Work
 from loom.checkpoint.keeper import Keeper
 from loom.checkpoint.owner import is_surely_dead, this_process
 from loom.checkpoint.sqlite_file import Durability, SqliteFile, to_its_end
+from loom.checkpoint.sqlite_rows import (
+    first_key,
+    header_checksum,
+    packed,
+    record_checksum,
+    rows,
+    snapshot_row,
+    unpacked,
+)
 from loom.core.journal import Claim, Journal, new_token
 from loom.core.result import RunInfo, Status
 from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunExistsError, RunNotFoundError
@@ -30,7 +38,7 @@ from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictErro
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_RUN_BITS = 32  # a run has at most 2**32 records
+_LARGE_BYTES = 100_000  # more than that is not added to a log that is nearly full
 # Claims of this process whose return failed, by run and token, so also one made anew may take them over at once.
 _GIVEN_UP: set[tuple[str, int]] = set()
 _CURRENT = "SELECT 1 FROM runs WHERE number = ? AND token = ?"
@@ -74,10 +82,14 @@ class SqliteCheckpointer:
     async def append(
         self, claim: Claim, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None
     ) -> None:
+        body = None if snapshot is None else packed(snapshot)
+        size = sum(map(len, records)) + len(body or b"")
         if self.durability == "process":
-            self._append(claim, records, status, snapshot)
+            self._append(claim, records, status, body, size)
+        elif size > _LARGE_BYTES:
+            await self._do(self._append, claim, records, status, body, size)
         else:
-            await self._append_in_group(claim, records, status, snapshot)
+            await self._append_in_group(claim, records, status, body)
 
     async def release(self, claim: Claim) -> None:
         await self._do(self._release, claim)
@@ -127,13 +139,13 @@ class SqliteCheckpointer:
                 cursor = connection.execute(
                     "INSERT INTO runs (run_id, graph, status, parent, token, owner, expires_at, created_at, "
                     "updated_at, head, header, checksum) VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*row, _checksum(header, run_id, graph, parent or "")),
+                    (*row, header_checksum(header, run_id, graph, parent or "")),
                 )
             except sqlite3.IntegrityError:
                 message = f'run "{run_id}" exists already in {self.path}; choose another id, or resume it'
                 raise RunExistsError(message) from None
             number = cursor.lastrowid or 0
-            connection.executemany("INSERT INTO records VALUES (?, ?, ?)", _rows(number, 0, records))
+            connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows(number, 0, records))
         self._numbers[run_id] = number
         return Claim(run_id, token, head=len(records))
 
@@ -150,7 +162,7 @@ class SqliteCheckpointer:
                 "head = ? WHERE number = ?",
                 (this_process(), now + self.lease_s, now, head + len(records), number),
             )
-            connection.executemany("INSERT INTO records VALUES (?, ?, ?)", _rows(number, head, records))
+            connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows(number, head, records))
         _GIVEN_UP.discard((run_id, token))
         return Claim(run_id, token + 1, head + len(records))
 
@@ -168,8 +180,12 @@ class SqliteCheckpointer:
                 [(now + self.lease_s, now, claim.run_id, claim.token) for claim in claims],
             )
 
-    def _append(self, claim: Claim, records: Sequence[bytes], status: Status, snapshot: bytes | None) -> None:
+    def _append(
+        self, claim: Claim, records: Sequence[bytes], status: Status, snapshot: bytes | None, size: int
+    ) -> None:
         purpose = f'save a step of run "{claim.run_id}"'
+        if size > _LARGE_BYTES:
+            self._file.empty_log(purpose)
         if status == "running" and len(records) == 1 and snapshot is None:
             with self._file.statement(purpose) as connection:
                 self._insert(connection, claim, records)
@@ -218,7 +234,7 @@ class SqliteCheckpointer:
     ) -> None:
         number, head = self._insert(connection, claim, records), claim.head + len(records)
         if snapshot is not None:
-            row = (number, head, snapshot, zlib.crc32(snapshot, head))
+            row = snapshot_row(number, head, snapshot)
             connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", row)
         if status != "running":
             connection.execute(
@@ -236,7 +252,7 @@ class SqliteCheckpointer:
     def _insert(self, connection: sqlite3.Connection, claim: Claim, records: Sequence[bytes]) -> int:
         try:
             number = self._number(connection, claim.run_id)
-            for row in _rows(number, claim.head, records):
+            for row in rows(number, claim.head, records):
                 if connection.execute(_INSERT, (*row, number, claim.token)).rowcount != 1:
                     raise self._taken_over(claim)
             if not records and (
@@ -276,12 +292,13 @@ class SqliteCheckpointer:
             types: list[type[object]] = [type(value) for value in (graph, parent or "", head, header)]
             if types != [str, str, int, bytes] or status not in get_args(Status):
                 raise self._damaged(f'the header of run "{run_id}"')
-            if _checksum(header, run_id, graph, parent or "") != checksum:
+            if header_checksum(header, run_id, graph, parent or "") != checksum:
                 raise self._damaged(f'the header of run "{run_id}"')
             snapshot: bytes | None = None
-            if from_snapshot and (row := _newest_snapshot(connection, number)):
-                start, snapshot, checksum = row
-                if not isinstance(snapshot, bytes) or zlib.crc32(snapshot, start) != checksum:
+            newest = "SELECT head, body, checksum FROM snapshots WHERE number = ?"
+            if from_snapshot and (row := connection.execute(newest, (number,)).fetchone()):
+                start, snapshot = row[0], unpacked(*row)
+                if snapshot is None:
                     raise self._damaged(f'the snapshot of run "{run_id}"')
             records = self._records(connection, run_id, number, start, is_open=status == "running")
         # `head` is as of the last claim or end: a run at work may have more, none may have less.
@@ -293,14 +310,14 @@ class SqliteCheckpointer:
     def _records(
         self, connection: sqlite3.Connection, run_id: str, number: int, start: int, *, is_open: bool
     ) -> list[bytes]:
-        first = (number << _RUN_BITS) + start
+        first = first_key(number, start)
         records: list[bytes] = []
         rows = connection.execute("SELECT key, body, checksum FROM records WHERE key >= ? ORDER BY key", (first,))
         with contextlib.closing(rows):
             for key, body, checksum in rows:
-                is_sound = isinstance(body, bytes) and _record_checksum(key, body) == checksum
+                is_sound = isinstance(body, bytes) and record_checksum(key, body) == checksum
                 # The end of an open run is not known: what seems the next run may be a row of ours with a damaged key.
-                if key >> _RUN_BITS > number and (is_sound or not is_open):
+                if key >= first_key(number + 1) and (is_sound or not is_open):
                     break
                 if not is_sound or key != first + len(records):
                     raise self._damaged(f'record {start + len(records)} of run "{run_id}"')
@@ -321,7 +338,7 @@ class SqliteCheckpointer:
         with self._file.transaction(f'delete run "{run_id}"') as connection:
             number = self._number(connection, run_id)
             _free(connection, number, run_id)
-            bounds = (number << _RUN_BITS, (number + 1) << _RUN_BITS)
+            bounds = (first_key(number), first_key(number + 1))
             connection.execute("DELETE FROM records WHERE key >= ? AND key < ?", bounds)
             connection.execute("DELETE FROM snapshots WHERE number = ?", (number,))
             connection.execute("DELETE FROM runs WHERE number = ?", (number,))
@@ -337,7 +354,7 @@ class SqliteCheckpointer:
         return number
 
     def _head(self, connection: sqlite3.Connection, number: int) -> int:
-        bounds = (number << _RUN_BITS, (number + 1) << _RUN_BITS)
+        bounds = (first_key(number), first_key(number + 1))
         (key,) = connection.execute("SELECT max(key) FROM records WHERE key >= ? AND key < ?", bounds).fetchone()
         return 0 if key is None else int(key) - bounds[0] + 1
 
@@ -372,28 +389,3 @@ def _free(connection: sqlite3.Connection, number: int, run_id: str) -> int:
             f"lease to expire in {expires_at - now:.0f} s"
         )
     return int(token)
-
-
-def _newest_snapshot(connection: sqlite3.Connection, number: int) -> tuple[int, bytes, int] | None:
-    row: tuple[int, bytes, int] | None = connection.execute(
-        "SELECT head, body, checksum FROM snapshots WHERE number = ?", (number,)
-    ).fetchone()
-    return row
-
-
-def _rows(number: int, head: int, records: Sequence[bytes]) -> Iterator[tuple[int, bytes, int]]:
-    for index, record in enumerate(records, head):
-        key = (number << _RUN_BITS) + index
-        yield key, record, _record_checksum(key, record)
-
-
-def _record_checksum(key: int, body: bytes) -> int:
-    """Cover the key too, so that rows cannot trade places."""
-    return zlib.crc32(body, zlib.crc32(key.to_bytes(8)))
-
-
-def _checksum(header: bytes, *names: str) -> int:
-    checksum = zlib.crc32(header)
-    for name in names:
-        checksum = zlib.crc32(name.encode(), checksum)
-    return checksum

@@ -18,7 +18,7 @@ T = TypeVar("T")
 Durability = Literal["process", "power"]
 
 _APPLICATION = 0x4C6F6F6D  # "Loom"
-_VERSION = 1
+_VERSION = 2
 _WAL_PAGES = 200  # of 4 KiB: the log stays under 1 MiB
 _BUSY_S = 30.0
 _SCHEMA = """
@@ -99,6 +99,11 @@ class SqliteFile:
                     connection.execute("ROLLBACK")
                 raise
 
+    def empty_log(self, purpose: str) -> None:
+        """Write the log back into the file, so that what is written next begins it anew."""
+        with self.statement(purpose) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
     def close(self) -> None:
         """Write the log back into the file and close it; a later use opens it again."""
         with self._lock:
@@ -141,6 +146,7 @@ class SqliteFile:
         _until_free(lambda: connection.execute("PRAGMA journal_mode=WAL"))
         connection.execute(f"PRAGMA synchronous={'NORMAL' if self._durability == 'process' else 'FULL'}")
         connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit={_WAL_PAGES * 4096}")  # where one large write made it longer
 
     def _create(self, connection: sqlite3.Connection) -> None:
         _until_free(lambda: connection.execute("BEGIN IMMEDIATE"))

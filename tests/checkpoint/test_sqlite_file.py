@@ -106,7 +106,7 @@ async def test_a_store_of_another_format_is_refused(path: Path) -> None:
     theirs = sqlite3.connect(path)
     theirs.execute("PRAGMA user_version=99")
     theirs.close()
-    with pytest.raises(CheckpointError, match="has format 99; this version of Loom reads format 1"):
+    with pytest.raises(CheckpointError, match="has format 99; this version of Loom reads format 2"):
         await store.runs()
 
 
