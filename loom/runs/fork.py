@@ -12,6 +12,7 @@ from loom.core.declared import START
 from loom.core.journal import Journal, decode, encode
 from loom.core.plan import ConditionError, Plan
 from loom.errors import Change, CheckpointError, GraphChangedError, LoomError
+from loom.runs.changes import read_header
 from loom.runs.inputs import Inputs, checked_values
 from loom.runs.notes import path_of
 from loom.runs.past import Past
@@ -36,7 +37,7 @@ def forked(plan: Plan, journal: Journal, at: int | None, set_values: Inputs, now
         LoomError: fields cannot be replaced where the run has several branches.
         ConfigError: a value does not fit its field.
     """
-    past = Past(plan, journal.run_id, state=state_in(journal))
+    past = Past(plan, journal.run_id, state=read_header(plan, journal)["state"])
     kept: list[tuple[bytes, Record]] = []
     is_simple: dict[int, bool] = {}
     is_older = False

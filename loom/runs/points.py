@@ -7,14 +7,14 @@ from loom.core.journal import Journal, decode
 from loom.core.plan import Plan
 from loom.core.result import Checkpoint
 from loom.errors import CheckpointError
+from loom.runs.changes import read_header
 from loom.runs.notes import branch_of, path_of
 from loom.runs.past import Past
-from loom.runs.versions import state_in
 
 
 def points(plan: Plan, journal: Journal) -> list[Checkpoint]:
     """Return the saved points of a run, oldest first; the input is seq 0."""
-    top = Past(plan, journal.run_id, state=state_in(journal))
+    top = Past(plan, journal.run_id, state=read_header(plan, journal)["state"])
     found: list[Checkpoint] = []
     for line in journal.records:
         record = decode(line, journal.run_id)
@@ -55,7 +55,7 @@ def past_at(plan: Plan, journal: Journal, seq: int | None) -> Past:
     Raises:
         CheckpointError: the run has no such step.
     """
-    past = Past(plan, journal.run_id, state=state_in(journal))
+    past = Past(plan, journal.run_id, state=read_header(plan, journal)["state"])
     for line in journal.records:
         record = decode(line, journal.run_id)
         if seq is not None and record["kind"] == "step" and record["seq"] > seq >= 0:

@@ -6,9 +6,9 @@ from typing import Any
 from loom.core.journal import Journal
 from loom.core.plan import Plan
 from loom.core.walk import Branch
+from loom.runs.changes import read_header
 from loom.runs.notes import branch_of, path_of
 from loom.runs.past import Past
-from loom.runs.versions import state_in
 from loom.types.events import Event
 
 # Any, in this module: parsed JSON.
@@ -27,7 +27,7 @@ class Story:
 
     def under(self, journal: Journal) -> None:
         """Tell the records under the state that the journal's header knows."""
-        self._past = Past(self._plan, self._run_id, state=state_in(journal))
+        self._past = Past(self._plan, self._run_id, state=read_header(self._plan, journal)["state"])
 
     def fresh(self) -> "Story":
         """Return the story of the same run, told from its beginning."""

@@ -27,6 +27,7 @@ from loom import (
     node,
 )
 from loom.runs.app import CompiledGraph
+from loom.types.events import Event
 from tests.core.letters import Diary, chain, failing, fan
 
 pytestmark = pytest.mark.anyio
@@ -43,8 +44,8 @@ async def measure(brief: str, log: list[str]) -> int:
     return len(brief)
 
 
-def measuring() -> CompiledGraph[Given]:
-    graph = Graph("measures", Given)
+def measuring(name: str = "measures") -> CompiledGraph[Given]:
+    graph = Graph(name, Given)
     graph.node("measure", measure)
     graph.edge(START, "measure", END)
     return graph.compile()
@@ -343,3 +344,25 @@ def test_an_error_of_run_sync_has_no_other_error_behind_it() -> None:
     with pytest.raises(ConfigError) as caught:
         measuring().run_sync({"brief": 3})
     assert caught.value.__context__ is None or not isinstance(caught.value.__context__, RuntimeError)
+
+
+async def test_a_run_of_another_graph_with_the_same_nodes_is_refused_by_every_question() -> None:
+    store = MemoryCheckpointer()
+    runtime = Runtime(checkpointer=store)
+    await measuring().run({"brief": "abc"}, run_id="r", runtime=runtime)
+    other = measuring("other")
+    wanted = 'run "r" belongs to graph "measures", not to "other"'
+
+    async def told() -> list[Event]:
+        return [event async for event in other.events("r", runtime=runtime)]
+
+    for asked in (
+        lambda: other.history("r", runtime=runtime),
+        lambda: other.state("r", runtime=runtime),
+        lambda: other.fork("r", runtime=runtime),
+        lambda: other.resume("r", runtime=runtime),
+        lambda: other.resume("r", on_change="continue", runtime=runtime),
+        told,
+    ):
+        with pytest.raises(GraphChangedError, match=wanted):
+            await asked()
