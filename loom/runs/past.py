@@ -317,11 +317,15 @@ class Past:
             self.totals.usage += Usage.model_validate(record["usage"])
 
     def restore(self, saved: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of fields, from their parsed JSON."""
+        """Return the values of fields, from their parsed JSON.
+
+        Under a graph that has changed, a field that it has no more is left out: nothing can use it.
+        """
         fields = self.plan.fields
-        for name in saved:
-            if name not in fields:
+        for name in saved.keys() - fields.keys():
+            if self._rename is None or self._watch:  # who watches is told of every difference
                 raise self._changed(name, "state", f'field "{name}"')
+            saved = {kept: saved[kept] for kept in saved if kept != name}
         try:
             values = {name: fields[name].values.restore(value) for name, value in saved.items()}
             if self._rename is None:
