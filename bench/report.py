@@ -82,8 +82,8 @@ def verdict(target: Target, rounds: list[Round]) -> str:
 
 
 def short(number: float) -> str:
-    """Return two figures of a small number, all figures before the point of a large one."""
-    return f"{number:,.0f}" if number >= 9.95 else f"{number:.1f}" if number >= 0.995 else f"{number:.2f}"
+    """Return three figures of a small number, all figures before the point of a large one."""
+    return f"{number:,.0f}" if number >= 99.95 else f"{number:.1f}" if number >= 9.995 else f"{number:.2f}"
 
 
 def lacking(peers: list[str], workloads: list[str]) -> str:

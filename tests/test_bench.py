@@ -119,11 +119,19 @@ def test_one_table_shows_ratios_the_fastest_first_and_whether_loom_meets_its_tar
         [cell.strip() for cell in line.split("|")[1:-1]] for line in table(results_of(suite_of(runs))).splitlines()
     ]
     assert lines[2:] == [
-        ["W1", "chain of 10 nodes, 300 runs", "loom", "2.5 (2.5-2.5)", "", "", "at most 3: met"],
-        ["", "", "burr", "20 (18-22)", "", "", ""],
-        ["W4", WORKLOADS["W4"].what, "loom", "4.0 (4.0-4.0)", "2.2 MB (2.2)", "", "at most 3, on disk 1.5: MISSED"],
-        ["W6", WORKLOADS["W6"].what, "loom", "4.0 (4.0-4.0)", "", "+20 MB", "at most 4, +20 MB: met"],
-        ["W8", WORKLOADS["W8"].what, "loom", "1.3 (1.3-1.3)", "20.0 MB (2.0), 7 distributions", "", "at most 1.4: met"],
+        ["W1", "chain of 10 nodes, 300 runs", "loom", "2.50 (2.50-2.50)", "", "", "at most 3: met"],
+        ["", "", "burr", "20.0 (18.0-22.0)", "", "", ""],
+        ["W4", WORKLOADS["W4"].what, "loom", "4.00 (4.00-4.00)", "2.2 MB (2.20)", "", "at most 3, on disk 1.5: MISSED"],
+        ["W6", WORKLOADS["W6"].what, "loom", "4.00 (4.00-4.00)", "", "+20 MB", "at most 4, +20 MB: met"],
+        [
+            "W8",
+            WORKLOADS["W8"].what,
+            "loom",
+            "1.30 (1.30-1.30)",
+            "20.0 MB (2.00), 7 distributions",
+            "",
+            "at most 1.4: met",
+        ],
     ]
 
 
@@ -145,9 +153,9 @@ def test_no_target_is_for_another_size_or_for_flushed_commits(changes: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("number", "shown"), [(0.4567, "0.46"), (1.04, "1.0"), (9.94, "9.9"), (9.96, "10"), (4321, "4,321")]
+    ("number", "shown"), [(0.4567, "0.46"), (2.034, "2.03"), (9.996, "10.0"), (99.96, "100"), (4321, "4,321")]
 )
-def test_ratios_have_two_figures(number: float, shown: str) -> None:
+def test_ratios_have_three_figures(number: float, shown: str) -> None:
     assert short(number) == shown
 
 
@@ -172,7 +180,7 @@ def test_the_driver_shows_what_was_saved(tmp_path: Path, capsys: pytest.CaptureF
     assert driver.main(["--show", str(tmp_path / "saved.json")]) == 0
     said = capsys.readouterr().out
     assert "apache-burr==" in said
-    assert "| burr | 18 (18-18)" in said
+    assert "| burr | 18.0 (18.0-18.0)" in said
 
 
 @pytest.mark.parametrize(
