@@ -84,10 +84,10 @@ async def test_a_process_that_was_stopped_past_its_lease_is_refused_when_it_goes
         await store.claim("r0", 1, [])
     os.kill(child.pid, signal.SIGSTOP)
     claim = await taken_over(store, "r0", 1, within_s=5)
-    await store.append(claim, lines(7))
     os.kill(child.pid, signal.SIGCONT)
     child.go()
     assert child.said() == "refused"
+    await store.append(claim, lines(7))
     assert await stored(store, "r0") == [*commits(0), *lines(7)]
     child.kill()
     await store.close()

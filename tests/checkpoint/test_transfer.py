@@ -2,6 +2,7 @@ import json
 import time
 import zlib
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Annotated
@@ -31,6 +32,7 @@ from loom import (
 )
 from loom.checkpoint import Checkpointer, Claim, Status, copy_run, export_run, import_run, prune
 from loom.runs.app import CompiledGraph
+from loom.testing.checkpointer_crashes import Child, hold
 
 pytestmark = pytest.mark.anyio
 
@@ -403,14 +405,15 @@ async def test_pruning_spares_what_is_at_work_and_takes_what_was_left(store: Che
 
 
 async def test_pruning_goes_by_the_last_sign_of_life_of_a_long_run(tmp_path: Path) -> None:
-    store = SqliteCheckpointer(tmp_path / "store.db", lease_s=0.15)
-    claim = await store.create("r", "trip", b"{}", [b'{"kind":"resume","at":0}'])
-    begun_at = time.time()
+    path = tmp_path / "store.db"
+    store, child = SqliteCheckpointer(path), Child(partial(SqliteCheckpointer, path, lease_s=0.15), hold)
+    assert child.said() == "begun"
     await anyio.sleep(0.5)
-    await store.release(claim)
-    by_its_beginning = begun_at + 60.4
+    child.kill()
+    (run,) = await store.runs()
+    by_its_beginning = run.created_at + 60.3
     assert await prune(store, older_than_s=60, statuses=("running",), clock=lambda: by_its_beginning) == []
-    assert await prune(store, older_than_s=60, statuses=("running",), clock=lambda: begun_at + 61) == ["r"]
+    assert await prune(store, older_than_s=60, statuses=("running",), clock=lambda: run.created_at + 61) == ["r0"]
     await store.close()
 
 
