@@ -22,7 +22,7 @@ from loom.runs.changes import OnChange, Rename, header_of, read_back
 from loom.runs.executor import Executor
 from loom.runs.fork import ReplayReport, forked, replayed
 from loom.runs.handle import GraphRun
-from loom.runs.inputs import Inputs, new_run_id, starting_values, starting_way
+from loom.runs.inputs import Inputs, checked_run_id, new_run_id, starting_values, starting_way
 from loom.runs.live import Live, follow_stored
 from loom.runs.opening import input_record, open_walk
 from loom.runs.past import Past
@@ -89,7 +89,9 @@ class CompiledGraph(Generic[S]):
             NoEdgeError: no way of a switch was open.
             CheckpointError: the store failed.
         """
-        executor = await self._begin(inputs or {}, run_id or new_run_id(), runtime or DEFAULT, Live())
+        executor = await self._begin(
+            {} if inputs is None else inputs, checked_run_id(run_id), runtime or DEFAULT, Live()
+        )
         return await executor.drive()
 
     def run_sync(
@@ -132,9 +134,9 @@ class CompiledGraph(Generic[S]):
         self, inputs: Inputs | None = None, *, run_id: str | None = None, runtime: Runtime | None = None
     ) -> "GraphRun[S]":
         """Begin a run in the background of the running asyncio loop and return its handle at once."""
-        runtime, run_id, live = runtime or DEFAULT, run_id or new_run_id(), Live()
+        runtime, run_id, live = runtime or DEFAULT, checked_run_id(run_id), Live()
         story = Story(self._plan, run_id)
-        begin = self._begin(inputs or {}, run_id, runtime, live)
+        begin = self._begin({} if inputs is None else inputs, run_id, runtime, live)
         return GraphRun(run_id, begin, story, self._store(runtime), live)
 
     # Looking into runs.
@@ -269,6 +271,8 @@ class CompiledGraph(Generic[S]):
     # How a run begins.
 
     def _store(self, runtime: Runtime) -> Checkpointer:
+        if not isinstance(runtime, Runtime):
+            raise ConfigError(f'graph "{self.name}": runtime must be a Runtime; got {runtime!r:.80}')
         if runtime.checkpointer is not None:
             return runtime.checkpointer
         if self._own_store is None:

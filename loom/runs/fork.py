@@ -11,7 +11,7 @@ from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
 from loom.core.journal import Journal, decode, encode
 from loom.core.plan import ConditionError, Plan
-from loom.errors import Change, CheckpointError, GraphChangedError, LoomError
+from loom.errors import Change, CheckpointError, ConfigError, GraphChangedError, LoomError
 from loom.runs.changes import read_header
 from loom.runs.inputs import Inputs, checked_values
 from loom.runs.notes import path_of
@@ -37,6 +37,8 @@ def forked(plan: Plan, journal: Journal, at: int | None, set_values: Inputs, now
         LoomError: fields cannot be replaced where the run has several branches.
         ConfigError: a value does not fit its field.
     """
+    if at is not None and not isinstance(at, int):
+        raise ConfigError(f"at must be the number of a step; got {at!r:.80}")
     past = Past(plan, journal.run_id, state=read_header(plan, journal)["state"])
     kept: list[tuple[bytes, Record]] = []
     is_simple: dict[int, bool] = {}

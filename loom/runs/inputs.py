@@ -22,6 +22,19 @@ def new_run_id() -> str:
     return f"{int(time.time() * 1000):011x}{os.urandom(5).hex()}"
 
 
+def checked_run_id(given: str | None) -> str:
+    """Return the id that was given, or a new one.
+
+    Raises:
+        ConfigError: it is no text, or one that cannot be saved.
+    """
+    if given is None:
+        return new_run_id()
+    if not isinstance(given, str) or not given or not given.isprintable():
+        raise ConfigError(f"run_id must be a text of printable characters, one at least; got {given!r:.80}")
+    return given
+
+
 def starting_values(plan: Plan, inputs: Inputs) -> tuple[dict[str, Any], bytes]:
     """Return the fields a run begins with, defaults included, and their JSON.
 

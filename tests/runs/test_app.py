@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import pytest
 
@@ -366,3 +366,25 @@ async def test_a_run_of_another_graph_with_the_same_nodes_is_refused_by_every_qu
     ):
         with pytest.raises(GraphChangedError, match=wanted):
             await asked()
+
+
+@pytest.mark.parametrize("run_id", ["", 5, "\ud800", "a\nb"])
+async def test_a_run_id_that_is_no_text_that_can_be_shown_is_refused(run_id: Any) -> None:
+    with pytest.raises(ConfigError, match="run_id must be a text of printable characters, one at least; got"):
+        await measuring().run({"brief": "a"}, run_id=run_id)
+
+
+@pytest.mark.parametrize("inputs", [b"", 0, [], "", [1]])
+async def test_inputs_that_are_no_mapping_are_refused_empty_ones_too(inputs: Any) -> None:
+    with pytest.raises(ConfigError, match="takes values by field"):
+        await measuring().run(inputs)
+
+
+async def test_settings_of_the_wrong_type_are_refused() -> None:
+    app, wrong = measuring(), cast(Any, "x")
+    await app.run({"brief": "a"}, run_id="r")
+    for asked in (app.state("r", at=wrong), app.fork("r", at=wrong)):
+        with pytest.raises(ConfigError, match="at must be the number of a step; got 'x'"):
+            await asked
+    with pytest.raises(ConfigError, match="runtime must be a Runtime; got 'x'"):
+        await app.run({"brief": "a"}, runtime=wrong)
