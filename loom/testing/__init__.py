@@ -1,5 +1,6 @@
 """The test kit: scripted and recorded models, one node at a time, snapshots of what nodes give, what stores must do."""
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,11 @@ _HOMES = {
     "call": "loom.testing.scripted",
     "run_node": "loom.testing.nodes",
 }
+
+if "pytest" in sys.modules:  # so that a case of the stores' suite that fails tells the values it compared
+    import pytest
+
+    pytest.register_assert_rewrite(*(f"loom.testing.checkpointer_{part}" for part in ("claims", "crashes", "suite")))
 
 
 def __getattr__(name: str) -> object:

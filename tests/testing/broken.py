@@ -34,13 +34,19 @@ STORES = {}
 """
 
 
-def reported(folder: Path, code: str, *options: str) -> dict[str, set[str]]:
-    """Run the suite in a process of its own; return the cases that did not pass, by the class of the store's tests."""
+def output(folder: Path, code: str, *options: str) -> str:
+    """Run the suite in a process of its own; return what it says."""
     (folder / "test_broken.py").write_text(HEAD + dedent(code))
     command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", *options, "test_broken.py"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.stdout
+
+
+def reported(folder: Path, code: str, *options: str) -> dict[str, set[str]]:
+    """Return the cases that did not pass, by the class of the store's tests."""
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for store, case in re.findall(r"^(?:FAILED|ERROR) test_broken.py::(\w+)::(\w+)", done.stdout, re.MULTILINE):
+    said = output(folder, code, *options)
+    for store, case in re.findall(r"^(?:FAILED|ERROR) test_broken.py::(\w+)::(\w+)", said, re.MULTILINE):
         found[store].add(case)
     return found

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.testing.broken import reported
+from tests.testing.broken import output, reported
 
 BROKEN = """
 class Forgetful(MemoryCheckpointer):
@@ -78,3 +78,8 @@ def test_every_broken_store_is_found(tmp_path: Path) -> None:
 def test_the_room_is_entered_without_pytest() -> None:
     code = "import sys, loom.testing; assert 'pytest' not in sys.modules; loom.testing.CheckpointerSuite"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_case_that_fails_tells_what_it_compared(tmp_path: Path) -> None:
+    said = output(tmp_path, BROKEN, "-k", "TestForgetful and in_order_and")
+    assert "AssertionError: assert 3 == 4" in said
