@@ -203,9 +203,11 @@ class ManagedModel:
         Raises:
             ProviderError: the manager says that it failed, or its result has no text.
         """
-        turns = [f"{message.role.capitalize()}:\n{message.content}" for message in request.messages]
-        result = await self._manager.run("\n\n".join(turns) if len(turns) > 1 else request.messages[0].content)
         name = type(self._manager).__name__
+        if not all(isinstance(message.content, str) for message in request.messages):
+            raise ProviderError(f"{name} takes one text, but was sent content blocks")
+        turns = [f"{message.role.capitalize()}:\n{message.text}" for message in request.messages]
+        result = await self._manager.run("\n\n".join(turns) if len(turns) > 1 else request.messages[0].text)
         if (error := getattr(result, "error", None)) or getattr(result, "success", True) is False:
             raise ProviderError(f"{name} did not do what was asked of it: {error or 'it gave no reason'}")
         text = result if isinstance(result, str) else getattr(result, "output", None)

@@ -18,9 +18,19 @@ from loom import (
     Runtime,
     SqliteCheckpointer,
 )
-from loom.orchestration import AgentHarness, GeneratorEvaluatorLoop, HarnessResult, SprintContract, SprintResult
+from loom.orchestration import (
+    AgentHarness,
+    GeneratorEvaluatorLoop,
+    HarnessResult,
+    ManagedModel,
+    SprintContract,
+    SprintResult,
+)
 from loom.testing import ScriptedModel
+from loom.types.content import create_image_block_from_url
 from loom.types.events import Event
+from loom.types.messages import Message
+from loom.types.models import ModelRequest
 from loom.types.usage import Usage
 from tests.graphs.briefs import BAD, BRIEF, CHECKS, COMMAND, CONTRACT, GOOD, TEST, WORSE, verdict
 
@@ -214,6 +224,12 @@ async def test_a_manager_that_fails_is_told(said: object, told: str) -> None:
     with pytest.raises(NodeError, match=told) as caught:
         await AgentHarness(Manager(said)).run(BRIEF)
     assert isinstance(caught.value.__cause__, ProviderError)
+
+
+async def test_a_manager_is_not_sent_what_it_cannot_read() -> None:
+    seen = Message(role="user", content=(create_image_block_from_url("https://example.com/a.png"),))
+    with pytest.raises(ProviderError, match="Manager takes one text, but was sent content blocks"):
+        await ManagedModel(Manager("x")).complete(ModelRequest(messages=(seen,)), lambda delta: None)
 
 
 async def test_a_models_name_is_looked_up_in_the_runtime() -> None:

@@ -24,9 +24,10 @@ from loom.errors import (
     RateLimitError,
     quoted,
 )
+from loom.models.blocks import Json
 from loom.models.providers import Route, provider_of, route
 from loom.models.retry import Backoff, retry_after_s
-from loom.models.wire import Assembly, Json, Record, request_arguments
+from loom.models.wire import Assembly, Record, request_arguments
 from loom.types.models import Emit, ModelRef, ModelReply, ModelRequest
 from loom.types.stream import TextDelta, ThinkingDelta
 
@@ -122,7 +123,7 @@ class LiteLLMModel(BaseModel):
             # Asking again is ours: by default the SDK and litellm both do, out of sight.
             "max_retries": 0,
             "num_retries": 0,
-            **request_arguments(request, way.provider.structured),
+            **request_arguments(request, way.provider),
         }
         if way.api_base is not None:
             arguments["api_base"] = way.api_base

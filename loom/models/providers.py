@@ -24,16 +24,29 @@ class Provider:
     # The provider's name in litellm's table of prices; None where a price cannot be known.
     prices: str | None = None
     structured: Structured = "schema"
+    # Whether a tool's result may hold files, or text alone.
+    tool_files: bool = False
+    # How the addresses begin that the provider fetches itself.
+    fetches_images: tuple[str, ...] = ("https://", "http://")
+    fetches_documents: tuple[str, ...] = ()
 
 
 # Every server that speaks OpenAI's protocol goes through prefix "openai" with a base of its own, so that litellm
 # looks for neither keys nor bases in variables of its own choosing.
 PROVIDERS: Mapping[str, Provider] = {
-    "anthropic": Provider("anthropic", ("ANTHROPIC_API_KEY",), prices="anthropic", structured="closed"),
+    "anthropic": Provider(
+        "anthropic",
+        ("ANTHROPIC_API_KEY",),
+        prices="anthropic",
+        structured="closed",
+        tool_files=True,
+        fetches_images=("https://",),
+        fetches_documents=("https://",),
+    ),
     "openai": Provider(
         "openai", ("OPENAI_API_KEY",), "https://api.openai.com/v1", base_env="OPENAI_BASE_URL", prices="openai"
     ),
-    "gemini": Provider("gemini", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), prices="gemini"),
+    "gemini": Provider("gemini", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), prices="gemini", fetches_images=()),
     # Only some of Qwen's models enforce a schema; most enforce JSON.
     "qwen": Provider(
         "openai",

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from loom.errors import ProviderError
-from loom.models.providers import Structured
+from loom.models.blocks import Json, readable, wire_content
+from loom.models.providers import Provider, Structured
 from loom.types.messages import Message, ToolCall
 from loom.types.models import ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import TextDelta, ThinkingDelta
@@ -15,15 +16,12 @@ from loom.types.usage import Usage
 
 # Any: what litellm hands back; which attributes its chunks have differs by provider.
 Record = Any
-# Any: JSON on its way out.
-Json = dict[str, Any]
-
 ARGUMENTS: TypeAdapter[Json] = TypeAdapter(Json)
 
 
-def request_arguments(request: ModelRequest, structured: Structured) -> Json:
+def request_arguments(request: ModelRequest, provider: Provider) -> Json:
     """Return the arguments of litellm's `acompletion` that say what `request` asks; only what it sets."""
-    arguments: Json = {"messages": [_message(message) for message in request.messages]}
+    arguments: Json = {"messages": [_message(message, provider) for message in readable(request.messages, provider)]}
     if request.tools:
         arguments["tools"] = [_tool(tool) for tool in request.tools]
     if request.max_output_tokens is not None:
@@ -31,15 +29,15 @@ def request_arguments(request: ModelRequest, structured: Structured) -> Json:
     if request.temperature is not None:
         arguments["temperature"] = request.temperature
     if request.response_type is not None:
-        _demand(request.response_type, structured, arguments)
+        _demand(request.response_type, provider.structured, arguments)
     return arguments
 
 
-def _message(message: Message) -> Json:
-    wire: Json = {"role": message.role, "content": message.content}
+def _message(message: Message, provider: Provider) -> Json:
+    wire: Json = {"role": message.role, "content": wire_content(message.content, provider)}
     if message.tool_calls:
         # A turn of calls alone has no text; some providers refuse an empty one.
-        wire["content"] = message.content or None
+        wire["content"] = wire["content"] or None
         wire["tool_calls"] = [
             {
                 "id": call.id,
@@ -88,7 +86,9 @@ def _demand(response_type: type[BaseModel], structured: Structured, arguments: J
 def _with_instruction(messages: Sequence[Json], words: str) -> list[Json]:
     if messages and messages[0]["role"] == "system":
         first = messages[0]
-        return [{**first, "content": f"{first['content']}\n\n{words}"}, *messages[1:]]
+        told: str | list[Json] = first["content"]
+        joined = f"{told}\n\n{words}" if isinstance(told, str) else [*told, {"type": "text", "text": words}]
+        return [{**first, "content": joined}, *messages[1:]]
     return [{"role": "system", "content": words}, *messages]
 
 

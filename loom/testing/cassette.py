@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from difflib import SequenceMatcher, unified_diff
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -15,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 from loom.errors import ConfigError, ProviderError
 from loom.models.litellm import LiteLLMModel
 from loom.testing.scripted import counted, pieces
+from loom.types.content import MessageContent
 from loom.types.messages import ToolCall
 from loom.types.models import Emit, Model, ModelReply, ModelRequest
 from loom.types.stream import TextDelta
@@ -174,7 +176,7 @@ def _rendered(request: ModelRequest) -> Json:
     rendered: Json = {"messages": []}
     for message in request.messages:
         fields = message.model_dump(mode="json", exclude_defaults=True)
-        rendered["messages"].append(fields | ({"content": _lines(message.content)} if message.content else {}))
+        rendered["messages"].append(fields | ({"content": _content(message.content)} if message.content else {}))
     if request.tools:
         rendered["tools"] = [tool.model_dump(mode="json") for tool in request.tools]
     if request.max_output_tokens is not None:
@@ -184,6 +186,17 @@ def _rendered(request: ModelRequest) -> Json:
     if request.response_type is not None:
         rendered["response_schema"] = request.response_type.model_json_schema()
     return cast("Json", json.loads(_key(rendered)))
+
+
+def _content(content: MessageContent) -> object:
+    if isinstance(content, str):
+        return _lines(content)
+    blocks = [block.model_dump(mode="json") for block in content]
+    for block in blocks:
+        # A file of megabytes makes no cassette to read: its digest tells it from any other.
+        if "data" in (source := block.get("source", {})):
+            source["data"] = f"sha256:{sha256(source['data'].encode()).hexdigest()}"
+    return blocks
 
 
 def _key(rendered: Json) -> str:

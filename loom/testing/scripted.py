@@ -131,7 +131,7 @@ def _are_calls(items: Sequence[object]) -> TypeGuard[Sequence[ToolCall]]:
 
 
 def _usage(request: ModelRequest, reply: ModelReply) -> Usage:
-    read = sum(len(message.content) + _call_length(message.tool_calls) for message in request.messages)
+    read = sum(len(message.text) + _call_length(message.tool_calls) for message in request.messages)
     written = len(reply.text) + _call_length(reply.tool_calls)
     # Rounded up: a token that was begun counts.
     return Usage(input_tokens=-(-read // CHARACTERS_PER_TOKEN), output_tokens=-(-written // CHARACTERS_PER_TOKEN))
@@ -145,7 +145,7 @@ def _last_message(request: ModelRequest) -> str:
     if not request.messages:
         return "no messages"
     last: Message = request.messages[-1]
-    return f"{last.role} said {_shown(last.content)}"
+    return f"{last.role} said {_shown(last.text)}"
 
 
 def _shown(text: str) -> str:

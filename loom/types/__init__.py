@@ -4,6 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from loom.types.content import (
+        ContentBlock,
+        DocumentBlock,
+        ImageBlock,
+        MessageContent,
+        TextBlock,
+        create_document_block_from_file,
+        create_image_block_from_file,
+        create_image_block_from_url,
+        create_text_block,
+    )
     from loom.types.contracts import SprintContract, SprintResult, Verdict
     from loom.types.events import Event
     from loom.types.messages import Message, Role, ToolCall, ToolResult
@@ -12,12 +23,17 @@ if TYPE_CHECKING:
     from loom.types.stream import TextDelta, ThinkingDelta
     from loom.types.tools import Tool
     from loom.types.usage import Usage
+    from loom.types.validation import ValidationError
 
 __all__ = [
+    "ContentBlock",
+    "DocumentBlock",
     "Emit",
     "Event",
     "Extensions",
+    "ImageBlock",
     "Message",
+    "MessageContent",
     "Model",
     "ModelRef",
     "ModelReply",
@@ -29,6 +45,7 @@ __all__ = [
     "SprintContract",
     "SprintResult",
     "Style",
+    "TextBlock",
     "TextDelta",
     "ThinkingDelta",
     "Tool",
@@ -36,14 +53,23 @@ __all__ = [
     "ToolResult",
     "ToolSchema",
     "Usage",
+    "ValidationError",
     "Verdict",
+    "create_document_block_from_file",
+    "create_image_block_from_file",
+    "create_image_block_from_url",
+    "create_text_block",
 ]
 
 _HOMES = {
+    "ContentBlock": "content",
+    "DocumentBlock": "content",
     "Emit": "models",
     "Event": "events",
     "Extensions": "models",
+    "ImageBlock": "content",
     "Message": "messages",
+    "MessageContent": "content",
     "Model": "models",
     "ModelRef": "models",
     "ModelReply": "models",
@@ -55,6 +81,7 @@ _HOMES = {
     "SprintContract": "contracts",
     "SprintResult": "contracts",
     "Style": "outline",
+    "TextBlock": "content",
     "TextDelta": "stream",
     "ThinkingDelta": "stream",
     "Tool": "tools",
@@ -62,7 +89,12 @@ _HOMES = {
     "ToolResult": "messages",
     "ToolSchema": "models",
     "Usage": "usage",
+    "ValidationError": "validation",
     "Verdict": "contracts",
+    "create_document_block_from_file": "content",
+    "create_image_block_from_file": "content",
+    "create_image_block_from_url": "content",
+    "create_text_block": "content",
 }
 
 

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from loom.types.content import MessageContent, text_of
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -24,12 +26,17 @@ class ToolResult(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tool_call_id: str
-    content: str
+    content: MessageContent
     is_error: bool = False
+
+    @property
+    def text(self) -> str:
+        """The text of the content."""
+        return text_of(self.content)
 
 
 class Message(BaseModel):
-    """One turn of a conversation.
+    """One turn of a conversation: a text, or blocks of text, images and documents.
 
     `tool_calls` belongs to role `assistant`; `tool_call_id` and `name` to role `tool`.
     """
@@ -37,7 +44,12 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     role: Role
-    content: str = ""
+    content: MessageContent = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the content."""
+        return text_of(self.content)

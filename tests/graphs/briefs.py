@@ -48,8 +48,8 @@ def verdict(passed: bool) -> str:
 
 def answer(request: ModelRequest) -> str:
     """Do the first sprint wrong and the second right."""
-    is_again = "That is not right yet." in request.messages[-1].content
-    told = "add(a, b): return a + b" in request.messages[-1].content
+    is_again = "That is not right yet." in request.messages[-1].text
+    told = "add(a, b): return a + b" in request.messages[-1].text
     return {
         "plan": BRIEF,
         "negotiate": CONTRACT,

@@ -125,7 +125,7 @@ async def test_a_failed_sprint_is_followed_by_another(workspace: Path) -> None:
 async def test_the_generator_is_told_what_was_wrong(workspace: Path) -> None:
     model = ScriptedModel([BAD, GOOD])
     await checked(workspace).run({"brief": BRIEF}, runtime=Runtime(models=model))
-    assert "AssertionError: 0 != 2" in model.requests[1].messages[-1].content
+    assert "AssertionError: 0 != 2" in model.requests[1].messages[-1].text
 
 
 async def test_the_same_twice_in_a_row_stops(workspace: Path) -> None:
@@ -191,7 +191,7 @@ async def test_a_path_that_is_not_the_models_is_refused_and_told(path: str, work
     state = (await checked(workspace).run(inputs, runtime=Runtime(models=model))).state
     assert [sprint.passed for sprint in state.sprints] == [False, True]
     assert f'file "{path}" was not written' in state.sprints[0].refused[0]
-    assert f'file "{path}" was not written' in model.requests[1].messages[-1].content
+    assert f'file "{path}" was not written' in model.requests[1].messages[-1].text
     assert sorted(file.name for file in workspace.parent.rglob("*.py")) == ["add.py", "test_add.py"]
     assert (workspace / "test_add.py").read_text() == TEST
 

@@ -5,7 +5,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from loom.errors import ProviderError
-from loom.models.providers import Structured
+from loom.models.providers import Provider, Structured
 from loom.models.wire import Assembly, is_closed, request_arguments
 from loom.types.messages import Message, ToolCall
 from loom.types.models import ModelRequest, ToolSchema
@@ -43,6 +43,10 @@ class Tree(BaseModel):
 
 
 HI = Message(role="user", content="hi")
+SCHEMA = Provider("test")
+CLOSED = Provider("test", structured="closed")
+OBJECT = Provider("test", structured="object")
+WORDS = Provider("test", structured="words")
 
 
 def asked(*messages: Message, response_type: type[BaseModel] | None = None) -> ModelRequest:
@@ -50,12 +54,12 @@ def asked(*messages: Message, response_type: type[BaseModel] | None = None) -> M
 
 
 def test_only_what_is_set_is_sent() -> None:
-    assert request_arguments(asked(), "schema") == {"messages": [{"role": "user", "content": "hi"}]}
+    assert request_arguments(asked(), SCHEMA) == {"messages": [{"role": "user", "content": "hi"}]}
 
 
 def test_limits_and_temperature_are_sent_when_given() -> None:
     request = ModelRequest(messages=(HI,), max_output_tokens=5, temperature=0.0)
-    arguments = request_arguments(request, "schema")
+    arguments = request_arguments(request, SCHEMA)
     assert (arguments["max_tokens"], arguments["temperature"]) == (5, 0.0)
 
 
@@ -66,7 +70,7 @@ def test_a_turn_of_calls_has_no_text_and_its_results_name_them() -> None:
         Message(role="assistant", tool_calls=(call,)),
         Message(role="tool", content="5", tool_call_id="a", name="add"),
     )
-    assert request_arguments(request, "schema")["messages"][1:] == [
+    assert request_arguments(request, SCHEMA)["messages"][1:] == [
         {
             "role": "assistant",
             "content": None,
@@ -78,7 +82,7 @@ def test_a_turn_of_calls_has_no_text_and_its_results_name_them() -> None:
 
 def test_a_tool_without_parameters_takes_an_empty_object() -> None:
     request = ModelRequest(messages=(HI,), tools=(ToolSchema(name="now", description="Tell the time."),))
-    assert request_arguments(request, "schema")["tools"] == [
+    assert request_arguments(request, SCHEMA)["tools"] == [
         {
             "type": "function",
             "function": {
@@ -104,11 +108,14 @@ def test_a_list_of_anything_is_not_closed() -> None:
 
 @pytest.mark.parametrize("structured", ["schema", "closed"])
 def test_a_closed_type_is_enforced(structured: Structured) -> None:
-    assert request_arguments(asked(response_type=Verdict), structured)["response_format"] is Verdict
+    assert (
+        request_arguments(asked(response_type=Verdict), Provider("test", structured=structured))["response_format"]
+        is Verdict
+    )
 
 
 def test_free_keys_are_asked_for_without_the_strict_form() -> None:
-    arguments = request_arguments(asked(response_type=Scores), "schema")
+    arguments = request_arguments(asked(response_type=Scores), SCHEMA)
     assert arguments["response_format"] == {
         "type": "json_schema",
         "json_schema": {"name": "Scores", "schema": Scores.model_json_schema(), "strict": False},
@@ -116,14 +123,14 @@ def test_free_keys_are_asked_for_without_the_strict_form() -> None:
 
 
 def test_free_keys_are_told_in_words_where_only_the_strict_form_is_known() -> None:
-    arguments = request_arguments(asked(response_type=Scores), "closed")
+    arguments = request_arguments(asked(response_type=Scores), CLOSED)
     assert "response_format" not in arguments
     assert [message["role"] for message in arguments["messages"]] == ["system", "user"]
 
 
 def test_a_provider_that_enforces_json_alone_is_told_the_schema() -> None:
     system = Message(role="system", content="Be brief.")
-    arguments = request_arguments(asked(system, HI, response_type=Verdict), "object")
+    arguments = request_arguments(asked(system, HI, response_type=Verdict), OBJECT)
     assert arguments["response_format"] == {"type": "json_object"}
     told = arguments["messages"][0]["content"]
     assert told.startswith("Be brief.\n\nReply with one JSON object")
@@ -132,7 +139,7 @@ def test_a_provider_that_enforces_json_alone_is_told_the_schema() -> None:
 
 
 def test_a_provider_that_enforces_nothing_is_told_in_words() -> None:
-    arguments = request_arguments(asked(response_type=Verdict), "words")
+    arguments = request_arguments(asked(response_type=Verdict), WORDS)
     assert "response_format" not in arguments
     assert arguments["messages"][0]["content"].startswith("Reply with one JSON object")
 

@@ -11,6 +11,7 @@ from loom.errors import ConfigError, ProviderError, RateLimitError
 from loom.models.litellm import client
 from loom.testing.cassette import CassetteModel
 from loom.testing.scripted import ScriptedModel, call
+from loom.types.content import ImageBlock, TextBlock
 from loom.types.messages import Message, ToolCall
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import TextDelta, ThinkingDelta
@@ -113,6 +114,20 @@ async def test_whatever_else_differs_is_another_request(tmp_path: Path, change: 
     await recorded(path, "fine", request=FULL)
     with pytest.raises(ProviderError, match="has no reply to this request"):
         await ask(CassetteModel(path), FULL.model_copy(update=change))
+
+
+async def test_an_image_is_known_by_its_digest(tmp_path: Path) -> None:
+    path = tmp_path / "tape.json"
+
+    def showing(pixels: str) -> ModelRequest:
+        image = ImageBlock(source={"type": "base64", "media_type": "image/png", "data": pixels})
+        return ModelRequest(messages=(Message(role="user", content=(TextBlock(text="see"), image)),))
+
+    await recorded(path, "a cat", request=showing("Q0FU"))
+    assert (await ask(CassetteModel(path), showing("Q0FU"))).text == "a cat"
+    assert "Q0FU" not in path.read_text()
+    with pytest.raises(ProviderError, match="no reply to this request"):
+        await ask(CassetteModel(path), showing("RE9H"))
 
 
 async def test_equal_requests_get_their_replies_in_order_each_once(tmp_path: Path) -> None:

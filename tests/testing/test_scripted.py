@@ -86,7 +86,7 @@ async def test_an_exception_is_raised(failure: Reply) -> None:
 
 
 async def test_a_function_sees_the_request() -> None:
-    model = ScriptedModel([lambda request: request.messages[-1].content.upper()])
+    model = ScriptedModel([lambda request: request.messages[-1].text.upper()])
     assert (await ask(model, "loud")).text == "LOUD"
 
 

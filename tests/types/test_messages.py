@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from loom.types.content import ImageBlock, TextBlock
 from loom.types.messages import Message, ToolCall, ToolResult
 
 
@@ -24,3 +25,15 @@ def test_a_role_that_does_not_exist_is_refused() -> None:
 def test_a_result_says_of_which_call_it_is() -> None:
     result = ToolResult(tool_call_id="a", content="no", is_error=True)
     assert ToolResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_a_message_of_blocks_reads_back_and_has_their_text() -> None:
+    image = ImageBlock(source={"type": "base64", "media_type": "image/png", "data": "QUJD"})
+    message = Message(role="user", content=(TextBlock(text="see"), image))
+    assert Message.model_validate_json(message.model_dump_json()) == message
+    assert message.text == "see"
+
+
+def test_a_result_may_hold_blocks() -> None:
+    result = ToolResult.model_validate({"tool_call_id": "a", "content": [{"type": "text", "text": "drawn"}]})
+    assert (result.content, result.text) == ((TextBlock(text="drawn"),), "drawn")

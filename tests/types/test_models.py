@@ -70,7 +70,7 @@ def test_a_model_without_provider_or_name_is_refused_with_what_was_got(text: str
 def test_whatever_can_complete_is_a_model() -> None:
     class Echo:
         async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
-            return ModelReply(text=request.messages[-1].content)
+            return ModelReply(text=request.messages[-1].text)
 
     assert isinstance(Echo(), Model)
     assert not isinstance("echo", Model)

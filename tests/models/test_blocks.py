@@ -1,0 +1,86 @@
+"""Tests of content blocks on their way to a provider. What each provider is sent is in test_litellm_blocks.py."""
+
+import pytest
+
+from loom.errors import ConfigError
+from loom.models.blocks import readable, wire_content
+from loom.models.providers import PROVIDERS
+from loom.types.content import DocumentBlock, ImageBlock, TextBlock, create_image_block_from_url
+from loom.types.messages import Message
+
+PNG = ImageBlock(source={"type": "base64", "media_type": "image/png", "data": "QUJD"})
+PDF = DocumentBlock(source={"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="})
+OPENAI = PROVIDERS["openai"]
+ANTHROPIC = PROVIDERS["anthropic"]
+
+
+def test_text_alone_stays_text() -> None:
+    assert wire_content("hi", OPENAI) == "hi"
+
+
+def test_blocks_become_parts_in_their_order() -> None:
+    assert wire_content((TextBlock(text="see"), PNG, PDF), OPENAI) == [
+        {"type": "text", "text": "see"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}},
+        {
+            "type": "file",
+            "file": {"filename": "document.pdf", "file_data": "data:application/pdf;base64,JVBERg=="},
+        },
+    ]
+
+
+def test_an_address_is_given_to_a_provider_that_fetches_it() -> None:
+    image = create_image_block_from_url("https://example.com/a.png")
+    for provider in (OPENAI, ANTHROPIC):
+        assert wire_content((image,), provider) == [
+            {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+        ]
+
+
+@pytest.mark.parametrize(
+    ("provider", "url", "why"),
+    [
+        ("gemini", "https://example.com/a.png", "fetches no images"),
+        ("anthropic", "http://example.com/a.png", "fetches images only from https:// addresses"),
+    ],
+)
+def test_an_address_that_would_be_fetched_on_this_machine_is_refused(provider: str, url: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        wire_content((create_image_block_from_url(url),), PROVIDERS[provider])
+
+
+def test_a_document_by_address_is_only_for_anthropic() -> None:
+    document = DocumentBlock(source={"type": "url", "url": "https://example.com/a.pdf"})
+    sent = wire_content((document,), ANTHROPIC)
+    assert sent == [{"type": "file", "file": {"file_id": "https://example.com/a.pdf"}}]
+    with pytest.raises(ConfigError, match='of protocol "openai" fetches no documents; send it inline, as create_doc'):
+        wire_content((document,), OPENAI)
+
+
+def test_the_files_of_tool_results_follow_the_last_result_of_the_turn() -> None:
+    messages = [
+        Message(role="tool", tool_call_id="a", content=(TextBlock(text="drawn"), PNG)),
+        Message(role="tool", tool_call_id="b", content="plain"),
+        Message(role="user", content="and?"),
+        Message(role="tool", tool_call_id="c", content=(PDF,)),
+    ]
+    read = list(readable(messages, OPENAI))
+    assert [(message.role, message.tool_call_id, message.text) for message in read] == [
+        ("tool", "a", "drawn\n[1 of its files: see the next message of the user]"),
+        ("tool", "b", "plain"),
+        ("user", None, "[files of the tool result a]"),
+        ("user", None, "and?"),
+        ("tool", "c", "[1 of its files: see the next message of the user]"),
+        ("user", None, "[files of the tool result c]"),
+    ]
+    assert read[2].content == (TextBlock(text="[files of the tool result a]"), PNG)
+
+
+def test_files_stay_in_the_tool_result_where_the_provider_takes_them() -> None:
+    messages = [Message(role="tool", tool_call_id="a", content=(PNG,))]
+    assert list(readable(messages, ANTHROPIC)) == messages
+
+
+def test_a_tool_result_of_text_blocks_is_their_text() -> None:
+    messages = [Message(role="tool", tool_call_id="a", content=(TextBlock(text="x"), TextBlock(text="y")))]
+    assert [message.content for message in readable(messages, OPENAI)] == ["x\ny"]
