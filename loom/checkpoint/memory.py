@@ -106,7 +106,7 @@ class MemoryCheckpointer:
 
     def _run(self, run_id: str) -> _Run:
         if run_id not in self._runs:
-            raise RunNotFoundError(f'no run "{run_id}" in memory; this store holds {len(self._runs)} runs')
+            raise RunNotFoundError(f'no run "{run_id}" in memory; runs in this store: {len(self._runs)}')
         return self._runs[run_id]
 
     def _free(self, run_id: str) -> _Run:

@@ -363,7 +363,7 @@ class SqliteCheckpointer:
         if found != "ok":
             return CheckpointError(f"{self.path} is damaged: {found}; restore it from a copy")
         (count,) = connection.execute("SELECT count(*) FROM runs").fetchone()
-        return RunNotFoundError(f'no run "{run_id}" in {self.path}, which holds {count} runs')
+        return RunNotFoundError(f'no run "{run_id}" in {self.path}; runs in this store: {count}')
 
     def _damaged(self, what: str) -> CheckpointError:
         return CheckpointError(f"{self.path} is damaged: {what} does not match its checksum; restore it from a copy")

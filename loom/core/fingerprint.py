@@ -233,7 +233,8 @@ def _contents(value: Any, seen: Seen) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(_hash(_value(one, seen)) for one in cast("Iterable[Any]", value))
     try:
-        return _type_of(value) if inspect.isgenerator(value) else to_json(value).decode()
+        # Looking into an iterator would use it up, and one may have no end.
+        return _type_of(value) if isinstance(value, Iterator) else to_json(value).decode()
     except ValueError:
         return _type_of(value)
 

@@ -109,7 +109,8 @@ class Runtime:
     `models` replaces models: one for all, or by `ModelRef.identifier`. Without a `checkpointer` the
     app keeps one in memory. `clock` gives Unix seconds. `secrets` are texts that must not be saved:
     wherever one stands in an input, a write, an event or an error, `[redacted]` is saved, and seen by
-    later steps, in its place.
+    later steps, in its place. `strict` checks at every step, at some cost, what else is decided by type:
+    that a node changes nothing but what it returns, and that what later steps see equals its saved JSON.
     """
 
     checkpointer: "Checkpointer | None" = None
@@ -118,8 +119,18 @@ class Runtime:
     limits: Limits = NO_LIMITS
     clock: Callable[[], float] = time.time
     secrets: tuple[str, ...] = ()
+    strict: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.limits, Limits):
+            raise ConfigError(f"Runtime(limits=…) must be a Limits; got {self.limits!r}")
+        if not callable(self.clock):
+            raise ConfigError(f"Runtime(clock=…) must be a function that gives Unix seconds; got {self.clock!r}")
+        if self.checkpointer is not None and not hasattr(self.checkpointer, "append"):
+            given = repr(self.checkpointer)
+            raise ConfigError(f"Runtime(checkpointer=…) must be a store, as SqliteCheckpointer(path); got {given}")
+        if not isinstance(self.tools, Mapping):
+            raise ConfigError(f"Runtime(tools=…) must map names to tools; got {self.tools!r:.80}")
         secrets: object = self.secrets
         if not isinstance(secrets, tuple) or not all(isinstance(one, str) for one in self.secrets):
             raise ConfigError("Runtime(secrets=…) must be a tuple of texts")  # which are shown nowhere

@@ -89,9 +89,7 @@ class CompiledGraph(Generic[S]):
             NoEdgeError: no way of a switch was open.
             CheckpointError: the store failed.
         """
-        executor = await self._begin(
-            {} if inputs is None else inputs, checked_run_id(run_id), runtime or DEFAULT, Live()
-        )
+        executor = await self._begin({} if inputs is None else inputs, checked_run_id(run_id), _given(runtime), Live())
         return await executor.drive()
 
     def run_sync(
@@ -127,14 +125,14 @@ class CompiledGraph(Generic[S]):
             GraphChangedError: the run was begun with another graph.
             NodeError, NoEdgeError, CheckpointError: as `run`.
         """
-        executor = await self._take_up(run_id, answers or {}, on_change, rename or {}, runtime or DEFAULT, Live())
+        executor = await self._take_up(run_id, answers or {}, on_change, rename or {}, _given(runtime), Live())
         return await executor.drive()
 
     def start(
         self, inputs: Inputs | None = None, *, run_id: str | None = None, runtime: Runtime | None = None
     ) -> "GraphRun[S]":
         """Begin a run in the background of the running asyncio loop and return its handle at once."""
-        runtime, run_id, live = runtime or DEFAULT, checked_run_id(run_id), Live()
+        runtime, run_id, live = _given(runtime), checked_run_id(run_id), Live()
         story = Story(self._plan, run_id)
         begin = self._begin({} if inputs is None else inputs, run_id, runtime, live)
         return GraphRun(run_id, begin, story, self._store(runtime), live)
@@ -148,7 +146,7 @@ class CompiledGraph(Generic[S]):
             RunNotFoundError: the store has no run of this id.
             GraphChangedError: the run was begun with another graph.
         """
-        return points(self._plan, await self._store(runtime or DEFAULT).read(run_id))
+        return points(self._plan, await self._store(_given(runtime)).read(run_id))
 
     async def state(
         self, run_id: str, *, at: int | None = None, branch: str | None = None, runtime: Runtime | None = None
@@ -162,7 +160,7 @@ class CompiledGraph(Generic[S]):
             RunNotFoundError: the store has no run of this id.
             CheckpointError: the run has no such step.
         """
-        past = past_at(self._plan, await self._store(runtime or DEFAULT).read(run_id), at)
+        past = past_at(self._plan, await self._store(_given(runtime)).read(run_id), at)
         return state_from(self._plan.state, past.view(branch))  # type: ignore[no-any-return]
 
     async def events(
@@ -176,7 +174,7 @@ class CompiledGraph(Generic[S]):
         Raises:
             RunNotFoundError: the store has no run of this id.
         """
-        store = self._store(runtime or DEFAULT)
+        store = self._store(_given(runtime))
         story = Story(self._plan, run_id)
         async with contextlib.aclosing(follow_stored(story, store, run_id, after=after, waits=follow)) as told:
             async for event in told:
@@ -201,7 +199,7 @@ class CompiledGraph(Generic[S]):
             LoomError: `set` where the run has several branches; it names the nearest steps that do.
             ConfigError: a value does not fit its field.
         """
-        runtime = runtime or DEFAULT
+        runtime = _given(runtime)
         store, new_id, secrets = self._store(runtime), new_run_id(), Secrets(runtime.secrets)
         journal = await store.read(run_id)
         kept = forked(self._plan, journal, at, set or {}, runtime.clock())
@@ -216,7 +214,7 @@ class CompiledGraph(Generic[S]):
         Raises:
             RunNotFoundError: the store has no run of this id.
         """
-        return replayed(self._plan, await self._store(runtime or DEFAULT).read(run_id))
+        return replayed(self._plan, await self._store(_given(runtime)).read(run_id))
 
     # As a part of another graph.
 
@@ -312,6 +310,8 @@ class CompiledGraph(Generic[S]):
             resumed: dict[str, Any] = {"kind": "resume", "at": at}
             if was_paused and not answers:
                 resumed["passes"] = True
+            if past.changed:
+                resumed["changed"] = past.changed
             past.take(resumed)
             if held := open_walk(run, past):
                 resumed["held"] = held
@@ -326,3 +326,8 @@ def _has_running_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _given(runtime: Runtime | None) -> Runtime:
+    """Return the runtime that a call was given; only for none at all is there a default."""
+    return DEFAULT if runtime is None else runtime

@@ -1,15 +1,16 @@
 """Going on with a run whose graph has changed: what is different, and whether it may go on."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Collection, Mapping
+from hashlib import sha256
+from typing import Any, Literal, TypedDict, cast, get_args
 
 from pydantic_core import from_json
 
 from loom.core.fingerprint import Parts, edge_parts, graph_parts, state_parts
-from loom.core.journal import FORMAT, Journal, encode
+from loom.core.journal import FORMAT, Journal, decode, encode
 from loom.core.plan import Plan
 from loom.errors import Change, CheckpointError, ConfigError, GraphChangedError, LoomError, did_you_mean
-from loom.runs.past import Past
+from loom.runs.past import Past, Watch, from_snapshot
 from loom.runs.versions import StateParts, migrates
 
 # Any, in this module: parsed JSON.
@@ -44,6 +45,32 @@ def read_header(plan: Plan, journal: Journal) -> dict[str, Any]:
     return header
 
 
+class Changed(TypedDict):
+    """What a `resume` record tells of another form of the graph: which it is, and what its nodes were called."""
+
+    graph: str
+    rename: dict[str, str]
+
+
+def last_change(journal: Journal) -> Changed | None:
+    """Return what the newest record tells of a changed graph, or the snapshot where it is older; None if nothing."""
+    for line in reversed(journal.records):
+        if b'"changed":' in line and (changed := decode(line, journal.run_id).get("changed")):
+            return cast("Changed", changed)
+    return from_snapshot(journal.snapshot, journal.run_id)["rest"].get("changed") if journal.snapshot else None
+
+
+def past_of(plan: Plan, journal: Journal, watch: Watch | None = None) -> Past:
+    """Return a walk that is to take in the records of a journal, under the names that nodes have now.
+
+    Raises:
+        GraphChangedError: the run was begun with a graph of another name.
+        CheckpointError: the header is damaged, or of another format.
+    """
+    state, changed = read_header(plan, journal)["state"], last_change(journal)
+    return Past(plan, journal.run_id, rename=changed["rename"] if changed else None, watch=watch, state=state)
+
+
 def read_back(plan: Plan, journal: Journal, header: bytes, on_change: OnChange, rename: Rename) -> Past:
     """Return the walk of a run as far as its journal leads, under a graph that may have changed.
 
@@ -55,13 +82,17 @@ def read_back(plan: Plan, journal: Journal, header: bytes, on_change: OnChange, 
     """
     if on_change not in get_args(OnChange):
         raise ConfigError(f'resume(on_change=…) must be "raise" or "continue"; got {on_change!r}')
-    if journal.header == header:
+    last = last_change(journal)
+    if journal.header == header and not last:
         past = Past(plan, journal.run_id)
         past.take_all(journal)
         return past
     saved = read_header(plan, journal)
-    _check_rename(plan, saved["nodes"], rename)
-    found = _changes(plan, saved, from_json(header), rename)
+    before = last["rename"] if last else {}
+    _check_rename(plan, saved["nodes"].keys() | before.values(), rename)
+    rename = {old: rename.get(new, new) for old, new in before.items()} | dict(rename)
+    mark = sha256(header).hexdigest()[:24]
+    found = [] if last and last["graph"] == mark else _changes(plan, saved, from_json(header), rename)
     changes = [change for change in found if not _is_allowed(change, rename)]
     if changes and on_change != "continue":
         listed = "; ".join(f'"{change.node}": {change.what}' for change in changes)
@@ -81,12 +112,13 @@ def read_back(plan: Plan, journal: Journal, header: bytes, on_change: OnChange, 
             raise error.__cause__ from None
         raise
     past.refuse_lost()
+    past.changed = Changed(graph=mark, rename=rename)
     return past
 
 
-def _check_rename(plan: Plan, old: Mapping[str, Parts], rename: Rename) -> None:
+def _check_rename(plan: Plan, old: Collection[str], rename: Rename) -> None:
     for before, after in rename.items():
-        for name, known, whose in ((before, old.keys(), "the run"), (after, plan.index.keys(), "the graph")):
+        for name, known, whose in ((before, old, "the run"), (after, plan.index.keys(), "the graph")):
             if "/" not in name and name not in known:  # a path leads to a node of an inner graph
                 hint = did_you_mean(name, known)
                 raise ConfigError(f'rename={{"{before}": "{after}"}}: "{name}" is no node of {whose}.{hint}')

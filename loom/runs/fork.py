@@ -12,7 +12,7 @@ from loom.core.declared import START
 from loom.core.journal import Journal, decode, encode
 from loom.core.plan import ConditionError, Plan
 from loom.errors import Change, CheckpointError, ConfigError, GraphChangedError, LoomError
-from loom.runs.changes import read_header
+from loom.runs.changes import last_change, past_of
 from loom.runs.inputs import Inputs, checked_values
 from loom.runs.notes import path_of
 from loom.runs.past import Past
@@ -39,7 +39,7 @@ def forked(plan: Plan, journal: Journal, at: int | None, set_values: Inputs, now
     """
     if at is not None and not isinstance(at, int):
         raise ConfigError(f"at must be the number of a step; got {at!r:.80}")
-    past = Past(plan, journal.run_id, state=read_header(plan, journal)["state"])
+    past = past_of(plan, journal)
     kept: list[tuple[bytes, Record]] = []
     is_simple: dict[int, bool] = {}
     is_older = False
@@ -67,6 +67,8 @@ def forked(plan: Plan, journal: Journal, at: int | None, set_values: Inputs, now
             )
         dropped |= _begun_inside([record for _, record in kept])
     lines = [_without_id(line, record) for index, (line, record) in enumerate(kept) if index not in dropped]
+    if changed := last_change(journal):
+        lines.append(encode({"kind": "resume", "at": now, "changed": changed}))
     if set_values:
         lines.append(b'{"kind":"set","at":%.6f,"values":%b}' % (now, checked_values(plan, set_values)))
     lines.append(encode({"kind": "end", "status": "stopped", "reason": "forked", "at": now}))
@@ -152,9 +154,12 @@ def replayed(plan: Plan, journal: Journal) -> ReplayReport:
     Nodes are not run. A graph that has changed is no error: what it cannot follow is a difference.
     """
     found: list[Difference] = []
+    changed = last_change(journal)
+    rename = changed["rename"] if changed else {}
 
     def watch(past: Past, at: int, view: View, taken: tuple[str, ...]) -> None:
         seq = past.totals.seq
+        taken = tuple([rename.get(name, name) for name in taken])
         if at >= len(past.plan.tasks):
             found.append(Difference(seq, "", taken, (), "the node is gone"))
             return
@@ -168,7 +173,7 @@ def replayed(plan: Plan, journal: Journal) -> ReplayReport:
         if now != taken:
             found.append(Difference(seq, node, taken, now, "" if way else "no condition holds"))
 
-    past = Past(plan, journal.run_id, rename={}, watch=watch, state=state_in(journal))
+    past = Past(plan, journal.run_id, rename=rename, watch=watch, state=state_in(journal))
     for line in journal.records:
         record = decode(line, journal.run_id)
         try:

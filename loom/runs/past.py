@@ -53,6 +53,7 @@ class Past:
         self.inner: dict[str, Past] = {}
         self.newly_due: list[Branch] = []
         self.opening: list[Branch] = []
+        self.changed: Mapping[str, Any] | None = None
         self._rename = rename
         self._watch = watch
         self._ghosts: dict[str, int] = {}
@@ -78,18 +79,17 @@ class Past:
             "visits": {names[number]: count for number, count in self.walk.visits.items()},
             "usage": self.totals.usage.model_dump(),
             "state": self._state,
+            "changed": self.changed,
         }
         return b'{"values":{%b},"rest":%b}' % (values, encode(rest))
 
     def _go_on_from(self, snapshot: bytes) -> None:
-        try:
-            saved = from_json(snapshot)
-            rest = saved["rest"]
-            self.totals.seq = rest["seq"]
-            self.totals.usage = Usage.model_validate(rest["usage"])
-            visits = rest["visits"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f'run "{self.run_id}" has a snapshot that cannot be read: {error}') from None
+        saved = from_snapshot(snapshot, self.run_id)
+        rest = saved["rest"]
+        self.totals.seq = rest["seq"]
+        self.totals.usage = Usage.model_validate(rest["usage"])
+        self.changed = rest.get("changed")
+        visits = rest["visits"]
         if rest.get("state"):
             self._change_state(rest["state"])
         for name, count in visits.items():
@@ -122,6 +122,7 @@ class Past:
                 self._migrate(record)
             case "resume":
                 self.totals.status, self.totals.stop_reason = "running", None
+                self.changed = record.get("changed", self.changed)
                 if record.get("passes"):
                     self.pass_breakpoints()
             case "end":
@@ -189,7 +190,9 @@ class Past:
 
     def name_of(self, branch: Branch) -> tuple[str, str]:
         """Return node and branch of the step that is due on a branch, as events name them."""
-        return path_of(self.hops, self.plan.tasks[branch.at].name), branch_of(self.hops, branch.id)
+        names = {number: name for name, number in self._ghosts.items()}
+        name = names[branch.at] if branch.at in names else self.plan.tasks[branch.at].name
+        return path_of(self.hops, name), branch_of(self.hops, branch.id)
 
     def notes_of(self, branch: str) -> Notes:
         """Return the notes of the step that is due on a branch."""
@@ -372,3 +375,23 @@ class Past:
     def _changed(self, name: str, what: Any, spoken: str) -> GraphChangedError:
         message = f'run "{self.run_id}" was begun with another form of graph "{self.plan.name}": it knew the {spoken}'
         return GraphChangedError(message, [Change(name, what)])
+
+
+_IN_SNAPSHOT = frozenset({"seq", "after", "at", "row", "visits", "usage"})
+
+
+def from_snapshot(snapshot: bytes, run_id: str) -> dict[str, Any]:
+    """Return what a snapshot holds.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    try:
+        saved: dict[str, Any] = from_json(snapshot)
+        if {"values", "rest"} <= saved.keys() and {"seq", "after", "at", "row", "visits", "usage"} <= saved[
+            "rest"
+        ].keys():
+            return saved
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f'run "{run_id}" has a snapshot that cannot be read: {error}') from None
+    raise CheckpointError(f'run "{run_id}" has a snapshot that cannot be read: parts of it are missing')

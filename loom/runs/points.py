@@ -7,14 +7,14 @@ from loom.core.journal import Journal, decode
 from loom.core.plan import Plan
 from loom.core.result import Checkpoint
 from loom.errors import CheckpointError, ConfigError
-from loom.runs.changes import read_header
+from loom.runs.changes import past_of
 from loom.runs.notes import branch_of, path_of
 from loom.runs.past import Past
 
 
 def points(plan: Plan, journal: Journal) -> list[Checkpoint]:
     """Return the saved points of a run, oldest first; the input is seq 0."""
-    top = Past(plan, journal.run_id, state=read_header(plan, journal)["state"])
+    top = past_of(plan, journal)
     found: list[Checkpoint] = []
     for line in journal.records:
         record = decode(line, journal.run_id)
@@ -45,7 +45,7 @@ def due_in(past: Past) -> tuple[str, ...]:
         if branch.id in past.inner and past.inner[branch.id].walk.live:
             found += due_in(past.inner[branch.id])
         elif branch.id not in past.undecided:
-            found.append(path_of(past.hops, past.plan.tasks[branch.at].name))
+            found.append(past.name_of(branch)[0])
     return tuple(found)
 
 
@@ -57,7 +57,7 @@ def past_at(plan: Plan, journal: Journal, seq: int | None) -> Past:
     """
     if seq is not None and not isinstance(seq, int):
         raise ConfigError(f"at must be the number of a step; got {seq!r:.80}")
-    past = Past(plan, journal.run_id, state=read_header(plan, journal)["state"])
+    past = past_of(plan, journal)
     for line in journal.records:
         record = decode(line, journal.run_id)
         if seq is not None and record["kind"] == "step" and record["seq"] > seq >= 0:

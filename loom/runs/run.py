@@ -55,6 +55,7 @@ class Run:
         self._live = live
         self._models = runtime.models
         self.secrets = Secrets(runtime.secrets)
+        self.is_strict = runtime.strict
         self._limits = runtime.limits
         self.has_limits = runtime.limits is not NO_LIMITS and runtime.limits != NO_LIMITS
 

@@ -6,7 +6,7 @@ from typing import Any
 from loom.core.journal import Journal
 from loom.core.plan import Plan
 from loom.core.walk import Branch
-from loom.runs.changes import read_header
+from loom.runs.changes import past_of
 from loom.runs.notes import branch_of, path_of
 from loom.runs.past import Past
 from loom.types.events import Event
@@ -26,8 +26,8 @@ class Story:
         self._offset = 0
 
     def under(self, journal: Journal) -> None:
-        """Tell the records under the state that the journal's header knows."""
-        self._past = Past(self._plan, self._run_id, state=read_header(self._plan, journal)["state"])
+        """Tell the records under the state and the names that the journal knows."""
+        self._past = past_of(self._plan, journal)
 
     def fresh(self) -> "Story":
         """Return the story of the same run, told from its beginning."""

@@ -32,6 +32,7 @@ from loom.runs.notes import branch_of, path_of
 from loom.runs.opening import held_part, input_record
 from loom.runs.past import Past
 from loom.runs.run import Run, asked_to_end
+from loom.runs.strict import as_saved, refuse_lossy, refuse_touched
 from loom.types.usage import Usage
 
 # Any, in this module: what nodes return and write.
@@ -89,6 +90,7 @@ class Walker:
         task, run = self._plan.tasks[branch.at], self._run
         begun = perf_counter()
         attempt, usage = 1, None
+        before = as_saved(branch.view, self._plan.fields) if run.is_strict else None
         try:
             if task.is_plain and not self._past.notes:
                 writes, saved = task.settle(await task.invoke(branch.view, None))
@@ -98,6 +100,9 @@ class Walker:
                 writes, saved = ended
             else:
                 writes, saved, attempt, usage = await self._try(branch, task)
+            if before is not None:
+                refuse_touched(task.name, before, branch.view, self._plan.fields)
+                refuse_lossy(task.name, writes, self._plan.fields)
         except Paused:
             run.is_paused = True
             return self._left()
@@ -233,6 +238,10 @@ class Walker:
         run.admitted -= 1
         try:
             chooser = walk.absorb(branch, finished.writes)
+            if run.is_strict and chooser:
+                fields = self._plan.fields
+                reduced = {name: chooser.view[name] for name in finished.writes if fields[name].reducer}
+                refuse_lossy(finished.task.name, reduced, fields)
         except LoomError as error:  # of a reducer: what the node wrote cannot be taken in
             raise self._node_error(branch, finished.task, error) from error
         self._past.finished(branch)

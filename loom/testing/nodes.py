@@ -11,9 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from loom.core.context import Context, Effect
 from loom.core.node import FunctionNode, In, Node, Out, P, R
-from loom.core.values import values_of
+from loom.core.values import Values, values_of
 from loom.errors import AnswerError, ConfigError, did_you_mean, quoted
 from loom.runs.desk import call_off_loop
+from loom.runs.strict import lossy
 from loom.types.events import Event
 from loom.types.models import Model, ModelRef
 from loom.types.tools import Tool
@@ -116,10 +117,12 @@ async def run_node(
 
     `model` answers for every `ModelRef`, or for those whose identifiers it maps. `answers` are by the
     keys of asks. What the node emits is added to `events`; `ctx.once` calls its function. The return
-    value is the `Out` model of a node class, or the value that the function returned.
+    value is the `Out` model of a node class, or the value that the function returned. As with
+    `Runtime(strict=True)` it must equal what is read back from its saved JSON.
 
     Raises:
-        ConfigError: inputs or output do not fit the ports, or the node asks for what it was not given.
+        ConfigError: inputs or output do not fit the ports, or the output cannot be saved and read back,
+            or the node asks for what it was not given.
         AnswerError: an answer is of the wrong type.
     """
     host = _Bench(model, tools or {}, answers or {}, [] if events is None else events)
@@ -134,9 +137,12 @@ async def run_node(
     returned = await node.run(ports, Context(host, name))
     try:
         made = returned if isinstance(returned, given) else given.model_validate(returned)
-        return given.model_validate(made.model_dump(exclude_unset=True))
+        made = given.model_validate(made.model_dump(exclude_unset=True))
     except ValidationError as error:
         raise ConfigError(f'the output of node "{name}" does not fit: {error}') from None
+    for port in made.model_fields_set:
+        _refuse_lossy(name, values_of(given.model_fields[port].annotation), getattr(made, port), f', output "{port}"')
+    return made
 
 
 def _by_name(inputs: Mapping[str, Any] | BaseModel | None) -> dict[str, Any]:
@@ -167,7 +173,19 @@ async def _run_function(node: FunctionNode[..., Any], inputs: dict[str, Any], ho
     else:
         returned = node.fn(**arguments)
     expected = node.returns or (node.outputs[0].type if node.outputs else None)
+    values = values_of(expected)
     try:
-        return values_of(expected).validate(returned)
+        value = values.validate(returned)
     except ValidationError as error:
         raise ConfigError(f'the output of node "{node.name}" does not fit: {error}') from None
+    _refuse_lossy(node.name, values, value)
+    return value
+
+
+def _refuse_lossy(node: str, values: Values, value: Any, where: str = "") -> None:
+    try:
+        difference = lossy(values, value)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f'node "{node}"{where}: {value!r:.80} cannot be saved: {error}') from None
+    if difference:
+        raise ConfigError(f'node "{node}"{where}: {value!r:.80} comes back as {difference} from its saved JSON')

@@ -26,7 +26,7 @@ async def test_only_the_newest_finished_runs_are_kept_and_all_unfinished_ones() 
     for number in range(5):
         await store.append(await begun(store, f"r{number}"), lines(1), "completed")
     assert [run.run_id for run in await store.runs()] == ["r4", "r3", "failed", "open"]
-    with pytest.raises(RunNotFoundError, match='no run "r0" in memory; this store holds 4 runs'):
+    with pytest.raises(RunNotFoundError, match='no run "r0" in memory; runs in this store: 4'):
         await store.read("r0")
 
 

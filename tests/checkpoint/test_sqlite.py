@@ -317,5 +317,5 @@ async def test_a_run_that_only_a_damaged_index_hides_is_not_simply_unknown(
 
 async def test_an_unknown_run_of_a_sound_file_is_simply_unknown(store: SqliteCheckpointer) -> None:
     await begun(store)
-    with pytest.raises(RunNotFoundError, match=r'no run "s" in .*loom.db, which holds 1 runs'):
+    with pytest.raises(RunNotFoundError, match=r'no run "s" in .*loom.db; runs in this store: 1'):
         await store.read("s")

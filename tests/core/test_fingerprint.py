@@ -695,3 +695,14 @@ def test_a_class_that_is_indented_otherwise_is_the_same(made: Any) -> None:
     f = Local()
     """)
     assert changed(drawn(made(text)), drawn(made("if True:\n" + indent(text, "  ")))) == set()
+
+
+def test_an_iterator_that_a_function_closes_over_is_not_used_up() -> None:
+    words, numbers = iter(["a", "b"]), itertools.count()
+
+    def take() -> Any:
+        return next(words), next(numbers)
+
+    first = function_body(take)
+    assert function_body(take) == first
+    assert (list(words), next(numbers)) == (["a", "b"], 0)

@@ -86,3 +86,21 @@ def test_a_runtime_is_frozen_and_changed_by_copy() -> None:
         setattr(runtime, "limits", NO_LIMITS)  # noqa: B010 - what a type checker would refuse
     store = MemoryCheckpointer()
     assert dataclasses.replace(runtime, checkpointer=store) == Runtime(checkpointer=store, limits=Limits(max_steps=3))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"limits": 5}, "Runtime(limits=…) must be a Limits; got 5"),
+        ({"clock": 5}, "Runtime(clock=…) must be a function that gives Unix seconds; got 5"),
+        (
+            {"checkpointer": "loom.db"},
+            "Runtime(checkpointer=…) must be a store, as SqliteCheckpointer(path); got 'loom.db'",
+        ),
+        ({"tools": ["x"]}, "Runtime(tools=…) must map names to tools; got ['x']"),
+    ],
+)
+def test_a_runtime_of_the_wrong_parts_is_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Runtime(**settings)
+    assert said in str(caught.value)

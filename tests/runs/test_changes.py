@@ -514,6 +514,84 @@ async def test_a_renamed_node_that_is_also_another_is_told_with_what() -> None:
     assert result.state.i == 3
 
 
+async def renamed(steps: int | None = None) -> tuple[CompiledGraph[Count], Runtime]:
+    """Begin a run of x, y, z, and go on with it in a graph that calls y v."""
+    runtime, app = await begun(chain("xyz")), chain("xvz")
+    limited = Runtime(checkpointer=runtime.checkpointer, limits=Limits(max_steps=steps))
+    await app.resume("r", rename={"y": "v"}, runtime=limited)
+    return app, runtime
+
+
+async def test_a_run_that_went_on_under_new_names_can_be_looked_at_under_these() -> None:
+    app, runtime = await renamed()
+    assert (await app.state("r", runtime=runtime)).i == 3
+    assert (await app.state("r", at=1, runtime=runtime)).i == 1
+    points = await app.history("r", runtime=runtime)
+    assert [(point.node, point.next) for point in points] == [
+        (START, ("x",)), ("x", ("v",)), ("v", ("z",)), ("z", ()),
+    ]  # fmt: skip
+    told = [event async for event in app.events("r", runtime=runtime)]
+    assert [event.payload["node"] for event in told if event.type == "step.finished"] == ["x", "v", "z"]
+    assert (await app.replay("r", runtime=runtime)).same
+
+
+async def test_a_run_that_went_on_under_new_names_goes_on_again_without_saying_them() -> None:
+    app, runtime = await renamed(steps=2)
+    assert (await app.resume("r", runtime=runtime)).state.i == 3
+    assert (await app.resume("r", runtime=runtime)).status == "completed"
+
+
+async def test_nodes_may_be_renamed_again() -> None:
+    _, runtime = await renamed(steps=2)
+    last = chain("xwz")
+    assert await changes(last, runtime) == [("y -> w", "renamed")]
+    assert (await last.resume("r", rename={"v": "w"}, runtime=runtime)).state.i == 3
+    assert [point.node for point in await last.history("r", runtime=runtime)] == [START, "x", "v", "z"]
+
+
+async def test_a_fork_of_a_run_under_new_names_has_these_too() -> None:
+    app, runtime = await renamed()
+    for at in (0, 1, 2, 3):
+        forked = await app.fork("r", at=at, set={"i": 10}, runtime=runtime)
+        assert (await app.resume(forked, runtime=runtime)).state.i == 13 - at
+
+
+async def test_a_run_that_went_on_although_a_body_changed_goes_on_again_with_it() -> None:
+    runtime, app = await begun(chain("xyz")), chain("xyz", two)
+    limited = Runtime(checkpointer=runtime.checkpointer, limits=Limits(max_steps=2))
+    await app.resume("r", on_change="continue", runtime=limited)
+    assert (await app.resume("r", runtime=runtime)).state.i == 5
+
+
+async def test_new_names_outlast_a_snapshot(tmp_path: Path) -> None:
+    class Much(State):
+        i: int = 0
+        blob: str = ""
+
+    @node(writes="blob")
+    async def fill(i: int) -> str:
+        return "x" * 9000
+
+    def line(names: str) -> CompiledGraph[Much]:
+        graph = Graph("much", Much)
+        for name in names:
+            graph.node(name, fill)
+        graph.edge(START, *names, END)
+        return graph.compile()
+
+    store = SqliteCheckpointer(tmp_path / "loom.db")
+
+    def limited(steps: int) -> Runtime:
+        return Runtime(checkpointer=store, limits=Limits(max_steps=steps))
+
+    await line("abcdef").run(run_id="r", runtime=limited(1))
+    app = line("avcdef")
+    await app.resume("r", rename={"b": "v"}, runtime=limited(5))
+    assert (await store.read("r", from_snapshot=True)).snapshot
+    assert (await app.resume("r", runtime=limited(9))).status == "completed"
+    await store.close()
+
+
 async def test_names_that_are_nowhere_are_refused() -> None:
     runtime = await begun()
     with pytest.raises(ConfigError, match=r'"yy" is no node of the run\. Did you mean "y"\?'):

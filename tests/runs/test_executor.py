@@ -143,7 +143,7 @@ async def test_a_node_that_swallows_the_cancellation_of_the_awaiting_task_ends_t
 
     bodies = {"a": diary.noting(stubborn), "b": diary.noting()}
     edges = [(START, ["a", "c"]), ("a", "b"), (["b", "c"], "j", END)] if fans_out else [(START, "a", "b", END)]
-    app, runtime = graph_of(*edges, bodies=bodies).compile(), Runtime(checkpointer=store)  # type: ignore[arg-type]
+    app, runtime = graph_of(*edges, bodies=bodies).compile(), Runtime(checkpointer=store)
     task = asyncio.create_task(app.run(run_id="r", runtime=runtime))
     await at_work.wait()
     await anyio.sleep(0.01)
