@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     )
     from loom.types.contracts import SprintContract, SprintResult, Verdict
     from loom.types.events import Event
+    from loom.types.knowledge import (
+        KnowledgeBundle,
+        KnowledgeCitation,
+        KnowledgeDocument,
+        KnowledgeEvidence,
+        KnowledgeEvidenceItem,
+        KnowledgeQuery,
+        KnowledgeResolver,
+        KnowledgeSource,
+    )
     from loom.types.messages import Message, Role, ToolCall, ToolResult
     from loom.types.models import Emit, Extensions, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
     from loom.types.outline import Outline, OutlineEdge, OutlineNode, Style
@@ -32,6 +42,14 @@ __all__ = [
     "Event",
     "Extensions",
     "ImageBlock",
+    "KnowledgeBundle",
+    "KnowledgeCitation",
+    "KnowledgeDocument",
+    "KnowledgeEvidence",
+    "KnowledgeEvidenceItem",
+    "KnowledgeQuery",
+    "KnowledgeResolver",
+    "KnowledgeSource",
     "Message",
     "MessageContent",
     "Model",
@@ -68,6 +86,14 @@ _HOMES = {
     "Event": "events",
     "Extensions": "models",
     "ImageBlock": "content",
+    "KnowledgeBundle": "knowledge",
+    "KnowledgeCitation": "knowledge",
+    "KnowledgeDocument": "knowledge",
+    "KnowledgeEvidence": "knowledge",
+    "KnowledgeEvidenceItem": "knowledge",
+    "KnowledgeQuery": "knowledge",
+    "KnowledgeResolver": "knowledge",
+    "KnowledgeSource": "knowledge",
     "Message": "messages",
     "MessageContent": "content",
     "Model": "models",
