@@ -51,7 +51,8 @@ class Task(NamedTuple):
 
     `invoke` takes the node's inputs from a view and starts it; `settle` checks what it returned and
     gives the writes with their JSON. `opening` is the part of its step records that never changes.
-    A plain task has no context, retry, cache or timeout. `effect` is a rank in `EFFECTS`.
+    A plain task has no context, retry, cache or timeout. `only` is the way on where there is nothing to decide;
+    the source of an `each` has to look whether there are items. `effect` is a rank in `EFFECTS`.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Task(NamedTuple):
     is_thread: bool
     is_plain: bool
     ways: tuple[Way, ...]
+    only: Way | None
     retry: Retry | None
     cache: StepCache | None
     timeout_s: float | None
@@ -195,6 +197,7 @@ def make_plan(declared: Declared, pause_before: frozenset[str], pause_after: fro
     """Turn a graph without problems into tables."""
     numbers = {name: number for number, name in enumerate(declared.nodes)} | {END: ENDED, START: OPENED_BY_START}
     eaches = declared.eaches
+    sources = {drawing.source for drawing in declared.drawings if drawing.each}
     ways: dict[str, tuple[Way, ...]] = {}
     for drawing in declared.drawings:
         ways[drawing.source] = tuple(
@@ -210,7 +213,10 @@ def make_plan(declared: Declared, pause_before: frozenset[str], pause_after: fro
         declared=declared,
         fields=declared.fields,
         given=declared.given,
-        tasks=tuple(_task(declared, placed, ways[name], eaches.get(name)) for name, placed in declared.nodes.items()),
+        tasks=tuple(
+            _task(declared, placed, ways[name], eaches.get(name), is_source=name in sources)
+            for name, placed in declared.nodes.items()
+        ),
         start=ways[START],
         joins=frozenset(numbers[name] for name in declared.joins),
         eaches={
@@ -235,7 +241,7 @@ def _holds(condition: Condition, fields: Mapping[str, Field]) -> Callable[[View]
     return holds
 
 
-def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...], each: Each | None) -> Task:
+def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...], each: Each | None, *, is_source: bool) -> Task:
     node = placed.node
     reads = reads_of(declared, placed, each)
     outputs = [(port, declared.fields[name]) for port, name in placed.outputs]
@@ -264,6 +270,7 @@ def _task(declared: Declared, placed: Placed, ways: tuple[Way, ...], each: Each 
         is_thread=is_thread,
         is_plain=not (wants_context or placed.retry or placed.cache) and placed.timeout_s is None,
         ways=ways,
+        only=ways[0] if ways[0].holds is None and not is_source else None,
         retry=placed.retry,
         cache=_cache(declared, placed, reads),
         timeout_s=placed.timeout_s,

@@ -28,7 +28,7 @@ from loom.runs.opening import input_record, open_walk
 from loom.runs.past import Past
 from loom.runs.points import past_at, points
 from loom.runs.run import Run
-from loom.runs.secrets import Secrets
+from loom.runs.secrets import secrets_of
 from loom.runs.story import Story
 from loom.types.events import Event
 from loom.types.outline import Outline
@@ -200,7 +200,7 @@ class CompiledGraph(Generic[S]):
             ConfigError: a value does not fit its field.
         """
         runtime = _given(runtime)
-        store, new_id, secrets = self._store(runtime), new_run_id(), Secrets(runtime.secrets)
+        store, new_id, secrets = self._store(runtime), new_run_id(), secrets_of(runtime.secrets)
         journal = await store.read(run_id)
         kept = forked(self._plan, journal, at, set or {}, runtime.clock())
         *records, end = map(secrets.clean_record, kept)
@@ -284,7 +284,7 @@ class CompiledGraph(Generic[S]):
         values, saved = starting_values(plan, inputs)
         past = Past(plan, run_id)
         if runtime.secrets:
-            saved = Secrets(runtime.secrets).clean_fields(saved)
+            saved = secrets_of(runtime.secrets).clean_fields(saved)
             values = past.restore(from_json(saved))
         way = starting_way(plan, values)
         past.begin(values, way.targets)
@@ -299,7 +299,7 @@ class CompiledGraph(Generic[S]):
         store = self._store(runtime)
         journal = await store.read(run_id, from_snapshot=True)
         past = read_back(self._plan, journal, self._header, on_change, rename)
-        totals, secrets, at = past.totals, Secrets(runtime.secrets), runtime.clock()
+        totals, secrets, at = past.totals, secrets_of(runtime.secrets), runtime.clock()
         is_over, was_paused = totals.status == "completed", totals.status == "paused"
         taken = [*past.migration(at), *answer_records(totals, answers, at)]
         records = [secrets.clean_record(encode(record)) for record in taken]

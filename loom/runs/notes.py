@@ -36,12 +36,19 @@ class Notes:
     times: list[float] = field(default_factory=list[float])
 
 
+NOTHING = Usage()
+
+
+def _nothing() -> Usage:
+    return NOTHING
+
+
 @dataclass(slots=True)
 class Totals:
     """What counts over a whole run, inner graphs included. `answers` are by the ask's id."""
 
     seq: int = 0
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = field(default_factory=_nothing)
     status: Status = "running"
     stop_reason: str | None = None
     open_asks: dict[str, Ask] = field(default_factory=dict[str, Ask])

@@ -205,9 +205,8 @@ class Past:
 
     def finished(self, branch: Branch) -> None:
         """Forget what was noted of the step that is over on a branch."""
-        if self.notes or self.inner:
-            self.notes.pop(branch.id, None)
-            self.inner.pop(branch.id, None)
+        self.notes.pop(branch.id, None)
+        self.inner.pop(branch.id, None)
 
     def _forget_attempts(self) -> None:
         for notes in self.notes.values():

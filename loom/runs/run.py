@@ -15,12 +15,11 @@ from loom.core.runtime import NO_LIMITS, Runtime
 from loom.core.walk import Branch
 from loom.errors import LoomError
 from loom.runs.live import Live
-from loom.runs.notes import Totals
-from loom.runs.secrets import Secrets
+from loom.runs.notes import NOTHING, Totals
+from loom.runs.secrets import secrets_of
 from loom.types.events import Event
 from loom.types.models import Model, ModelRef
 from loom.types.tools import Tool
-from loom.types.usage import Usage
 
 # Any, in this module: JSON of records.
 
@@ -41,7 +40,7 @@ class Run:
         self.scope: anyio.CancelScope | None = None
         self.admitted = 0
         self.abandoned: list[str] = []
-        self.unsaved_usage = Usage()
+        self.unsaved_usage = NOTHING
         self.store_failure: LoomError | None = None
         self.stop_reason: str | None = None
         self.is_paused = False
@@ -54,7 +53,8 @@ class Run:
         self._enough = _SNAPSHOT_BYTES
         self._live = live
         self._models = runtime.models
-        self.secrets = Secrets(runtime.secrets)
+        self.secrets = secrets_of(runtime.secrets)
+        self.has_secrets = bool(runtime.secrets)
         self.is_strict = runtime.strict
         self._limits = runtime.limits
         self.has_limits = runtime.limits is not NO_LIMITS and runtime.limits != NO_LIMITS
@@ -86,7 +86,7 @@ class Run:
 
     async def append(self, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None) -> None:
         """Commit records. Callers beside others hold `commits`."""
-        if self.secrets:
+        if self.has_secrets:
             records = [self.secrets.clean_record(record) for record in records]
         head = self._claim.head + len(records)
         self._live.cut(head)

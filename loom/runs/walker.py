@@ -28,7 +28,7 @@ from loom.errors import (
 from loom.runs.crew import Crew
 from loom.runs.desk import Desk, Paused
 from loom.runs.inputs import starting_way, values_from
-from loom.runs.notes import branch_of, path_of
+from loom.runs.notes import NOTHING, branch_of, path_of
 from loom.runs.opening import held_part, input_record
 from loom.runs.past import Past
 from loom.runs.run import Run, asked_to_end
@@ -111,7 +111,7 @@ class Walker:
                 raise  # not of this node, but of the store or of a node of the graph inside
             self._let_cancelled_pass(error, task)
             raise self._node_error(branch, task, error) from error
-        if run.secrets and (clean := run.secrets.clean_fields(saved)) != saved:
+        if run.has_secrets and (clean := run.secrets.clean_fields(saved)) != saved:
             writes, saved = self._past.restore(from_json(clean)), clean
         finished = _Finished(branch, task, writes, saved, attempt, usage, perf_counter() - begun)
         if not run.together:
@@ -244,13 +244,14 @@ class Walker:
                 refuse_lossy(finished.task.name, reduced, fields)
         except LoomError as error:  # of a reducer: what the node wrote cannot be taken in
             raise self._node_error(branch, finished.task, error) from error
-        self._past.finished(branch)
+        if self._past.notes or self._past.inner:
+            self._past.finished(branch)
         run.totals.seq += 1
         if chooser is None:
             due, taken = walk.next_item(branch), b"[]"
         else:
             try:
-                way = self._choose(chooser)
+                way = finished.task.only or self._choose(chooser)
             except RunError:
                 await run.append([self._record(finished, b"null", b"")])
                 raise
@@ -261,8 +262,7 @@ class Walker:
                 run.totals.seq -= 1
                 raise self._node_error(branch, finished.task, error) from error
         admitted = due if self._admits_all and not self._is_ending() else self._admit(due)
-        held = held_part(due, admitted)
-        record = self._record(finished, taken, held)
+        record = self._record(finished, taken, b"" if admitted is due else held_part(due, admitted))
         if self._is_top and not walk.live:
             await run.append((record, run.end_record("completed")), "completed")
             self._past.totals.status = "completed"
@@ -281,7 +281,8 @@ class Walker:
     def _record(self, finished: "_Finished", taken: bytes, extra: bytes) -> bytes:
         if finished.usage:
             extra += b',"usage":' + finished.usage.model_dump_json().encode()
-        extra += self._run.emitted_part()
+        if self._run.has_emitted:
+            extra += self._run.emitted_part()
         return b'%b%b,"seq":%d,"attempt":%d,"at":%.6f,"s":%.6f,"writes":%b,"taken":%b%b%b}' % (
             finished.task.opening,
             to_json(finished.branch.id) if finished.branch.id else b'""',
@@ -332,16 +333,13 @@ class Walker:
 
     def _is_ending(self) -> bool:
         """Tell whether the run or this fan-out is being cancelled, so that nothing new may start."""
-        if self._run.is_cancelled or (self._crew is not None and self._crew.is_ending):
+        if self._crew is not None and self._crew.is_ending:
             return True
-        return self._is_asked_to_end()
+        return self._run.is_cancelled or self._is_asked_to_end()
 
     def _admit(self, due: list[Branch]) -> list[Branch]:
         """Return those of the due branches that may start now: no breakpoint, limit or failure holds them."""
         return [] if self._is_ending() else self._run.admit(due)
-
-
-NOTHING = Usage()
 
 
 async def _called(task: Task, branch: Branch, ctx: Context | None) -> Any:
