@@ -25,8 +25,8 @@ def test_a_word_is_found_in_its_other_forms() -> None:
 
 
 def test_a_title_counts_more_than_the_text() -> None:
-    index = Index([("Apples", "red fruit"), ("Fruit", "red apples")])
-    assert found(index, "apples") == [0, 1]
+    index = Index([("Fruit", "red apples"), ("Apples", "red fruit")])
+    assert found(index, "apples") == [1, 0]
 
 
 def test_equal_texts_stay_in_order() -> None:

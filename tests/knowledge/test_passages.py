@@ -29,6 +29,7 @@ def test_a_short_text_is_one_passage() -> None:
         ("aaaa bb. cc\ndd ee ff", ["aaaa bb. cc", "dd ee ff"]),
         ("aaaa bb. cc dd ee ff", ["aaaa bb.", "cc dd ee ff"]),
         ("aaaa bbb cc dd ee ff", ["aaaa bbb cc", "dd ee ff"]),
+        ("aa\n\nbbbb cc dd ee", ["aa\n\nbbbb cc", "dd ee"]),
         ("aaaabbbbccccddddee", ["aaaabbbbcccc", "ddddee"]),
         ("一二三四五六七。八九十一二三四", ["一二三四五六七。", "八九十一二三四"]),
     ],
