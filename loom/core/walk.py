@@ -16,7 +16,6 @@ are also kept in a **log**, of which a join folds the part that its arrivals saw
 when a lone branch has seen all of it.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -98,7 +97,7 @@ class Walk:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.live: dict[str, Branch] = {}
-        self.visits: Counter[int] = Counter()
+        self.visits: dict[int, int] = {}
         self._log: list[Entry] = []
         self._base: Writes = {}
         self._final: dict[str, Any] | None = None
@@ -135,7 +134,7 @@ class Walk:
         Returns the branch whose way on is to be chosen now, for `move`; None if the step was that of
         an item and others are not over, then `next_item` follows.
         """
-        self.visits[branch.at] += 1
+        self.visits[branch.at] = self.visits.get(branch.at, 0) + 1
         if not branch.frames and not self._log:  # alone: the view is all there is to keep
             self._write(branch.view, writes, branch.own)
             return branch
@@ -167,6 +166,8 @@ class Walk:
 
     def due(self) -> list[Branch]:
         """Return the branches that wait for nothing but their node, in the order of their places."""
+        if len(self._working) == 1:
+            return [*self._working]
         return sorted(self._working, key=lambda branch: branch.place)
 
     def view(self, branch: str | None = None) -> Mapping[str, Any]:

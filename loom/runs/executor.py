@@ -1,7 +1,6 @@
 """The executor: drives one walk of a run from its claim to its end."""
 
 import asyncio
-from contextlib import nullcontext
 from typing import Any
 
 import anyio
@@ -11,7 +10,7 @@ from loom.core.result import GraphResult, Status
 from loom.core.state import state_from
 from loom.errors import NodeError, NoEdgeError
 from loom.runs.past import Past
-from loom.runs.run import Run, asked_to_end
+from loom.runs.run import Run
 from loom.runs.walker import Walker
 
 # Any, in this module: the state, whose type is the user's.
@@ -40,10 +39,13 @@ class Executor:
             await self._run.release()
 
     async def _drive(self) -> GraphResult[Any]:
-        run, walk, is_asked_to_end = self._run, self._past.walk, asked_to_end()
+        run, walk = self._run, self._past.walk
         try:
-            with run.scope or nullcontext():
+            if run.scope is None:
                 await self._walker.walk_on()
+            else:
+                with run.scope:
+                    await self._walker.walk_on()
         except (NodeError, NoEdgeError) as error:
             await run.end("failed", error=str(error), node=error.node)
             raise
@@ -55,7 +57,7 @@ class Executor:
         if run.is_cancelled and walk.live:
             await run.end("cancelled")
             return self._result("cancelled")
-        if walk.live and is_asked_to_end():  # and a node swallowed it
+        if walk.live and self._walker.is_asked_to_end():  # and a node swallowed it
             with anyio.CancelScope(shield=True):
                 await run.end("cancelled")
             raise asyncio.CancelledError

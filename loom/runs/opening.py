@@ -32,8 +32,9 @@ def open_walk(run: Run, past: Past) -> list[tuple[str, str]]:
 
 def input_record(run: Run, past: Past, values: bytes, way: Way, extra: bytes = b"") -> bytes:
     """Open the walk of a graph that has just begun; return the record of it."""
-    open_walk(run, past)
-    held = held_part(past.walk.due(), past.opening)
+    due = past.walk.due()
+    past.opening = run.admit(due)
+    held = held_part(due, past.opening)
     return b'{"kind":"input","at":%.6f,"values":%b,"taken":%b%b%b}' % (run.clock(), values, way.taken, held, extra)
 
 

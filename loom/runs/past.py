@@ -387,9 +387,7 @@ def from_snapshot(snapshot: bytes, run_id: str) -> dict[str, Any]:
     """
     try:
         saved: dict[str, Any] = from_json(snapshot)
-        if {"values", "rest"} <= saved.keys() and {"seq", "after", "at", "row", "visits", "usage"} <= saved[
-            "rest"
-        ].keys():
+        if saved.keys() >= {"values", "rest"} and saved["rest"].keys() >= _IN_SNAPSHOT:
             return saved
     except (ValueError, AttributeError) as error:
         raise CheckpointError(f'run "{run_id}" has a snapshot that cannot be read: {error}') from None

@@ -82,7 +82,7 @@ class Run:
     @property
     def has_emitted(self) -> bool:
         """Tell whether events wait for the next record."""
-        return bool(self._live.emitted)
+        return len(self._live.emitted) > 0
 
     async def append(self, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None) -> None:
         """Commit records. Callers beside others hold `commits`."""
@@ -167,7 +167,7 @@ class Run:
         admitted = [branch for branch in due if not branch.is_held]
         if len(admitted) < len(due):
             self.is_paused = True
-        room = self.room(len(admitted))
+        room = self.room(len(admitted)) if self.has_limits else len(admitted)
         self.admitted += room
         return admitted[:room]
 

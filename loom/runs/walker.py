@@ -6,10 +6,10 @@ become one again. A graph inside a node gets a walker of its own, over the same 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import random
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 from pydantic_core import from_json, to_json
@@ -37,6 +37,9 @@ from loom.types.usage import Usage
 
 # Any, in this module: what nodes return and write.
 
+# A step whose node has returned: its branch and task, the JSON it wrote, attempt, usage, duration in seconds.
+_Finished = tuple[Branch, Task, bytes, int, Usage | None, float]
+
 
 class Walker:
     """Walks one graph of a run: the whole, or one inside a node. `place` tells the visit it is for."""
@@ -51,11 +54,10 @@ class Walker:
         self._in = b"" if self._is_top else b',"in":' + to_json(past.hops)
         self._admits_all = not (run.has_limits or past.plan.pause_before or past.plan.pause_after)
         self._crew: Crew | None = None
-        self._is_asked_to_end: Callable[[], bool]
 
     async def walk_on(self) -> None:
         """Walk until nothing may start any more: the graph is over, or waits, or the run stops."""
-        self._is_asked_to_end = asked_to_end()
+        self.is_asked_to_end = asked_to_end()
         due = await self._first()
         while due:
             due = await (self._alone_on(due[0]) if len(due) == 1 else self._together(due))
@@ -113,14 +115,14 @@ class Walker:
             raise self._node_error(branch, task, error) from error
         if run.has_secrets and (clean := run.secrets.clean_fields(saved)) != saved:
             writes, saved = self._past.restore(from_json(clean)), clean
-        finished = _Finished(branch, task, writes, saved, attempt, usage, perf_counter() - begun)
-        if not run.together:
-            return await self._save(finished)
-        await run.take_turn()
+        finished = (branch, task, saved, attempt, usage, perf_counter() - begun)
+        if is_beside_others := run.together > 0:
+            await run.take_turn()
         try:
-            return await self._save(finished)
+            return await self._save(finished, writes)
         finally:
-            run.commits.release()
+            if is_beside_others:
+                run.commits.release()
 
     def _left(self) -> list[Branch]:
         """Say that a step was begun and is not finished."""
@@ -200,7 +202,7 @@ class Walker:
             desk,
             path_of(self._past.hops, task.name),
             branch=branch_of(self._past.hops, branch.id),
-            visit=self._walk.visits[branch.at] + 1,
+            visit=self._walk.visits.get(branch.at, 0) + 1,
             attempt=attempt,
             deadline=self._run.deadline,
         )
@@ -232,44 +234,45 @@ class Walker:
 
     # Saving: a record is committed before any successor starts.
 
-    async def _save(self, finished: "_Finished") -> list[Branch]:
+    async def _save(self, finished: _Finished, writes: dict[str, Any]) -> list[Branch]:
         """Take a finished step into the walk, commit its record, return what may start next."""
-        branch, run, walk = finished.branch, self._run, self._walk
+        branch, task, *_ = finished
+        run, walk, past = self._run, self._walk, self._past
         run.admitted -= 1
         try:
-            chooser = walk.absorb(branch, finished.writes)
+            chooser = walk.absorb(branch, writes)
             if run.is_strict and chooser:
                 fields = self._plan.fields
-                reduced = {name: chooser.view[name] for name in finished.writes if fields[name].reducer}
-                refuse_lossy(finished.task.name, reduced, fields)
+                reduced = {name: chooser.view[name] for name in writes if fields[name].reducer}
+                refuse_lossy(task.name, reduced, fields)
         except LoomError as error:  # of a reducer: what the node wrote cannot be taken in
-            raise self._node_error(branch, finished.task, error) from error
-        if self._past.notes or self._past.inner:
-            self._past.finished(branch)
+            raise self._node_error(branch, task, error) from error
+        if past.notes or past.inner:
+            past.finished(branch)
         run.totals.seq += 1
         if chooser is None:
             due, taken = walk.next_item(branch), b"[]"
         else:
             try:
-                way = finished.task.only or self._choose(chooser)
+                way = task.only or self._choose(chooser)
             except RunError:
                 await run.append([self._record(finished, b"null", b"")])
                 raise
             try:
-                lead = walk.move if self._admits_all else self._past.lead
-                due, taken = lead(chooser, way.targets), way.taken
+                due = walk.move(chooser, way.targets) if self._admits_all else past.lead(chooser, way.targets)
+                taken = way.taken
             except LoomError as error:  # of a reducer, where branches meet
                 run.totals.seq -= 1
-                raise self._node_error(branch, finished.task, error) from error
+                raise self._node_error(branch, task, error) from error
         admitted = due if self._admits_all and not self._is_ending() else self._admit(due)
         record = self._record(finished, taken, b"" if admitted is due else held_part(due, admitted))
-        if self._is_top and not walk.live:
-            await run.append((record, run.end_record("completed")), "completed")
-            self._past.totals.status = "completed"
-        elif self._is_top and run.snapshot_due(len(record)):
-            await run.append((record,), snapshot=self._snapshot(finished.task.name))
-        else:
+        if not self._is_top:
             await run.append((record,))
+        elif not walk.live:
+            await run.append((record, run.end_record("completed")), "completed")
+            run.totals.status = "completed"
+        else:
+            await run.append((record,), "running", self._snapshot(task.name) if run.snapshot_due(len(record)) else None)
         return admitted
 
     def _snapshot(self, after: str) -> bytes | None:
@@ -278,23 +281,17 @@ class Walker:
             self._run.snapshot_taken(len(snapshot))
         return snapshot
 
-    def _record(self, finished: "_Finished", taken: bytes, extra: bytes) -> bytes:
-        if finished.usage:
-            extra += b',"usage":' + finished.usage.model_dump_json().encode()
-        if self._run.has_emitted:
-            extra += self._run.emitted_part()
+    def _record(self, finished: _Finished, taken: bytes, extra: bytes) -> bytes:
+        branch, task, saved, attempt, usage, duration_s = finished
+        run = self._run
+        if usage:
+            extra += b',"usage":' + usage.model_dump_json().encode()
+        if run.has_emitted:
+            extra += run.emitted_part()
+        name = to_json(branch.id) if branch.id else b'""'
         return b'%b%b,"seq":%d,"attempt":%d,"at":%.6f,"s":%.6f,"writes":%b,"taken":%b%b%b}' % (
-            finished.task.opening,
-            to_json(finished.branch.id) if finished.branch.id else b'""',
-            self._run.totals.seq,
-            finished.attempt,
-            self._run.clock(),
-            finished.duration_s,
-            finished.saved,
-            taken,
-            self._in,
-            extra,
-        )
+            task.opening, name, run.totals.seq, attempt, run.clock(), duration_s, saved, taken, self._in, extra,
+        )  # fmt: skip
 
     # Ways on, and whether to go on.
 
@@ -335,7 +332,7 @@ class Walker:
         """Tell whether the run or this fan-out is being cancelled, so that nothing new may start."""
         if self._crew is not None and self._crew.is_ending:
             return True
-        return self._run.is_cancelled or self._is_asked_to_end()
+        return self._run.is_cancelled or self.is_asked_to_end()
 
     def _admit(self, due: list[Branch]) -> list[Branch]:
         """Return those of the due branches that may start now: no breakpoint, limit or failure holds them."""
@@ -356,15 +353,3 @@ def _is_worth_another(error: BaseException, retry: Retry | None, attempt: int) -
     if retry is None or attempt >= retry.max_attempts or isinstance(error, EffectError):
         return False
     return isinstance(error, retry.on)
-
-
-class _Finished(NamedTuple):
-    """A step whose node has returned and whose record is not saved yet."""
-
-    branch: Branch
-    task: Task
-    writes: dict[str, Any]
-    saved: bytes
-    attempt: int
-    usage: Usage | None
-    duration_s: float
