@@ -15,16 +15,14 @@ quotes, lists are sorted.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 class LoomError(Exception):
     """The root: `except LoomError` catches everything that Loom raises on purpose."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One finding of `Graph.check()`."""
 
     code: str
@@ -91,8 +89,7 @@ class RunConflictError(RunError):
     """Another owner works on this run, or took it over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One difference between the graph of a journal and the graph at hand."""
 
     node: str

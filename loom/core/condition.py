@@ -8,9 +8,8 @@ import ast
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from loom.errors import did_you_mean, quoted
 
@@ -28,8 +27,7 @@ _ALLOWED: tuple[type[ast.AST], ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """One condition: its text, the fields it reads, and how it is decided.
 
     `flaw` says why it cannot be used; then `holds` is never called. `calls` are the functions it uses.

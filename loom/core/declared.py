@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from loom.core.condition import Condition
 from loom.core.node import GATES, AnyNode, Port
-from loom.core.runtime import Cache, Retry
 from loom.core.state import Field, State, fields_of
+
+if TYPE_CHECKING:  # only names here, which most graphs are declared without
+    from loom.core.runtime import Cache, Retry
 
 START = "START"
 """Where every run begins; the source of a graph's first edge."""
@@ -30,9 +32,9 @@ class Placed(NamedTuple):
     writes: Mapping[str, str]
     inputs: Bound
     outputs: Bound
-    retry: Retry | None
+    retry: "Retry | None"
     timeout_s: float | None
-    cache: Cache | None
+    cache: "Cache | None"
     ungated: str
     is_join: bool
 

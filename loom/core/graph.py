@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from loom.core.condition import condition_of
 from loom.core.declared import END, Declared, Drawing, Each, Placed, Way, bound
 from loom.core.node import AnyNode, FunctionNode, GraphNode, Node, class_flaw, inputs_of, outputs_of
-from loom.core.runtime import Cache, Retry
 from loom.core.state import State, fields_of
 from loom.errors import ConfigError, GraphError, Problem, did_you_mean
 
 if TYPE_CHECKING:
+    from loom.core.runtime import Cache, Retry
     from loom.runs.app import CompiledGraph
 
 S = TypeVar("S", bound=State)
@@ -32,9 +32,9 @@ class Graph(Generic[S]):
         state: type[S],
         *,
         inputs: Sequence[str] = (),
-        retry: Retry | None = None,
+        retry: "Retry | None" = None,
         timeout_s: float | None = None,
-        cache: Cache | None = None,
+        cache: "Cache | None" = None,
     ) -> None:
         if not (isinstance(state, type) and issubclass(state, State)):
             raise ConfigError(f'graph "{name}" needs a subclass of State; got {state!r}')
@@ -61,9 +61,9 @@ class Graph(Generic[S]):
         *,
         reads: Mapping[str, str] | None = None,
         writes: Mapping[str, str] | None = None,
-        retry: Retry | None = None,
+        retry: "Retry | None" = None,
         timeout_s: float | None = None,
-        cache: Cache | None = None,
+        cache: "Cache | None" = None,
         ungated: str = "",
         join: bool = False,
     ) -> None:
@@ -108,11 +108,14 @@ class Graph(Generic[S]):
         )
 
     @staticmethod
-    def _check_policies(where: str, retry: Retry | None, timeout_s: float | None, cache: Cache | None) -> None:
-        if cache is not None and not isinstance(cache, Cache):
-            raise ConfigError(f"{where}: cache must be a Cache; got {cache!r}")
-        if retry is not None and not isinstance(retry, Retry):
-            raise ConfigError(f"{where}: retry must be a Retry; got {retry!r}")
+    def _check_policies(where: str, retry: "Retry | None", timeout_s: float | None, cache: "Cache | None") -> None:
+        if cache is not None or retry is not None:
+            from loom.core.runtime import Cache, Retry  # noqa: PLC0415 - most graphs are declared without
+
+            if not isinstance(cache, Cache | None):
+                raise ConfigError(f"{where}: cache must be a Cache; got {cache!r}")
+            if not isinstance(retry, Retry | None):
+                raise ConfigError(f"{where}: retry must be a Retry; got {retry!r}")
         if timeout_s is not None and not (isinstance(timeout_s, (int, float)) and timeout_s > 0):
             raise ConfigError(f"{where}: timeout_s must be a number above 0; got {timeout_s!r}")
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from loom.types.events import Event
 from loom.types.messages import Message
 from loom.types.models import Model, ModelRef, ModelReply, ModelRequest, ToolSchema
-from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.stream import ModelDelta
 from loom.types.usage import Usage
 
 
@@ -27,6 +27,10 @@ class ModelHost(Protocol):
 
     def emit_live(self, event: Event) -> None:
         """Show an event to those who read along, and save it nowhere."""
+        ...
+
+    def remaining_s(self) -> float | None:
+        """Return the seconds left until the run's deadline, at least 0; None without one."""
         ...
 
 
@@ -50,7 +54,7 @@ class ModelPort:
         temperature: float | None = None,
         response_type: type[BaseModel] | None = None,
     ) -> ModelReply:
-        """Ask the model, messages oldest first.
+        """Ask the model, messages oldest first. It has as long as the run has until its deadline.
 
         Raises:
             ProviderError: the provider refused, failed or could not be reached.
@@ -61,11 +65,12 @@ class ModelPort:
             max_output_tokens=max_output_tokens,
             temperature=temperature,
             response_type=response_type,
+            timeout_s=self._host.remaining_s(),
             node=self._node,
             run_id=self._host.run_id,
         )
 
-        def emit(delta: TextDelta | ThinkingDelta) -> None:
+        def emit(delta: ModelDelta) -> None:
             self._host.emit_live(Event(type="model.delta", payload={"node": self._node, **delta.model_dump()}))
 
         reply = await self._host.model(self._ref).complete(request, emit)

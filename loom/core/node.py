@@ -7,7 +7,6 @@ sees the same: named and typed ports in and out, a kind, an effect, and somethin
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial, update_wrapper
 from typing import Any, ClassVar, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar, overload
 
@@ -146,8 +145,7 @@ class FunctionNode(Generic[P, R]):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class GraphNode:
+class GraphNode(NamedTuple):
     """A compiled graph as a node. Made by `CompiledGraph.as_node`; `plan` and `fingerprint` are that graph's.
 
     `reads` and `writes` map fields of the inner graph to fields of the outer one.

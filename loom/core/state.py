@@ -1,10 +1,10 @@
 """The record a graph works on, and how writes to its fields combine."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from numbers import Number
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
 from pydantic_core import to_json
@@ -106,15 +106,14 @@ class State(BaseModel):
         return super().__getattr__(name)  # type: ignore[misc]  # pydantic defines it, but not for type checkers
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field of a state. `default` is given the fields declared before it."""
 
     name: str
     values: Values
     reducer: Reducer | None
     has_default: bool
-    default: Callable[[Mapping[str, Any]], Any] = field(repr=False)
+    default: Callable[[Mapping[str, Any]], Any]
     key: bytes
 
 
