@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from loom.types.messages import Message, ToolCall
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
-from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
 from loom.types.usage import Usage
 
 if TYPE_CHECKING:
@@ -16,12 +16,14 @@ __all__ = [
     "LiteLLMModel",
     "Message",
     "Model",
+    "ModelDelta",
     "ModelRef",
     "ModelReply",
     "ModelRequest",
     "TextDelta",
     "ThinkingDelta",
     "ToolCall",
+    "ToolCallDelta",
     "ToolSchema",
     "Usage",
     "client",

@@ -29,7 +29,7 @@ from loom.models.providers import Route, provider_of, route
 from loom.models.retry import Backoff, retry_after_s
 from loom.models.wire import Assembly, Record, request_arguments
 from loom.types.models import Emit, ModelRef, ModelReply, ModelRequest
-from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.stream import ModelDelta
 
 # Any: litellm as a module. Its types are not imported: checking them would take longer than checking all of Loom.
 Library = Any
@@ -65,7 +65,7 @@ class LiteLLMModel(BaseModel):
         library = await anyio.to_thread.run_sync(_load, abandon_on_cancel=True)
         heard = False
 
-        def hear(delta: TextDelta | ThinkingDelta) -> None:
+        def hear(delta: ModelDelta) -> None:
             nonlocal heard
             heard = True
             emit(delta)

@@ -11,7 +11,7 @@ from loom.models.blocks import Json, readable, wire_content
 from loom.models.providers import Provider, Structured
 from loom.types.messages import Message, ToolCall
 from loom.types.models import ModelReply, ModelRequest, ToolSchema
-from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
 from loom.types.usage import Usage
 
 # Any: what litellm hands back; which attributes its chunks have differs by provider.
@@ -127,10 +127,10 @@ class Assembly:
         """What the last chunk said of tokens, or None."""
         return self._usage
 
-    def add(self, chunk: Record) -> list[TextDelta | ThinkingDelta]:
+    def add(self, chunk: Record) -> list[ModelDelta]:
         """Take one chunk in; return what of it can be shown at once."""
         self._usage = getattr(chunk, "usage", None) or self._usage
-        shown: list[TextDelta | ThinkingDelta] = []
+        shown: list[ModelDelta] = []
         for choice in chunk.choices[:1]:
             delta = choice.delta
             if thought := getattr(delta, "reasoning_content", None):
@@ -138,11 +138,10 @@ class Assembly:
             if text := delta.content:
                 self._text.append(text)
                 shown.append(TextDelta(delta=text))
-            for piece in delta.tool_calls or ():
-                self._add_call(piece)
+            shown += [self._add_call(piece) for piece in delta.tool_calls or ()]
         return shown
 
-    def _add_call(self, piece: Record) -> None:
+    def _add_call(self, piece: Record) -> ToolCallDelta:
         call = next((call for call in reversed(self._calls) if call.index == piece.index), None)
         # Some servers give every call of a turn the same index; a new id is then the only sign of a new call.
         if call is None or (piece.id and call.id and piece.id != call.id):
@@ -150,7 +149,9 @@ class Assembly:
             self._calls.append(call)
         call.id = call.id or piece.id or ""
         call.name = call.name or piece.function.name or ""
-        call.arguments += piece.function.arguments or ""
+        written = piece.function.arguments or ""
+        call.arguments += written
+        return ToolCallDelta(index=self._calls.index(call), id=call.id, name=call.name, arguments=written)
 
     def reply(self, finish_reason: str, cost_usd: float | None) -> ModelReply:
         """Return what has arrived. Raises `ProviderError` for tool arguments that are no JSON object."""

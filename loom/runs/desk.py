@@ -72,6 +72,11 @@ class Desk:
         self._told += 1
         return self._notes.times[self._told - 1]
 
+    def remaining_s(self) -> float | None:
+        """Return the seconds left until the run's deadline, at least 0; None without one."""
+        deadline = self._run.deadline
+        return None if deadline is None else max(0.0, deadline - self._run.clock())
+
     @cached_property
     def _random(self) -> random.Random:
         return random.Random(f"{self.run_id}:{self._path}:{self._place}")  # noqa: S311 - repeatable, not secret

@@ -15,11 +15,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from loom.errors import ConfigError, ProviderError
 from loom.models.litellm import LiteLLMModel
-from loom.testing.scripted import counted, pieces
+from loom.testing.scripted import counted, stream
 from loom.types.content import MessageContent
 from loom.types.messages import ToolCall
 from loom.types.models import Emit, Model, ModelReply, ModelRequest
-from loom.types.stream import TextDelta
 from loom.types.usage import Usage
 
 DIFF_LINES = 80
@@ -79,7 +78,7 @@ class CassetteModel:
     and the run do not count. Equal requests get their recorded replies one after the other, each once. The count
     begins anew with every `CassetteModel`: a run that another process resumes gets the first reply again for a
     request that equals one asked before the resume, so let requests differ (by their history, by a sprint's number)
-    where the replies should. What streamed is not kept: a reply is replayed as text deltas, word by word.
+    where the replies should. What streamed is not kept: a reply is replayed as `ScriptedModel` gives one.
 
     Without `inner` nothing but the file is needed, and a request that is not in it is a `ProviderError` that shows
     how it differs from the closest one. `about` is a note for the file's head. Two recorders at once on one file
@@ -113,9 +112,9 @@ class CassetteModel:
             return reply
         recorded = entry.replies[self._given[key]]
         self._given[key] += 1
-        for piece in pieces(recorded.text):
-            emit(TextDelta(delta=piece))
-        return ModelReply.model_validate(dict(recorded))
+        reply = ModelReply.model_validate(dict(recorded))
+        stream(reply, emit)
+        return reply
 
     def _load(self) -> Tape:
         model = "" if self._inner is None else _identifier(self._inner)

@@ -58,6 +58,9 @@ class _Bench:
     def now(self) -> float:
         return time.time()
 
+    def remaining_s(self) -> float | None:
+        return None
+
     def idempotency_key(self, key: str) -> str:
         return f"{self.run_id}:{key}"
 

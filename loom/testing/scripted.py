@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from loom.errors import ConfigError, ProviderError
 from loom.types.messages import Message, ToolCall
 from loom.types.models import Emit, ModelReply, ModelRequest
-from loom.types.stream import TextDelta
+from loom.types.stream import TextDelta, ToolCallDelta
 from loom.types.usage import Usage
 
 CHARACTERS_PER_TOKEN = 4
@@ -51,7 +51,7 @@ class ScriptedModel:
                 _settled(reply, f"reply {position} of ScriptedModel")
 
     async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
-        """Give the next reply, its text as deltas. Raises `ProviderError` when none is left."""
+        """Give the next reply, as deltas first. Raises `ProviderError` when none is left."""
         self.requests.append(request)
         position = len(self.requests)
         if position > len(self._replies):
@@ -68,8 +68,7 @@ class ScriptedModel:
         if not isinstance(settled, ModelReply):
             raise settled("scripted") if isinstance(settled, type) else settled
         finished = self._finished(settled, request)
-        for piece in pieces(finished.text):
-            emit(TextDelta(delta=piece))
+        stream(finished, emit)
         return finished
 
     def assert_done(self) -> None:
@@ -94,6 +93,14 @@ class ScriptedModel:
 def pieces(text: str) -> list[str]:
     """Return `text` in the pieces it is streamed in: words with the space around them."""
     return re.findall(r"\s*\S+\s*|\s+", text)
+
+
+def stream(reply: ModelReply, emit: Emit) -> None:
+    """Emit `reply` as a provider would: its text word by word, then each tool call."""
+    for piece in pieces(reply.text):
+        emit(TextDelta(delta=piece))
+    for index, call in enumerate(reply.tool_calls):
+        emit(ToolCallDelta(index=index, id=call.id, name=call.name, arguments=json.dumps(call.arguments)))
 
 
 def counted(replies: int) -> str:

@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from loom.types.messages import Message, Role, ToolCall, ToolResult
     from loom.types.models import Emit, Extensions, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
     from loom.types.outline import Outline, OutlineEdge, OutlineNode, Style
-    from loom.types.stream import TextDelta, ThinkingDelta
+    from loom.types.stream import (
+        DoneEvent,
+        ErrorEvent,
+        ModelDelta,
+        StreamEvent,
+        TextDelta,
+        ThinkingDelta,
+        ToolCallDelta,
+        ToolCallEvent,
+        ToolResultEvent,
+    )
     from loom.types.tools import Tool
     from loom.types.usage import Usage
     from loom.types.validation import ValidationError
@@ -38,7 +48,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ContentBlock",
     "DocumentBlock",
+    "DoneEvent",
     "Emit",
+    "ErrorEvent",
     "Event",
     "Extensions",
     "ImageBlock",
@@ -53,6 +65,7 @@ __all__ = [
     "Message",
     "MessageContent",
     "Model",
+    "ModelDelta",
     "ModelRef",
     "ModelReply",
     "ModelRequest",
@@ -62,13 +75,17 @@ __all__ = [
     "Role",
     "SprintContract",
     "SprintResult",
+    "StreamEvent",
     "Style",
     "TextBlock",
     "TextDelta",
     "ThinkingDelta",
     "Tool",
     "ToolCall",
+    "ToolCallDelta",
+    "ToolCallEvent",
     "ToolResult",
+    "ToolResultEvent",
     "ToolSchema",
     "Usage",
     "ValidationError",
@@ -82,7 +99,9 @@ __all__ = [
 _HOMES = {
     "ContentBlock": "content",
     "DocumentBlock": "content",
+    "DoneEvent": "stream",
     "Emit": "models",
+    "ErrorEvent": "stream",
     "Event": "events",
     "Extensions": "models",
     "ImageBlock": "content",
@@ -97,6 +116,7 @@ _HOMES = {
     "Message": "messages",
     "MessageContent": "content",
     "Model": "models",
+    "ModelDelta": "stream",
     "ModelRef": "models",
     "ModelReply": "models",
     "ModelRequest": "models",
@@ -106,13 +126,17 @@ _HOMES = {
     "Role": "messages",
     "SprintContract": "contracts",
     "SprintResult": "contracts",
+    "StreamEvent": "stream",
     "Style": "outline",
     "TextBlock": "content",
     "TextDelta": "stream",
     "ThinkingDelta": "stream",
     "Tool": "tools",
     "ToolCall": "messages",
+    "ToolCallDelta": "stream",
+    "ToolCallEvent": "stream",
     "ToolResult": "messages",
+    "ToolResultEvent": "stream",
     "ToolSchema": "models",
     "Usage": "usage",
     "ValidationError": "validation",

@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict
 
 from loom.errors import ConfigError
 from loom.types.messages import Message, ToolCall
-from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.stream import ModelDelta
 from loom.types.usage import Usage
 
-Emit = Callable[[TextDelta | ThinkingDelta], None]
+Emit = Callable[[ModelDelta], None]
 # Any: provider parameters, whose types only the provider knows.
 Extensions = Mapping[str, Any]
 
@@ -160,7 +160,10 @@ class ToolSchema(BaseModel):
 
 
 class ModelRequest(BaseModel):
-    """One question to a model. `messages` are oldest first, a system message at the front."""
+    """One question to a model. `messages` are oldest first, a system message at the front.
+
+    `timeout_s` is the time for the whole answer, attempts and waits included.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -170,6 +173,7 @@ class ModelRequest(BaseModel):
     temperature: float | None = None
     # A type whose JSON the reply's text must be.
     response_type: type[BaseModel] | None = None
+    timeout_s: float | None = None
     node: str = ""
     run_id: str = ""
 
@@ -190,5 +194,5 @@ class Model(Protocol):
     """Anything that answers: a provider's client, a script, a recording."""
 
     async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
-        """Answer the request; call `emit` with each piece of text as it arrives."""
+        """Answer the request; call `emit` with each piece of the reply as it arrives."""
         ...

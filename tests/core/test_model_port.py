@@ -1,7 +1,7 @@
 import pytest
 from pydantic import BaseModel
 
-from loom import Context, ModelRef, Runtime
+from loom import Context, Limits, ModelRef, Runtime
 from loom.testing import ScriptedModel
 from loom.types.messages import Message
 from tests.core.letters import chain
@@ -27,6 +27,18 @@ async def test_a_model_is_asked_in_the_name_of_node_and_run_and_its_usage_is_cou
     assert (request.max_output_tokens, request.temperature) == (9, 0.5)
     assert seen == [result.usage.total_tokens]
     assert result.usage.total_tokens > 0
+
+
+async def test_a_model_has_as_long_as_the_run_has() -> None:
+    model = ScriptedModel(["one", "two"])
+
+    async def talk(ctx: Context) -> None:
+        await ctx.model(REF).complete(HELLO)
+
+    graph = chain("a", a=talk)
+    await graph.run(runtime=Runtime(models=model, limits=Limits(deadline_s=60), clock=lambda: 1000.0))
+    await graph.run(runtime=Runtime(models=model))
+    assert [request.timeout_s for request in model.requests] == [60.0, None]
 
 
 async def test_a_reply_of_a_type_is_asked_for() -> None:

@@ -32,7 +32,7 @@ from loom.models.litellm import LiteLLMModel, client
 from loom.models.retry import Backoff
 from loom.types.messages import Message, ToolCall
 from loom.types.models import Model, ModelRef, ModelReply, ModelRequest, ToolSchema
-from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
 from loom.types.usage import Usage
 
 pytestmark = [
@@ -47,7 +47,6 @@ ROOT = Path(__file__).parents[2]
 
 # Any: JSON.
 Json = dict[str, Any]
-Delta = TextDelta | ThinkingDelta
 
 
 class Asked(NamedTuple):
@@ -178,8 +177,8 @@ def status(code: int, message: str = "no", **headers: str) -> Answer:
 ASK = ModelRequest(messages=(Message(role="user", content="hi"),))
 
 
-async def ask(model: Model, request: ModelRequest = ASK) -> tuple[ModelReply, list[Delta]]:
-    heard: list[Delta] = []
+async def ask(model: Model, request: ModelRequest = ASK) -> tuple[ModelReply, list[ModelDelta]]:
+    heard: list[ModelDelta] = []
     return await model.complete(request, heard.append), heard
 
 
@@ -371,7 +370,7 @@ async def test_a_server_that_is_not_there_is_named() -> None:
 @pytest.mark.parametrize("broken", [True, False])
 async def test_a_stream_that_breaks_off_is_no_reply_and_is_not_asked_again(broken: bool) -> None:
     half = stream(delta(role="assistant", content="Hel"), broken=broken)
-    heard: list[Delta] = []
+    heard: list[ModelDelta] = []
     with provider(half, HELLO) as server, pytest.raises(ProviderUnavailableError):
         await patient(server.ref, Waits()).complete(ASK, heard.append)
     assert heard == [TextDelta(delta="Hel")]
@@ -425,7 +424,7 @@ async def test_a_cancelled_call_ends_at_once_and_hangs_up() -> None:
 
 
 async def test_an_error_of_the_listener_is_its_own_and_hangs_up() -> None:
-    def listen(_: Delta) -> None:
+    def listen(_: ModelDelta) -> None:
         raise ZeroDivisionError
 
     hung_up = Event()
@@ -512,7 +511,11 @@ async def test_anthropic_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.Mo
         reply, heard = await ask(client(ModelRef.anthropic("claude-sonnet-4-5", api_base=server.base)))
     assert server.asked[0].path == "/v1/messages"
     assert server.asked[0].headers["x-api-key"] == "secret-key"
-    assert heard == [ThinkingDelta(delta="hm"), TextDelta(delta="Adding.")]
+    assert heard == [
+        ThinkingDelta(delta="hm"),
+        TextDelta(delta="Adding."),
+        *(ToolCallDelta(id="t", name="add", arguments=piece) for piece in ("", '{"x":', " 1}")),
+    ]
     assert reply.tool_calls == (ToolCall(id="t", name="add", arguments={"x": 1}),)
     assert (reply.usage.input_tokens, reply.usage.cached_tokens, reply.usage.output_tokens) == (110, 100, 7)
     # 10 tokens at 3, 100 cached ones at 0.30, 7 written at 15 dollars a million.
@@ -554,7 +557,8 @@ async def test_gemini_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.Monke
     assert waits.s == [4.0]
     assert server.asked[1].path == "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
     assert server.asked[1].headers["x-goog-api-key"] == "secret-key"
-    assert heard == [TextDelta(delta="Adding.")]
+    assert heard[0] == TextDelta(delta="Adding.")
+    assert [delta.arguments for delta in heard if isinstance(delta, ToolCallDelta)] == ['{"x": 1}']
     assert [(call.name, call.arguments) for call in reply.tool_calls] == [("add", {"x": 1})]
     assert reply.finish_reason == "tool_calls"
     # 10 tokens at 0.30, 5 written at 2.50 dollars a million.
@@ -660,7 +664,7 @@ def real_model() -> LiteLLMModel:
 async def test_a_real_model_streams_text_and_counts_tokens(real_model: LiteLLMModel) -> None:
     request = ModelRequest(messages=(Message(role="user", content="Say hello."),), max_output_tokens=8)
     reply, heard = await ask(real_model, request)
-    assert reply.text == "".join(delta.delta for delta in heard)
+    assert reply.text == "".join(delta.delta for delta in heard if isinstance(delta, TextDelta))
     assert reply.text
     assert reply.usage.input_tokens > 0
     assert 0 < reply.usage.output_tokens <= 8

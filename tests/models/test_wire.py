@@ -9,7 +9,7 @@ from loom.models.providers import Provider, Structured
 from loom.models.wire import Assembly, is_closed, request_arguments
 from loom.types.messages import Message, ToolCall
 from loom.types.models import ModelRequest, ToolSchema
-from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.stream import TextDelta, ThinkingDelta, ToolCallDelta
 from loom.types.usage import Usage
 
 
@@ -173,11 +173,16 @@ def test_calls_are_put_together_from_their_pieces() -> None:
         chunk(calls=[piece(0, None, None, '{"x":')]),
         chunk(calls=[piece(1, "b", "sub", '{"y": 2}'), piece(0, None, None, " 1}")]),
     )
-    assert shown == []
     assert assembly.reply("tool_calls", None).tool_calls == (
         ToolCall(id="a", name="add", arguments={"x": 1}),
         ToolCall(id="b", name="sub", arguments={"y": 2}),
     )
+    assert shown == [
+        ToolCallDelta(index=0, id="a", name="add"),
+        ToolCallDelta(index=0, id="a", name="add", arguments='{"x":'),
+        ToolCallDelta(index=1, id="b", name="sub", arguments='{"y": 2}'),
+        ToolCallDelta(index=0, id="a", name="add", arguments=" 1}"),
+    ]
 
 
 def test_calls_that_share_an_index_are_told_apart_by_id() -> None:

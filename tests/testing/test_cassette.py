@@ -14,7 +14,7 @@ from loom.testing.scripted import ScriptedModel, call
 from loom.types.content import ImageBlock, TextBlock
 from loom.types.messages import Message, ToolCall
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
-from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta
 from loom.types.usage import Usage
 
 pytestmark = pytest.mark.anyio
@@ -73,7 +73,7 @@ async def test_what_was_recorded_is_replayed_without_the_model(tmp_path: Path) -
 async def test_a_replay_is_heard_as_text(tmp_path: Path) -> None:
     path = tmp_path / "tape.json"
     await recorded(path, "Hello there")
-    heard: list[TextDelta | ThinkingDelta] = []
+    heard: list[ModelDelta] = []
     await CassetteModel(path).complete(asking("hi"), heard.append)
     assert heard == [TextDelta(delta="Hello "), TextDelta(delta="there")]
 
@@ -84,7 +84,7 @@ async def test_a_recording_is_heard_live(tmp_path: Path) -> None:
             emit(ThinkingDelta(delta="hm"))
             return ModelReply(text="yes")
 
-    heard: list[TextDelta | ThinkingDelta] = []
+    heard: list[ModelDelta] = []
     await CassetteModel(tmp_path / "tape.json", Thinker()).complete(asking("hi"), heard.append)
     assert heard == [ThinkingDelta(delta="hm")]
 

@@ -8,7 +8,7 @@ from loom.errors import ConfigError, ProviderError, RateLimitError
 from loom.testing.scripted import Reply, ScriptedModel, call, pieces
 from loom.types.messages import Message, ToolCall
 from loom.types.models import Model, ModelReply, ModelRequest
-from loom.types.stream import TextDelta, ThinkingDelta
+from loom.types.stream import ModelDelta, TextDelta, ToolCallDelta
 from loom.types.usage import Usage
 
 pytestmark = pytest.mark.anyio
@@ -34,10 +34,21 @@ async def test_replies_come_in_order_and_requests_are_kept() -> None:
 
 
 async def test_a_text_is_heard_word_by_word() -> None:
-    heard: list[TextDelta | ThinkingDelta] = []
+    heard: list[ModelDelta] = []
     reply = await ScriptedModel(["Be  brief,\nplease."]).complete(asking("hi"), heard.append)
     assert heard == [TextDelta(delta="Be  "), TextDelta(delta="brief,\n"), TextDelta(delta="please.")]
     assert reply.text == "Be  brief,\nplease."
+
+
+async def test_calls_are_heard_after_the_text() -> None:
+    heard: list[ModelDelta] = []
+    reply = ModelReply(text="Adding", tool_calls=(call("add", x=1), call("now")))
+    await ScriptedModel([reply]).complete(asking("hi"), heard.append)
+    assert heard == [
+        TextDelta(delta="Adding"),
+        ToolCallDelta(index=0, id="call_1", name="add", arguments='{"x": 1}'),
+        ToolCallDelta(index=1, id="call_2", name="now", arguments="{}"),
+    ]
 
 
 @pytest.mark.parametrize("text", ["", " ", "a", " a", "a b\n", "\n\n a \t b "])
