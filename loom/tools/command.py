@@ -1,8 +1,8 @@
 """Running a command: no shell, a clean environment, a time limit, and nothing left behind.
 
 The command leads a process group of its own. Whatever way it ends, the whole group is killed, so what it started in
-the background ends with it (only a process that left the group on purpose, by `setsid`, is out of reach). This is no
-sandbox: the command can do what this user can do.
+the background ends with it (only a process that left the group on purpose, by `setsid`, is out of reach). Limits of
+time, memory and files can be set. This is no sandbox: the command can do what this user can do.
 """
 
 import os
@@ -23,6 +23,56 @@ from loom.errors import ConfigError, ToolExecutionError
 # Enough for compilers and test runners to work; keys and tokens of this process are not passed on.
 PASSED_ON: Final = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "TMPDIR", "TZ", "USER")
 GRACE_S: Final = 1.0  # for the last output, once the group is dead
+
+# A process sets its own limits and then becomes the command. Code between fork and exec would not be safe where other
+# threads are at work; a shell's `ulimit` is not the same everywhere.
+_LAUNCHER: Final = """
+import os, resource, sys
+for limit in sys.argv[1].split(","):
+    name, value = limit.split("=")
+    kind = getattr(resource, "RLIMIT_" + name, None)
+    if kind is not None:  # not every system has all of them
+        hard = resource.getrlimit(kind)[1]
+        value = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
+        resource.setrlimit(kind, (value, value))
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit(f"{sys.argv[2]} cannot be started: {error.strerror}")
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLimits:
+    """What each process of a command may use; the system ends or refuses what wants more.
+
+    `cpu_s` is time at work, which waiting does not count to. `memory_bytes` is address space. `file_bytes` is the size
+    of a file that it writes. `processes` is how many processes and threads this user may have in all when the
+    command starts one more; it does not hold for the superuser. Limits that the system lacks are left out.
+    """
+
+    cpu_s: int = 300
+    memory_bytes: int = 8 << 30
+    file_bytes: int = 1 << 30
+    processes: int = 4096
+
+    def __post_init__(self) -> None:
+        for name in ("cpu_s", "memory_bytes", "file_bytes", "processes"):
+            value: object = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"CommandLimits({name}=…) must be a whole number of at least 1, got {value!r}")
+
+    def applied_to(self, command: Sequence[str]) -> list[str]:
+        """Return the command that sets these limits and becomes the given one."""
+        values = {
+            "CPU": self.cpu_s,
+            "AS": self.memory_bytes,
+            "FSIZE": self.file_bytes,
+            "NPROC": self.processes,
+            "CORE": 0,
+        }
+        limits = ",".join(f"{name}={value}" for name, value in values.items())
+        return [sys.executable, "-I", "-S", "-c", _LAUNCHER, limits, *command]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +101,13 @@ async def run_command(
     timeout_s: float,
     env: Mapping[str, str] | None = None,
     max_output_bytes: int = 64_000,
+    limits: CommandLimits | None = None,
 ) -> CommandResult:
     """Run a program with its arguments and wait for its end, at most `timeout_s` seconds.
 
     It gets no input, and of this process's environment only a few harmless variables; `env` adds to them. Programs
     are looked for beside the running interpreter first, so `python` and `pytest` are its own. Of the output the last
-    `max_output_bytes` are kept.
+    `max_output_bytes` are kept. Under `limits` a program that is not there is told in the output.
 
     Raises:
         ConfigError: the command is no list of texts, or empty.
@@ -67,7 +118,7 @@ async def run_command(
     began = time.monotonic()
     try:
         process = await anyio.open_process(
-            list(command),
+            limits.applied_to(command) if limits else list(command),
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=STDOUT,
@@ -100,8 +151,11 @@ async def run_command(
 def clean_environment() -> dict[str, str]:
     """Return what a command gets of this process's environment. In PATH its interpreter's folder comes first."""
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
-    return passed | {"PATH": path}
+    # A folder that is relative would be one in the command's folder, where a model may write programs.
+    inherited = [
+        folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(folder).is_absolute()
+    ]
+    return passed | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), *inherited])}
 
 
 def _kill_group(group: int) -> None:

@@ -5,13 +5,14 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import anyio
 import psutil
 import pytest
 
 from loom.errors import ConfigError, ToolExecutionError
-from loom.tools.command import CommandResult, run_command
+from loom.tools.command import CommandLimits, CommandResult, clean_environment, run_command
 
 pytestmark = pytest.mark.anyio
 
@@ -142,3 +143,54 @@ async def test_a_program_or_folder_that_is_not_there_is_told(tmp_path: Path) -> 
         await run_command(["ls"], cwd=tmp_path / "nowhere", timeout_s=1)
     with pytest.raises(ToolExecutionError, match="embedded null byte"):
         await run_command(["ls", "\0"], cwd=tmp_path, timeout_s=1)
+
+
+async def limited(code: str, cwd: Path, **limits: int) -> CommandResult:
+    return await run_command([sys.executable, "-c", code], cwd=cwd, timeout_s=20, limits=CommandLimits(**limits))
+
+
+async def test_a_command_under_limits_is_still_itself(tmp_path: Path) -> None:
+    code = "import os, sys; print(os.getpid() == os.getpgrp(), sys.argv, os.getcwd()); sys.exit(3)"
+    result = await run_command(
+        [sys.executable, "-c", code, "$HOME", "a b"], cwd=tmp_path, timeout_s=20, limits=CommandLimits()
+    )
+    folder = str(tmp_path.resolve())  # noqa: ASYNC240 - a test may wait for a disk
+    assert (result.exit_status, result.output) == (3, f"True ['-c', '$HOME', 'a b'] {folder}\n")
+
+
+async def test_a_command_that_takes_too_much_of_the_processor_is_ended(tmp_path: Path) -> None:
+    result = await limited("while True: pass", tmp_path, cpu_s=1)
+    assert result.exit_status in {-signal.SIGXCPU, -signal.SIGKILL}
+    assert 0.5 < result.duration_s < 10
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not hold processes to a limit of address space")
+async def test_a_command_that_wants_too_much_memory_does_not_get_it(tmp_path: Path) -> None:
+    result = await limited("bytearray(2 << 30)", tmp_path, memory_bytes=1 << 30)
+    assert result.exit_status == 1
+    assert "MemoryError" in result.output
+
+
+async def test_limits_hold_for_what_a_command_starts(tmp_path: Path) -> None:
+    inner = (
+        "import resource; print(resource.getrlimit(resource.RLIMIT_NPROC), resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
+    assert (await limited(code, tmp_path, processes=3000)).output == "(3000, 3000) (0, 0)\n"
+
+
+async def test_a_program_that_is_not_there_is_told_in_the_output(tmp_path: Path) -> None:
+    result = await run_command(["no-such-program"], cwd=tmp_path, timeout_s=20, limits=CommandLimits())
+    assert result.exit_status == 1
+    assert result.output == "no-such-program cannot be started: No such file or directory\n"
+
+
+@pytest.mark.parametrize("limits", [{"cpu_s": 0}, {"memory_bytes": -1}, {"file_bytes": 1.5}, {"processes": True}])
+def test_limits_are_whole_numbers(limits: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"CommandLimits\\({next(iter(limits))}=…\\) must be a whole number"):
+        CommandLimits(**limits)
+
+
+def test_no_folder_of_the_path_is_relative(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin::.:bin:/bin")
+    assert clean_environment()["PATH"].split(":")[1:] == ["/usr/bin", "/bin"]
