@@ -123,7 +123,7 @@ def check(given: Given, kind: Kind) -> None:
         name, problems = _problems(settings_from(given))
         has_errors = any(problem.severity == "error" for problem in problems)
         if out.kind == "json":
-            found = [{key: getattr(problem, key) for key in Problem.__slots__} for problem in problems]
+            found = [{key: getattr(problem, key) for key in Problem._fields} for problem in problems]
             out.write({"graph": name, "ok": not has_errors, "problems": found})
         else:
             show_problems(stdout(), name, problems)

@@ -20,6 +20,8 @@ class Host(Protocol):
 
     run_id: str
     tools: "Mapping[str, Tool]"
+    # Any: what the nodes of a graph and who runs it agree on.
+    resources: Mapping[str, Any]
 
     def model(self, ref: "ModelRef") -> "Model": ...
     def emit(self, event: "Event") -> None: ...
@@ -76,6 +78,12 @@ class Context:
     def tools(self) -> "Mapping[str, Tool]":
         """The tools of the runtime, by name."""
         return self._host.tools
+
+    # Any: as above.
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """The live objects of the runtime, by name."""
+        return self._host.resources
 
     def emit(self, event: "Event") -> None:
         """Add an event to the run's story. It is saved with the next record of the run."""

@@ -111,6 +111,7 @@ class Runtime:
     wherever one stands in an input, a write, an event or an error, `[redacted]` is saved, and seen by
     later steps, in its place. `strict` checks at every step, at some cost, what else is decided by type:
     that a node changes nothing but what it returns, and that what later steps see equals its saved JSON.
+    `resources` are live objects that nodes reach by name.
     """
 
     checkpointer: "Checkpointer | None" = None
@@ -120,6 +121,8 @@ class Runtime:
     clock: Callable[[], float] = time.time
     secrets: tuple[str, ...] = ()
     strict: bool = False
+    # Any: whatever the nodes of a graph agree on.
+    resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         if not isinstance(self.limits, Limits):

@@ -28,6 +28,8 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_json
 
+from loom.types.frozen import FREEZE
+
 # Any, in this module: a value of the type at hand, which only pydantic knows.
 
 _PLAIN = (bool, int, float, str, types.NoneType)
@@ -208,7 +210,9 @@ def _is_immutable(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:
     if issubclass(annotation, BaseModel):
         config, seen = annotation.model_config, (*seen, annotation)
         is_closed = config.get("frozen") and config.get("extra") != "allow" and not annotation.__private_attributes__
-        return bool(is_closed) and all(_is_immutable(one.annotation, seen) for one in annotation.model_fields.values())
+        return bool(is_closed) and all(
+            FREEZE in one.metadata or _is_immutable(one.annotation, seen) for one in annotation.model_fields.values()
+        )
     return issubclass(annotation, _IMMUTABLE)
 
 

@@ -41,6 +41,7 @@ class Desk:
     def __init__(self, run: Run, past: Past, branch: Branch, task: Task, place: str) -> None:
         self.run_id = run.run_id
         self.tools: Mapping[str, Tool] = run.tools
+        self.resources: Mapping[str, Any] = run.resources
         self.scope = anyio.CancelScope()
         self._run = run
         self._past = past

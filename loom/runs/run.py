@@ -35,6 +35,7 @@ class Run:
         self.totals = totals
         self.clock = runtime.clock
         self.tools: Mapping[str, Tool] = runtime.tools
+        self.resources: Mapping[str, Any] = runtime.resources
         self.deadline = None if runtime.limits.deadline_s is None else runtime.clock() + runtime.limits.deadline_s
         self.grace_s = runtime.limits.grace_s
         self.scope: anyio.CancelScope | None = None

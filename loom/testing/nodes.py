@@ -31,6 +31,7 @@ class _Bench:
         self,
         model: Model | Mapping[str, Model] | None,
         tools: Mapping[str, Tool],
+        resources: Mapping[str, Any],
         answers: Mapping[str, Any],
         events: list[Event],
     ) -> None:
@@ -38,6 +39,7 @@ class _Bench:
         self._answers = answers
         self._events = events
         self.tools = tools
+        self.resources = resources
         self.random = random.Random(self.run_id)  # noqa: S311 - repeatable, not secret
 
     def model(self, ref: ModelRef) -> Model:
@@ -94,6 +96,7 @@ async def run_node(
     *,
     model: Model | Mapping[str, Model] | None = None,
     tools: Mapping[str, Tool] | None = None,
+    resources: Mapping[str, Any] | None = None,
     answers: Mapping[str, Any] | None = None,
     events: list[Event] | None = None,
 ) -> Out: ...
@@ -104,6 +107,7 @@ async def run_node(
     *,
     model: Model | Mapping[str, Model] | None = None,
     tools: Mapping[str, Tool] | None = None,
+    resources: Mapping[str, Any] | None = None,
     answers: Mapping[str, Any] | None = None,
     events: list[Event] | None = None,
 ) -> Any: ...
@@ -113,12 +117,14 @@ async def run_node(
     *,
     model: Model | Mapping[str, Model] | None = None,
     tools: Mapping[str, Tool] | None = None,
+    resources: Mapping[str, Any] | None = None,
     answers: Mapping[str, Any] | None = None,
     events: list[Event] | None = None,
 ) -> Any:
     """Run one node on inputs by port name; return what it returned, validated.
 
-    `model` answers for every `ModelRef`, or for those whose identifiers it maps. `answers` are by the
+    `model` answers for every `ModelRef`, or for those whose identifiers it maps; `tools` and `resources`
+    are those of `Runtime`. `answers` are by the
     keys of asks. What the node emits is added to `events`; `ctx.once` calls its function. The return
     value is the `Out` model of a node class, or the value that the function returned. As with
     `Runtime(strict=True)` it must equal what is read back from its saved JSON.
@@ -128,7 +134,7 @@ async def run_node(
             or the node asks for what it was not given.
         AnswerError: an answer is of the wrong type.
     """
-    host = _Bench(model, tools or {}, answers or {}, [] if events is None else events)
+    host = _Bench(model, tools or {}, resources or {}, answers or {}, [] if events is None else events)
     if isinstance(node, FunctionNode):
         return await _run_function(node, _by_name(inputs), host)
     wanted, given = node.port_models()

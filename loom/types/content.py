@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from loom.errors import ConfigError, quoted
+from loom.types.frozen import FrozenTexts
 from loom.types.validation import (
     EXTENSIONS,
     DocumentType,
@@ -52,11 +53,11 @@ class ImageBlock(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["image"] = "image"
-    source: dict[str, str]
+    source: FrozenTexts
 
     @field_validator("source")
     @classmethod
-    def _complete(cls, source: dict[str, str]) -> dict[str, str]:
+    def _complete(cls, source: FrozenTexts) -> FrozenTexts:
         return _sourced(source)
 
 
@@ -66,11 +67,11 @@ class DocumentBlock(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["document"] = "document"
-    source: dict[str, str]
+    source: FrozenTexts
 
     @field_validator("source")
     @classmethod
-    def _complete(cls, source: dict[str, str]) -> dict[str, str]:
+    def _complete(cls, source: FrozenTexts) -> FrozenTexts:
         return _sourced(source)
 
 

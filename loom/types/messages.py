@@ -1,10 +1,11 @@
 """What a model reads and writes: messages, tool calls and their results."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from loom.types.content import MessageContent, text_of
+from loom.types.frozen import FrozenDict, FrozenJson
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -16,8 +17,7 @@ class ToolCall(BaseModel):
 
     id: str
     name: str
-    # Any: the arguments are the model's own JSON; each tool validates them against its schema.
-    arguments: dict[str, Any] = {}
+    arguments: FrozenJson = FrozenDict()
 
 
 class ToolResult(BaseModel):
