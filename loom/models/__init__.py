@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from loom.models.pool import close
 from loom.types.messages import Message, ToolCall
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
@@ -27,6 +28,7 @@ __all__ = [
     "ToolSchema",
     "Usage",
     "client",
+    "close",
 ]
 
 

@@ -25,7 +25,10 @@ from loom.errors import (
     quoted,
 )
 from loom.models.blocks import Json
+from loom.models.breaker import BREAKER, Breaker
+from loom.models.pool import pool
 from loom.models.providers import Route, provider_of, route
+from loom.models.quiet import log_of
 from loom.models.retry import Backoff, retry_after_s
 from loom.models.wire import Assembly, Record, request_arguments
 from loom.types.models import Emit, ModelRef, ModelReply, ModelRequest
@@ -42,7 +45,8 @@ class LiteLLMModel(BaseModel):
     """A model at a provider, asked over the network through litellm.
 
     Rate limits and outages are asked again as `backoff` says, but never once a piece of the reply was emitted.
-    `timeout_s` is the longest silence: before the reply begins and between two of its pieces.
+    `timeout_s` is the longest silence: before the reply begins and between two of its pieces. The request's own
+    `timeout_s` is for all of it. A provider whose calls fail one after the other is left alone as `breaker` says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -50,19 +54,28 @@ class LiteLLMModel(BaseModel):
     ref: ModelRef
     backoff: Backoff = Backoff()
     timeout_s: float = Field(default=600.0, gt=0)
+    breaker: Breaker = Field(default=BREAKER, exclude=True, repr=False)
     # For tests: how to wait, and a random number from 0 to 1.
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     chance: Callable[[], float] = random.random
 
     async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
-        """Ask the provider; `emit` gets each piece of text and of visible reasoning as it arrives.
+        """Ask the provider; `emit` gets each piece of text, of visible reasoning and of tool calls as it arrives.
 
-        Raises `ProviderUnavailableError` (no key, no package, no server, overloaded, cut off), `RateLimitError`,
-        `ContextOverflowError` or, for what would fail again, `ProviderError`.
+        Raises `ProviderUnavailableError` (no key, no package, no server, overloaded, cut off, no time left),
+        `RateLimitError`, `ContextOverflowError` or, for what would fail again, `ProviderError`.
         """
         way = route(self.ref, os.environ)
-        # Importing takes seconds: in a thread, so that the loop goes on; left alone when this call is cancelled.
-        library = await anyio.to_thread.run_sync(_load, abandon_on_cancel=True)
+        arguments = self._arguments(way, request)
+        timeout_s = request.timeout_s
+        with anyio.move_on_after(timeout_s):
+            library = await _library()
+            with self.breaker.guard((self.ref.identifier, way.api_base), self._where(way)):
+                return await self._settled(library, way, arguments, len(request.messages), emit)
+        raise ProviderUnavailableError(f"{self._where(way)} did not finish in the {timeout_s:g} s that it had")
+
+    async def _settled(self, library: Library, way: Route, arguments: Json, turn: int, emit: Emit) -> ModelReply:
+        """Ask, and ask again while there is reason, time and nothing said yet."""
         heard = False
 
         def hear(delta: ModelDelta) -> None:
@@ -73,19 +86,18 @@ class LiteLLMModel(BaseModel):
         attempt = 1
         while True:
             try:
-                return await self._ask(library, way, request, hear)
+                return await self._ask(library, way, arguments, Assembly(self.ref.identifier, turn), hear)
             except (ProviderUnavailableError, RateLimitError) as error:
                 wait_s = None if heard else self.backoff.wait_s(attempt, _wish_s(error), self.chance())
-                if wait_s is None:
+                if wait_s is None or wait_s >= anyio.current_effective_deadline() - anyio.current_time():
                     if attempt > 1:
                         error.add_note(f"asked {attempt} times")
                     raise
             await self.sleep(wait_s)
             attempt += 1
 
-    async def _ask(self, library: Library, way: Route, request: ModelRequest, emit: Emit) -> ModelReply:
-        assembly = Assembly(self.ref.identifier, turn=len(request.messages))
-        stream = await self._open(library, way, request)
+    async def _ask(self, library: Library, way: Route, arguments: Json, assembly: Assembly, emit: Emit) -> ModelReply:
+        stream = await self._open(library, way, arguments)
         async with aclosing(stream):
             while (chunk := await self._next(stream, way)) is not None:
                 for delta in assembly.add(chunk):
@@ -100,10 +112,14 @@ class LiteLLMModel(BaseModel):
             )
         return assembly.reply(finish_reason, _cost_usd(library, way, self.ref.name, assembly.usage))
 
-    async def _open(self, library: Library, way: Route, request: ModelRequest) -> Record:
-        arguments = self._arguments(way, request)
+    async def _open(self, library: Library, way: Route, arguments: Json) -> Record:
+        connections = await pool()
+        if way.provider.prefix == "openai":
+            client = connections.sdk(way.api_key, way.api_base, self.ref.organization, self.timeout_s)
+        else:
+            client = connections.handler(self.timeout_s)
         try:
-            return await library.acompletion(**arguments)
+            return await library.acompletion(**arguments, client=client, litellm_logging_obj=log_of(arguments))
         except Exception as error:  # litellm raises whatever its 100 providers' code raises
             raise self._translated(error, way) from error
 
@@ -135,11 +151,14 @@ class LiteLLMModel(BaseModel):
             )
         return arguments | self.ref.extensions
 
+    def _where(self, way: Route) -> str:
+        return f'model "{self.ref.identifier}"' + (f' at "{way.api_base}"' if way.api_base else "")
+
     def _translated(self, error: BaseException, way: Route) -> LoomError:
         error = _original(error)
         status = getattr(error, "status_code", None)
         detail = _detail(error, way.api_key)
-        where = f'model "{self.ref.identifier}"' + (f' at "{way.api_base}"' if way.api_base else "")
+        where = self._where(way)
         if type(error).__name__ == "ContextWindowExceededError" or status == 413:
             return ContextOverflowError(f"{where}: the request does not fit the model's window: {detail}")
         if status == 429:
@@ -158,6 +177,11 @@ def client(ref: ModelRef) -> LiteLLMModel:
     """Return the client for `ref`. Raises `ConfigError` for an unknown provider; loads and calls nothing."""
     provider_of(ref)
     return LiteLLMModel(ref=ref)
+
+
+async def _library() -> Library:
+    # Importing takes seconds: in a thread, so that the loop goes on; left alone when this call is cancelled.
+    return _load() if _load.cache_info().currsize else await anyio.to_thread.run_sync(_load, abandon_on_cancel=True)
 
 
 @cache

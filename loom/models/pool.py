@@ -1,0 +1,80 @@
+"""The connections to providers: one pool for each event loop, shared by all its calls, closed when the loop ends."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from importlib import import_module
+from typing import Any
+
+# Any: objects of litellm, openai and aiohttp, whose types are not imported, since they load for seconds.
+Client = Any
+
+KEEPALIVE_S = 60  # how long an idle connection is kept: a turn of tools should find it open
+
+
+class Pool:
+    """The connections of one event loop, and the clients that litellm sends through them."""
+
+    def __init__(self) -> None:
+        aiohttp = import_module("aiohttp")
+        # No limit: how many calls there are at once is the graph's to decide, and a stream holds its connection.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
+        self._session: Client = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        self._handlers: dict[float, Client] = {}
+        self._sdks: dict[tuple[str, str | None, str | None, float], Client] = {}
+
+    def handler(self, timeout_s: float) -> Client:
+        """Return the client that litellm's own protocols are spoken with."""
+        if timeout_s not in self._handlers:
+            make = import_module("litellm.llms.custom_httpx.http_handler").AsyncHTTPHandler
+            self._handlers[timeout_s] = make(timeout=timeout_s, shared_session=self._session)
+        return self._handlers[timeout_s]
+
+    def sdk(self, api_key: str, api_base: str | None, organization: str | None, timeout_s: float) -> Client:
+        """Return the client that OpenAI's protocol is spoken with, by OpenAI's own SDK."""
+        key = (api_key, api_base, organization, timeout_s)
+        if key not in self._sdks:
+            self._sdks[key] = import_module("openai").AsyncOpenAI(
+                api_key=api_key,
+                base_url=api_base,
+                organization=organization,
+                timeout=timeout_s,
+                max_retries=0,
+                http_client=self.handler(timeout_s).client,
+            )
+        return self._sdks[key]
+
+    async def close(self) -> None:
+        """Close every connection. Calls that are under way fail."""
+        await self._session.close()
+
+
+_pools: dict[asyncio.AbstractEventLoop, tuple[Pool, AsyncGenerator[Pool]]] = {}
+
+
+async def pool() -> Pool:
+    """Return the pool of the running event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _pools:
+        keeper = _kept(loop)
+        _pools[loop] = (await anext(keeper), keeper)
+    return _pools[loop][0]
+
+
+async def close() -> None:
+    """Close the connections to providers that this event loop holds; the next call opens new ones.
+
+    It is needed only where a loop goes on after the last call: what ends a loop closes them too (`asyncio.run`,
+    `anyio.run`, `run_sync`). Calls that are under way fail.
+    """
+    if held := _pools.get(asyncio.get_running_loop()):
+        await held[1].aclose()
+
+
+async def _kept(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[Pool]:
+    # An event loop's last act is to close the generators that were begun in it: so this one learns of its end.
+    kept = Pool()
+    try:
+        yield kept
+    finally:
+        del _pools[loop]
+        await kept.close()
