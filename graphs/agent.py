@@ -25,28 +25,46 @@ flowchart TD
 ```
 """
 
-from collections.abc import Collection
 from typing import Annotated
 
+from loom.context.window import Edits, Window
 from loom.core.declared import END, START
 from loom.core.graph import Graph
-from loom.core.state import State, append
+from loom.core.state import State, append, merge
 from loom.nodes.act import Act
+from loom.nodes.approve import Approve
+from loom.nodes.compress import Compress
 from loom.nodes.observe import Observe
 from loom.nodes.reason import Reason
+from loom.nodes.renew import Renew
 from loom.nodes.veto import Veto
+from loom.types.content import MessageContent
+from loom.types.decisions import Decision
 from loom.types.messages import Message, ToolCall, ToolResult
 from loom.types.models import ModelRef
 
 
 class AgentState(State):
-    """One conversation. `messages` is all of it, oldest first; the rest is the last turn."""
+    """One conversation. `messages` is all of it, oldest first, and `edits` what the model is not shown of it.
 
-    prompt: str
+    `calls`, `decisions`, `approved` and `results` are those of the last turn; `turns` counts the model's. `kept` are
+    long texts by reference. `session` and `number` tell which run of which session this is.
+    """
+
+    prompt: MessageContent
+    context: str = ""
+    session: str = ""
+    number: int = 0
     messages: Annotated[tuple[Message, ...], append] = ()
+    edits: Edits = Edits()
+    rho: float = 0.0
+    turns: int = 0
     calls: tuple[ToolCall, ...] = ()
-    vetoes: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    open_questions: int = 0
+    approved: tuple[str, ...] = ()
     results: tuple[ToolResult, ...] = ()
+    kept: Annotated[dict[str, str], merge] = {}
     output: str = ""
 
 
@@ -54,17 +72,41 @@ def agent(
     model: ModelRef,
     *,
     instructions: str = "",
-    allow: Collection[str] | None = None,
-    deny: Collection[str] = (),
+    temperature: float | None = None,
+    max_output_tokens: int | None = None,
+    max_iterations: int = 100,
+    max_context_tokens: int = 200_000,
+    compress_at: float = 0.7,
+    renew_at: float = 0.95,
+    approval_expires_s: float = 86_400.0,
 ) -> Graph[AgentState]:
-    """Make an agent that may use the tools of its runtime, but not those in `deny` nor, given `allow`, any other."""
+    """Make an agent that may use the tools of its runtime, each call through their door.
+
+    It ends when the model calls no tool, or after `max_iterations` turns of the model. From a pressure of `compress_at`
+    on large tool results are put aside; from `renew_at` on the conversation begins anew with a handoff.
+    """
+    window = Window(max_tokens=max_context_tokens, reserved_output_tokens=max_output_tokens or 0)
     graph = Graph("agent", AgentState)
-    graph.node("observe", Observe())
-    graph.node("reason", Reason(model=model, instructions=instructions))
-    graph.node("veto", Veto(allow=None if allow is None else frozenset(allow), deny=frozenset(deny)))
+    graph.node("observe", Observe(instructions=instructions, window=window))
+    graph.node("compress", Compress(instructions=instructions, window=window, target=compress_at * 0.7))
+    graph.node("renew", Renew(instructions=instructions, window=window))
+    graph.node(
+        "reason",
+        Reason(model=model, instructions=instructions, temperature=temperature, max_output_tokens=max_output_tokens),
+    )
+    graph.node("veto", Veto())
+    graph.node("approve", Approve(expires_s=approval_expires_s))
     graph.node("act", Act())
 
-    graph.edge(START, "observe", "reason")
+    graph.edge(START, "observe")
+    graph.switch(
+        "observe",
+        {f"turns >= {max_iterations}": END, f"rho >= {renew_at}": "renew", f"rho >= {compress_at}": "compress"},
+        otherwise="reason",
+    )
+    graph.switch("compress", {f"rho >= {renew_at}": "renew"}, otherwise="reason")
+    graph.edge("renew", "reason")
     graph.switch("reason", {"calls": "veto"}, otherwise=END)
-    graph.edge("veto", "act", "observe")
+    graph.switch("veto", {"open_questions > 0": "approve"}, otherwise="act")
+    graph.edge("approve", "act", "observe")
     return graph

@@ -4,25 +4,32 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
+from loom.context.window import Edits
 from loom.core.context import Context, Effect
 from loom.core.node import Node
+from loom.nodes.observe import HISTORY
 from loom.prompts.template import render
+from loom.tools.door import as_door
+from loom.types.events import Event
 from loom.types.messages import Message, ToolCall
 from loom.types.models import ModelRef
 
 
 class ReasonIn(BaseModel):
-    """The conversation so far, oldest first."""
+    """The conversation so far, oldest first, what of it is left out, and how often the model was asked."""
 
     messages: tuple[Message, ...]
+    edits: Edits = Edits()
+    turns: int = 0
 
 
 class ReasonOut(BaseModel):
-    """What the conversation grows by, the tool calls that the model wants, and what it said."""
+    """What the conversation grows by, the tool calls that the model wants, what it said, and its turns."""
 
     messages: tuple[Message, ...]
     calls: tuple[ToolCall, ...]
     output: str
+    turns: int
 
 
 class Reason(Node[ReasonIn, ReasonOut]):
@@ -33,11 +40,20 @@ class Reason(Node[ReasonIn, ReasonOut]):
 
     model: ModelRef
     instructions: str = ""
+    temperature: float | None = None
+    max_output_tokens: int | None = None
 
     async def run(self, inputs: ReasonIn, ctx: Context) -> ReasonOut:
-        """Make one model call."""
+        """Make one model call. The last turn, which calls nothing, is an artifact."""
         system = render("loom.nodes", "prompts/reason.j2", {"instructions": self.instructions})
-        tools = [tool.schema for tool in ctx.tools.values()]
-        reply = await ctx.model(self.model).complete((*system, *inputs.messages), tools=tools)
+        view = inputs.edits.view(ctx.resources.get(HISTORY, ()), inputs.messages)
+        reply = await ctx.model(self.model).complete(
+            (*system, *view),
+            tools=as_door(ctx.tools).schemas(),
+            temperature=self.temperature,
+            max_output_tokens=self.max_output_tokens,
+        )
+        if not reply.tool_calls:
+            ctx.emit(Event(type="artifact.created", payload={"artifact_id": f"{ctx.run_id}/output", "kind": "output"}))
         turn = Message(role="assistant", content=reply.text, tool_calls=reply.tool_calls)
-        return ReasonOut(messages=(turn,), calls=reply.tool_calls, output=reply.text)
+        return ReasonOut(messages=(turn,), calls=reply.tool_calls, output=reply.text, turns=inputs.turns + 1)

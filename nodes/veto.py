@@ -6,6 +6,8 @@ from pydantic import BaseModel
 
 from loom.core.context import Context, Effect
 from loom.core.node import Node
+from loom.tools.door import as_door
+from loom.types.decisions import Decision
 from loom.types.events import Event
 from loom.types.messages import ToolCall
 
@@ -17,32 +19,32 @@ class VetoIn(BaseModel):
 
 
 class VetoOut(BaseModel):
-    """For each call, in their order: why it is forbidden, or an empty text."""
+    """What was decided of each call, in their order, and how many a person is to be asked about."""
 
-    vetoes: tuple[str, ...]
+    decisions: tuple[Decision, ...]
+    open_questions: int
 
 
 class Veto(Node[VetoIn, VetoOut]):
-    """Forbid the tools in `deny` and, where `allow` is given, all that are not in it. A tool in both is forbidden."""
+    """Have the door of the runtime's tools judge each call: policy, rate limit, safety rules, hooks.
+
+    Tools that stand behind no door of their own are judged by the default policy.
+    """
 
     kind: ClassVar[str] = "veto"
     effect: ClassVar[Effect] = "pure"
 
-    allow: frozenset[str] | None = None
-    deny: frozenset[str] = frozenset()
-
     async def run(self, inputs: VetoIn, ctx: Context) -> VetoOut:
-        """Call nothing; each decision is an event."""
-        vetoes = tuple(self.veto(call) for call in inputs.calls)
-        for call, why in zip(inputs.calls, vetoes, strict=True):
-            payload = {"tool": call.name, "call": call.id, "allowed": not why, "why": why}
-            ctx.emit(Event(type="tool.judged", payload=payload))
-        return VetoOut(vetoes=vetoes)
+        """Call no tool; each decision is an event."""
+        door = as_door(ctx.tools)
+        decisions = [await door.judge(call, run_id=ctx.run_id) for call in inputs.calls]
+        for decision in decisions:
+            ctx.emit(judged(decision))
+        asked = sum(decision.outcome == "ask" for decision in decisions)
+        return VetoOut(decisions=tuple(decisions), open_questions=asked)
 
-    def veto(self, call: ToolCall) -> str:
-        """Return why a call is forbidden; empty where it is not."""
-        if call.name in self.deny:
-            return f'tool "{call.name}" is denied'
-        if self.allow is not None and call.name not in self.allow:
-            return f'tool "{call.name}" is not allowed'
-        return ""
+
+def judged(decision: Decision) -> Event:
+    """Return a decision as an event."""
+    payload = decision.model_dump(mode="json", include={"call_id", "tool", "outcome", "by", "rule", "reason", "digest"})
+    return Event(type="veto.denied" if decision.outcome == "deny" else "tool.judged", payload=payload)
