@@ -1,34 +1,112 @@
 """Typed tools made from functions."""
 
 import inspect
-import typing
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial, update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast, overload
 
+import anyio
 import anyio.to_thread
-from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from loom.errors import ConfigError, ToolExecutionError
+from loom.tools.signature import arguments_of
+from loom.types.content import DocumentBlock, ImageBlock, MessageContent, TextBlock
 from loom.types.models import ToolSchema
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# Any, in this module: the arguments are the model's own JSON, validated here.
 
-class FunctionTool(Generic[P, R]):
-    """A tool made from a function by `@tool`. Calling it calls the function."""
 
-    def __init__(self, fn: Callable[P, R], *, name: str | None = None, description: str | None = None) -> None:
+class ToolSettings(TypedDict, total=False):
+    """What may be said of a tool. `ToolSpec` tells what each means."""
+
+    name: str | None
+    description: str | None
+    read_only: bool
+    destructive: bool
+    concurrency_safe: bool
+    idempotent: bool
+    requires_permission: bool | None
+    timeout_s: float | None
+    contexts: Sequence[str]
+    max_output_chars: int
+
+
+class ToolSpec(Generic[P, R]):
+    """A tool made from a function by `@tool`. Calling it calls the function.
+
+    `read_only`: it changes nothing. `destructive`: it may destroy what cannot be brought back; a policy must allow
+    such tools, and a person is asked before each call unless `requires_permission` says otherwise.
+    `concurrency_safe`: its calls may run at the same time as others. `idempotent`: a second equal call does no more
+    than the first, so it is made again after a crash. `timeout_s`: how long a call may take. `contexts`: the names of
+    the policy contexts it may be used in; none means all. `max_output_chars`: how much of a result a model is shown;
+    the rest is kept.
+
+    Raises:
+        ConfigError: the signature does not say what the arguments are, or the settings contradict each other.
+    """
+
+    def __init__(  # noqa: PLR0913 - each of them is a fact about the tool
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        read_only: bool = False,
+        destructive: bool = False,
+        concurrency_safe: bool = False,
+        idempotent: bool = False,
+        requires_permission: bool | None = None,
+        timeout_s: float | None = None,
+        contexts: Sequence[str] = (),
+        max_output_chars: int = 20_000,
+    ) -> None:
         update_wrapper(self, fn)
         self.fn = fn
         self.name: str = name or str(getattr(fn, "__name__", type(fn).__name__))
         self.description = description if description is not None else (inspect.getdoc(fn) or "")
-        self._arguments = _arguments_of(fn, self.name)
-        parameters = self._arguments.model_json_schema()
-        self.schema = ToolSchema(name=self.name, description=self.description, parameters=parameters)
+        self.read_only = read_only
+        self.destructive = destructive
+        self.concurrency_safe = concurrency_safe
+        self.idempotent = idempotent
+        self.requires_permission = destructive if requires_permission is None else requires_permission
+        self.timeout_s = timeout_s
+        self.contexts = tuple(contexts)
+        self.max_output_chars = max_output_chars
+        self._check(contexts)
+        self._is_async = inspect.iscoroutinefunction(fn)
+        self._arguments = arguments_of(fn, self.name)
+        self.schema = ToolSchema(
+            name=self.name, description=self.description, parameters=self._arguments.model_json_schema()
+        )
+
+    def _check(self, contexts: Sequence[str]) -> None:
+        if self.read_only and self.destructive:
+            raise ConfigError(f'tool "{self.name}" is read_only and destructive; it can be one of them')
+        if isinstance(contexts, str):
+            raise ConfigError(f'tool "{self.name}": contexts must be a list of names, got the text "{contexts}"')
+        if self.timeout_s is not None and self.timeout_s <= 0:
+            raise ConfigError(f'tool "{self.name}": timeout_s must be more than 0 seconds, got {self.timeout_s}')
+        if self.max_output_chars < 1:
+            raise ConfigError(f'tool "{self.name}": max_output_chars must be at least 1, got {self.max_output_chars}')
+
+    @classmethod
+    def from_function(cls, fn: Callable[P, R], **settings: Unpack[ToolSettings]) -> Self:
+        """Make a tool of a function, as `tool` does."""
+        return cls(fn, **settings)
+
+    @property
+    def effect(self) -> Literal["read", "write"]:
+        """What a call does to the world."""
+        return "read" if self.read_only else "write"
+
+    def to_input_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the arguments."""
+        return self.schema.parameters
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function."""
@@ -37,80 +115,97 @@ class FunctionTool(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<tool {self.name}>"
 
-    # Any: the arguments are the model's own JSON, validated here.
-    async def call(self, arguments: Mapping[str, Any]) -> str:
-        """Validate the arguments, call the function, return its result as text: a str as it is, else as JSON.
+    def validated(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments as JSON, converted to their types and with defaults filled in.
+
+        Raises:
+            ToolExecutionError: they do not fit, or are not the same when they come back from JSON.
+        """
+        given = self._validated(arguments)
+        dumped: dict[str, Any] = given.__pydantic_serializer__.to_python(given, mode="json", warnings=False)
+        if self._validated(dumped).__dict__ != given.__dict__:
+            raise ToolExecutionError(
+                f'tool "{self.name}" was not called: its arguments change on their way through JSON'
+            )
+        return dumped
+
+    def _validated(self, arguments: Mapping[str, Any]) -> BaseModel:
+        try:
+            return cast("BaseModel", self._arguments.__pydantic_validator__.validate_python(dict(arguments)))
+        except ValidationError as error:
+            flaws = "; ".join(f'"{".".join(map(str, flaw["loc"]))}": {flaw["msg"]}' for flaw in error.errors())
+            raise ToolExecutionError(f'tool "{self.name}" was not called, its arguments do not fit: {flaws}') from error
+
+    async def call(self, arguments: Mapping[str, Any]) -> MessageContent:
+        """Validate the arguments, call the function, return its result: text and blocks as they are, else as JSON.
 
         A plain `def` runs in a worker thread.
 
         Raises:
-            ToolExecutionError: the arguments do not fit, the function raised, or its result is no JSON.
+            ToolExecutionError: the arguments do not fit, the function raised or took longer than `timeout_s`, or its
+                result is no JSON.
         """
+        given = self._validated(arguments).__dict__
+        values = {name: given[name] for name in self._arguments.model_fields}
         try:
-            given = self._arguments.model_validate(dict(arguments))
-        except ValidationError as error:
-            flaws = "; ".join(f'"{".".join(map(str, flaw["loc"]))}": {flaw["msg"]}' for flaw in error.errors())
-            raise ToolExecutionError(f'tool "{self.name}" was not called, its arguments do not fit: {flaws}') from error
-        values = {name: given.__dict__[name] for name in self._arguments.model_fields}
-        try:
-            result = await self._result(values)
-            return result if isinstance(result, str) else to_json(result).decode()
+            return _content(await self._result(values))
         except PydanticSerializationError as error:
             raise ToolExecutionError(f'tool "{self.name}" returned what cannot be put as JSON: {error}') from error
+        except _OutOfTimeError:
+            left = (
+                "" if self._is_async else "; its thread cannot be stopped and was abandoned, it may still do its work"
+            )
+            raise ToolExecutionError(f'tool "{self.name}" took longer than {self.timeout_s:g} s{left}') from None
         except Exception as error:  # whatever the user's function raises
             raise ToolExecutionError(f'tool "{self.name}" failed: {type(error).__name__}: {error}') from error
 
     async def _result(self, values: Mapping[str, Any]) -> object:
+        if self.timeout_s is None:
+            return await self._called(values)
+        with anyio.move_on_after(self.timeout_s):
+            return await self._called(values)
+        raise _OutOfTimeError
+
+    async def _called(self, values: Mapping[str, Any]) -> object:
         call: Callable[[], object] = partial(self.fn, **values)
-        if inspect.iscoroutinefunction(self.fn):
-            return await typing.cast("typing.Awaitable[object]", call())
-        return await anyio.to_thread.run_sync(call)
+        if self._is_async:
+            return await cast("Awaitable[object]", call())
+        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+
+
+class _OutOfTimeError(Exception):
+    """The call took longer than it may. Not a `TimeoutError`, which the function may raise itself."""
+
+
+def _content(result: object) -> MessageContent:
+    if isinstance(result, str):
+        return result
+    if isinstance(result, TextBlock | ImageBlock | DocumentBlock):
+        return (result,)
+    if isinstance(result, list | tuple) and result:
+        items = cast("Sequence[object]", result)
+        blocks = tuple(item for item in items if isinstance(item, TextBlock | ImageBlock | DocumentBlock))
+        if len(blocks) == len(items):
+            return blocks
+    return to_json(result).decode()
 
 
 @overload
-def tool(fn: Callable[P, R], /) -> FunctionTool[P, R]: ...
+def tool(fn: Callable[P, R], /) -> ToolSpec[P, R]: ...
 @overload
+def tool(**settings: Unpack[ToolSettings]) -> Callable[[Callable[P, R]], ToolSpec[P, R]]: ...
 def tool(
-    *, name: str | None = None, description: str | None = None
-) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
-def tool(
-    fn: Callable[P, R] | None = None, /, *, name: str | None = None, description: str | None = None
-) -> FunctionTool[P, R] | Callable[[Callable[P, R]], FunctionTool[P, R]]:
+    fn: Callable[P, R] | None = None, /, **settings: Unpack[ToolSettings]
+) -> ToolSpec[P, R] | Callable[[Callable[P, R]], ToolSpec[P, R]]:
     """Make a tool of a function. Its parameters are the arguments, its docstring the description unless one is given.
 
+    The settings are those of `ToolSpec`.
+
     Raises:
-        ConfigError: the signature does not say what the arguments are.
+        ConfigError: the signature does not say what the arguments are, or the settings contradict each other.
     """
 
-    def make(fn: Callable[P, R]) -> FunctionTool[P, R]:
-        return FunctionTool(fn, name=name, description=description)
+    def make(fn: Callable[P, R]) -> ToolSpec[P, R]:
+        return ToolSpec(fn, **settings)
 
     return make if fn is None else make(fn)
-
-
-# Any: the function's signature is the user's.
-def _arguments_of(fn: Callable[..., Any], name: str) -> type[BaseModel]:
-    try:
-        hints = typing.get_type_hints(fn, include_extras=True)
-    except NameError as error:
-        raise ConfigError(f'tool "{name}" has an annotation that cannot be resolved: {error}') from None
-    fields: dict[str, Any] = {}
-    for parameter in inspect.signature(fn).parameters.values():
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise ConfigError(f'tool "{name}" has the parameter "{parameter}"; arguments are plain named parameters')
-        if parameter.name not in hints:
-            raise ConfigError(f'tool "{name}": the parameter "{parameter.name}" needs a type, which the model is told')
-        if parameter.name.startswith("_"):
-            raise ConfigError(f'tool "{name}": the parameter "{parameter.name}" must not begin with an underscore')
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
-    try:
-        with warnings.catch_warnings():
-            # An argument may well be called "json" or "copy"; the values are read past the model's own names.
-            warnings.filterwarnings("ignore", message=r'Field name ".*" .* shadows', category=UserWarning)
-            config = ConfigDict(extra="forbid", protected_namespaces=())
-            model: type[BaseModel] = create_model(name, __config__=config, **fields)
-            model.model_json_schema()
-    except PydanticUserError as error:
-        raise ConfigError(f'tool "{name}" has a parameter that no JSON fits: {error.message}') from error
-    return model

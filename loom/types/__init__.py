@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         create_text_block,
     )
     from loom.types.contracts import SprintContract, SprintResult, Verdict
+    from loom.types.decisions import Decision, ToolRun
     from loom.types.events import Event
     from loom.types.knowledge import (
         KnowledgeBundle,
@@ -30,6 +31,17 @@ if TYPE_CHECKING:
     from loom.types.messages import Message, Role, ToolCall, ToolResult
     from loom.types.models import Emit, Extensions, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
     from loom.types.outline import Outline, OutlineEdge, OutlineNode, Style
+    from loom.types.policy import (
+        HookDecision,
+        HookOutcome,
+        PolicyConfig,
+        PolicyContext,
+        SafetyEvaluator,
+        SafetyRule,
+        ToolAccessPolicy,
+        ToolPolicy,
+        ToolRateLimitPolicy,
+    )
     from loom.types.stream import (
         DoneEvent,
         ErrorEvent,
@@ -47,12 +59,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ContentBlock",
+    "Decision",
     "DocumentBlock",
     "DoneEvent",
     "Emit",
     "ErrorEvent",
     "Event",
     "Extensions",
+    "HookDecision",
+    "HookOutcome",
     "ImageBlock",
     "KnowledgeBundle",
     "KnowledgeCitation",
@@ -72,7 +87,11 @@ __all__ = [
     "Outline",
     "OutlineEdge",
     "OutlineNode",
+    "PolicyConfig",
+    "PolicyContext",
     "Role",
+    "SafetyEvaluator",
+    "SafetyRule",
     "SprintContract",
     "SprintResult",
     "StreamEvent",
@@ -81,11 +100,15 @@ __all__ = [
     "TextDelta",
     "ThinkingDelta",
     "Tool",
+    "ToolAccessPolicy",
     "ToolCall",
     "ToolCallDelta",
     "ToolCallEvent",
+    "ToolPolicy",
+    "ToolRateLimitPolicy",
     "ToolResult",
     "ToolResultEvent",
+    "ToolRun",
     "ToolSchema",
     "Usage",
     "ValidationError",
@@ -98,12 +121,15 @@ __all__ = [
 
 _HOMES = {
     "ContentBlock": "content",
+    "Decision": "decisions",
     "DocumentBlock": "content",
     "DoneEvent": "stream",
     "Emit": "models",
     "ErrorEvent": "stream",
     "Event": "events",
     "Extensions": "models",
+    "HookDecision": "policy",
+    "HookOutcome": "policy",
     "ImageBlock": "content",
     "KnowledgeBundle": "knowledge",
     "KnowledgeCitation": "knowledge",
@@ -123,7 +149,11 @@ _HOMES = {
     "Outline": "outline",
     "OutlineEdge": "outline",
     "OutlineNode": "outline",
+    "PolicyConfig": "policy",
+    "PolicyContext": "policy",
     "Role": "messages",
+    "SafetyEvaluator": "policy",
+    "SafetyRule": "policy",
     "SprintContract": "contracts",
     "SprintResult": "contracts",
     "StreamEvent": "stream",
@@ -132,11 +162,15 @@ _HOMES = {
     "TextDelta": "stream",
     "ThinkingDelta": "stream",
     "Tool": "tools",
+    "ToolAccessPolicy": "policy",
     "ToolCall": "messages",
     "ToolCallDelta": "stream",
     "ToolCallEvent": "stream",
+    "ToolPolicy": "policy",
+    "ToolRateLimitPolicy": "policy",
     "ToolResult": "messages",
     "ToolResultEvent": "stream",
+    "ToolRun": "decisions",
     "ToolSchema": "models",
     "Usage": "usage",
     "ValidationError": "validation",

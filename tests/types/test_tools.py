@@ -1,6 +1,7 @@
 """Tests of what counts as a tool."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import pytest
 
@@ -11,6 +12,10 @@ from loom.types.tools import Tool
 class Echo:
     name = "echo"
     schema = ToolSchema(name="echo")
+    read_only = destructive = concurrency_safe = idempotent = requires_permission = False
+    contexts: tuple[str, ...] = ()
+    max_output_chars = 1000
+    effect: Literal["read", "write"] = "write"
 
     async def call(self, arguments: Mapping[str, object]) -> str:
         return str(dict(arguments))

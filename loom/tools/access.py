@@ -1,0 +1,53 @@
+"""What a policy says of a tool, whatever its arguments are."""
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from loom.errors import ConfigError, did_you_mean, quoted
+from loom.types.policy import PolicyConfig
+from loom.types.tools import Tool
+
+# An outcome, the setting that decides, and why.
+Verdict = tuple[str, str, str]
+ALLOWED: Final[Verdict] = ("allow", "", "")
+
+
+def check_names(what: str, names: Iterable[str], tools: Collection[str]) -> None:
+    """Refuse names of tools that are not there, as far as that can be told.
+
+    Tools of MCP servers (`mcp__…`) come later. Where there are no tools at all, no name is wrong.
+
+    Raises:
+        ConfigError: a name is that of no tool; the message begins with `what`.
+    """
+    for name in names if tools else ():
+        if name not in tools and not name.startswith("mcp__"):
+            hint = did_you_mean(name, tools)
+            raise ConfigError(f'{what} "{name}", which is not there; there are {quoted(tools)}.{hint}')
+
+
+def access(policy: PolicyConfig, tool: Tool) -> Verdict:
+    """Judge a tool by the access policy and the context. A tool that does not say what it is, is denied."""
+    rules, name, context = policy.tools.access, tool.name, policy.context.name
+    try:
+        read_only, destructive, contexts, asks = (
+            tool.read_only,
+            tool.destructive,
+            tool.contexts,
+            tool.requires_permission,
+        )
+    except Exception as error:  # noqa: BLE001 - a tool of somebody else's: fail closed
+        return "deny", "tool", f'tool "{name}" does not say what it does: {type(error).__name__}: {error}'
+    denied = {
+        "tools.access.deny": name in rules.deny and "it is in the list of denied tools",
+        "tools.access.allow": bool(rules.allow)
+        and name not in rules.allow
+        and "it is not in the list of allowed tools",
+        "tools.access.read_only_only": rules.read_only_only and not read_only and "only read-only tools may be used",
+        "tools.access.allow_destructive": bool(destructive) and not rules.allow_destructive and "it is destructive",
+        "context": bool(contexts) and context not in contexts and f'it may not be used in the context "{context}"',
+    }
+    for setting, why in denied.items():
+        if why:
+            return "deny", setting, f'tool "{name}" is denied: {why}'
+    return ("ask", "requires_permission", f'tool "{name}" requires permission') if asks else ALLOWED

@@ -1,0 +1,88 @@
+"""Callbacks of the user's around tool calls."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any, Final, cast
+
+from loom.errors import ConfigError, did_you_mean, quoted
+from loom.tools.bounded import LIMIT_S, bounded
+from loom.types.policy import HookDecision, HookOutcome
+
+# Any, in this module: what is told to a hook, and what it returns.
+Hook = Callable[[dict[str, Any]], Any]
+
+EVENTS: Final = ("after_tool_call", "before_tool_call")
+_DECISIONS: Final = {decision.value: decision for decision in HookDecision}
+
+
+def name_of(hook: Hook) -> str:
+    """Return what a hook is called."""
+    return str(getattr(hook, "__name__", type(hook).__name__))
+
+
+class HookManager:
+    """Callbacks that see each tool call: `before_tool_call` may forbid it, `after_tool_call` sees what came of it.
+
+    A callback, plain or async, is given a mapping with `tool`, `arguments`, `call_id` and `run_id`, after the call also
+    `result`. It returns a `HookOutcome`, a `HookDecision`, a pair of decision and message, or a mapping with the fields
+    of an outcome. Anything else, such as None, allows; but False, and what looks like a decision and cannot be read,
+    denies, as does a callback that fails or takes longer than 5 seconds. A plain callback runs in a thread.
+    """
+
+    def __init__(self, *, limit_s: float = LIMIT_S) -> None:
+        self._hooks: dict[str, list[Hook]] = {event: [] for event in EVENTS}
+        self._limit_s = limit_s
+
+    def register(self, event: str, callback: Hook) -> None:
+        """Call `callback` at `event`, after those registered before it.
+
+        Raises:
+            ConfigError: there is no such event, or the callback cannot be called.
+        """
+        if event not in self._hooks:
+            hint = did_you_mean(event, EVENTS)
+            raise ConfigError(f'there is no hook event "{event}"; there are {quoted(EVENTS)}.{hint}')
+        if not callable(callback):
+            raise ConfigError(f'a hook for "{event}" must be a function, got {type(callback).__name__}')
+        self._hooks[event].append(callback)
+
+    def of(self, event: str) -> tuple[Hook, ...]:
+        """Return the callbacks of an event, in their order."""
+        return tuple(self._hooks[event])
+
+    async def outcome(self, hook: Hook, told: Mapping[str, Any]) -> HookOutcome:
+        """Call one hook with a copy of what it is told; what goes wrong is a DENY that says so."""
+        name = name_of(hook)
+        try:
+            outcome = _read(await bounded(hook, deepcopy(dict(told)), limit_s=self._limit_s))
+        except Exception as error:  # noqa: BLE001 - whatever the user's function raises: fail closed
+            why = f'hook "{name}" failed: {type(error).__name__}: {error}'
+            return HookOutcome(decision=HookDecision.DENY, message=why)
+        if outcome.decision is not HookDecision.ALLOW and not outcome.message:
+            return outcome.model_copy(update={"message": f'hook "{name}" said {outcome.decision.value}'})
+        return outcome
+
+
+def _read(said: object) -> HookOutcome:
+    match said:
+        case HookOutcome():
+            return said
+        case str():
+            return HookOutcome(decision=_decision(said))
+        case False:
+            return HookOutcome(decision=HookDecision.DENY)
+        case tuple() if len(pair := cast("tuple[object, ...]", said)) == 2 and isinstance(pair[1], str):
+            return HookOutcome(decision=_decision(pair[0]), message=pair[1])
+        case Mapping():
+            fields = dict(cast("Mapping[str, Any]", said))
+            if "decision" in fields:
+                fields["decision"] = _decision(fields["decision"])
+            return HookOutcome(**fields)
+        case _:
+            return HookOutcome()
+
+
+def _decision(said: object) -> HookDecision:
+    if isinstance(said, str) and said in _DECISIONS:
+        return _DECISIONS[said]
+    raise ValueError(f"it must decide one of {quoted(_DECISIONS)}, got {said!r:.80}")

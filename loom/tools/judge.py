@@ -1,0 +1,157 @@
+"""Whether a tool call may be made: validation, hooks, policy, rate limit, safety rules, in this order."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from loom.errors import ToolExecutionError, did_you_mean, quoted
+from loom.tools.access import Verdict
+from loom.tools.foreign import CANONICAL, as_json, held_against_schema
+from loom.tools.hooks import HookManager, name_of
+from loom.tools.limiter import Limiter
+from loom.tools.results import Redactor
+from loom.tools.rules import Rules
+from loom.types.decisions import DecidedBy, Decision, Outcome
+from loom.types.messages import ToolCall
+from loom.types.policy import HookDecision
+from loom.types.tools import Tool
+
+# Any, in this module: arguments of any tool, as JSON.
+
+_HOOK_ROUNDS: Final = 8
+
+
+def canonical(tool: str, arguments: Mapping[str, Any], run_id: str) -> bytes:
+    """Return the canonical JSON of a call: sorted, without white space.
+
+    Raises:
+        ValueError, TypeError: the arguments are no JSON.
+    """
+    return CANONICAL.encode({"arguments": arguments, "run_id": run_id, "tool": tool}).encode()
+
+
+def digest_of(saved: bytes) -> str:
+    """Return the SHA-256 in hex of a call's canonical JSON."""
+    return hashlib.sha256(saved).hexdigest()
+
+
+@dataclass(slots=True)
+class _Case:
+    """A call on its way through the judgement."""
+
+    call: ToolCall
+    run_id: str
+    arguments: dict[str, Any]
+    digest: str = ""
+
+
+class _Denied(Exception):  # noqa: N818 - not an error: how judging ends early
+    def __init__(self, by: DecidedBy, rule: str, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.by: DecidedBy = by
+        self.rule = rule
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judge calls of tools. `verdicts` are what the policy says of each tool, by its name."""
+
+    tools: Mapping[str, Tool]
+    verdicts: Mapping[str, Verdict]
+    rules: Rules
+    hooks: HookManager
+    limiter: Limiter
+    redactor: Redactor
+
+    async def judge(self, call: ToolCall, run_id: str) -> Decision:
+        """Decide about a call. A bad call is denied; nothing is raised."""
+        case = _Case(call, run_id, call.arguments)
+        try:
+            return await self._decided(case)
+        except _Denied as denied:
+            return self._denial(case, denied)
+
+    async def _decided(self, case: _Case) -> Decision:
+        name = case.call.name
+        if name not in self.tools:
+            hint = did_you_mean(name, self.tools)
+            raise _Denied("lookup", "", f'there is no tool "{name}"; there are {quoted(self.tools)}.{hint}')
+        tool = self.tools[name]
+        self._validate(case, tool, case.arguments)
+        asked = await self._hooked(case, tool) if self.hooks.of("before_tool_call") else None
+        outcome, setting, reason = self.verdicts[name]
+        if outcome == "deny":
+            raise _Denied("policy", setting, reason)
+        wait_s = self.limiter.take(case.digest)
+        if wait_s:
+            raise _Denied("rate_limit", "tools.rate_limits", self.limiter.full(wait_s), wait_s)
+        veto = await self.rules.veto(name, case.arguments)
+        if veto is None and asked is None and outcome == "allow":
+            return Decision(
+                call_id=case.call.id, tool=name, outcome="allow", digest=case.digest, arguments=case.arguments
+            )
+        self.limiter.give_back(case.digest)  # a call that is asked about is counted when it is made
+        if veto is not None:
+            raise _Denied("rule", veto[0], f'safety rule "{veto[0]}": {veto[1]}')
+        if asked is not None:
+            return self._decision(case, "ask", "hook", *asked)
+        return self._decision(case, "ask", "policy", setting, reason)
+
+    def _validate(self, case: _Case, tool: Tool, arguments: Mapping[str, Any]) -> None:
+        """Put the validated arguments and their digest into the case."""
+        validated = getattr(tool, "validated", None)
+        try:
+            case.arguments = held_against_schema(tool, arguments) if validated is None else validated(arguments)
+            case.digest = digest_of(canonical(tool.name, case.arguments, case.run_id))
+        except ToolExecutionError as error:
+            raise _Denied("arguments", "", str(error)) from None
+        except Exception as error:  # noqa: BLE001 - what cannot be judged is denied
+            why = f'tool "{tool.name}" was not called, its arguments cannot be judged: {type(error).__name__}: {error}'
+            raise _Denied("arguments", "", why) from None
+
+    async def _hooked(self, case: _Case, tool: Tool) -> tuple[str, str] | None:
+        """Ask the hooks, again from the first one whenever one changed the arguments; return who asks, and why."""
+        for _ in range(_HOOK_ROUNDS):
+            judged, asked = case.digest, None
+            told: dict[str, Any] = {"tool": tool.name, "call_id": case.call.id, "run_id": case.run_id}
+            for hook in self.hooks.of("before_tool_call"):
+                outcome = await self.hooks.outcome(hook, {**told, "arguments": case.arguments})
+                if outcome.decision is HookDecision.DENY:
+                    raise _Denied("hook", name_of(hook), outcome.message)
+                if outcome.arguments is not None:
+                    self._validate(case, tool, outcome.arguments)
+                    if case.digest != judged:
+                        break
+                if outcome.decision is HookDecision.ASK and asked is None:
+                    asked = name_of(hook), outcome.message
+                told |= outcome.context_updates
+            else:
+                return asked
+        raise _Denied("hook", "", f'the hooks changed the arguments of tool "{tool.name}" {_HOOK_ROUNDS} times')
+
+    def _denial(self, case: _Case, denied: _Denied) -> Decision:
+        if not case.digest:
+            try:
+                case.arguments = as_json(case.arguments)
+            except Exception:  # noqa: BLE001 - what is no JSON cannot be told, only that it was denied
+                case.arguments = {}
+            case.digest = digest_of(canonical(case.call.name, case.arguments, case.run_id))
+        return self._decision(case, "deny", denied.by, denied.rule, denied.reason, denied.retry_after_s)
+
+    def _decision(
+        self, case: _Case, outcome: Outcome, by: DecidedBy, rule: str, reason: str, retry_after_s: float | None = None
+    ) -> Decision:
+        return Decision(
+            call_id=case.call.id,
+            tool=case.call.name,
+            outcome=outcome,
+            by=by,
+            rule=rule,
+            reason=self.redactor.clean(reason),
+            digest=case.digest,
+            arguments=case.arguments,
+            retry_after_s=retry_after_s,
+        )

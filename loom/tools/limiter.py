@@ -1,0 +1,81 @@
+"""How many tool calls may be made in a minute."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import Final
+
+WINDOW_S: Final = 60.0
+
+
+class Limiter:
+    """Count calls in a sliding window of 60 seconds by `clock`, for all who share this limiter, also in other threads.
+
+    A place is taken when a call is allowed and used when the call is made; from then on it counts for 60 seconds. So
+    no window ever holds more calls than `limit`. A place that is not used counts for 60 seconds too, unless it is
+    given back.
+    """
+
+    def __init__(self, limit: int, clock: Callable[[], float]) -> None:
+        self.limit = limit
+        self._clock = clock
+        self._places: OrderedDict[int, tuple[float, str]] = OrderedDict()  # oldest first
+        self._unused: dict[str, list[int]] = {}
+        self._last = 0
+        self._lock = Lock()
+
+    def take(self, digest: str) -> float:
+        """Take a place for the call `digest`; return 0, or the seconds until there will be one."""
+        with self._lock:
+            now = self._now()
+            if len(self._places) >= self.limit:
+                return max(self._places[next(iter(self._places))][0] + WINDOW_S - now, 0.001)
+            self._last += 1
+            self._places[self._last] = now, digest
+            self._unused.setdefault(digest, []).append(self._last)
+            return 0.0
+
+    def give_back(self, digest: str) -> None:
+        """Give back a place that was taken for a call and not used."""
+        with self._lock:
+            place = self._unused_place(digest)
+            if place is not None:
+                del self._places[place]
+
+    def use(self, digest: str) -> bool:
+        """Use a place that was taken for a call within the window; tell whether there was one."""
+        with self._lock:
+            now = self._now()
+            place = self._unused_place(digest)
+            if place is None:
+                return False
+            self._places[place] = now, ""
+            self._places.move_to_end(place)
+            return True
+
+    def full(self, wait_s: float) -> str:
+        """Say that there was no place, and when there will be one."""
+        return f"more than {self.limit} tool calls in {WINDOW_S:g} s; try again in {wait_s:.1f} s"
+
+    def _now(self) -> float:
+        """Return the time, after letting go of the places that are out of the window."""
+        now = self._clock()
+        while self._places:
+            place, (at, digest) = next(iter(self._places.items()))
+            if at + WINDOW_S > now:
+                break
+            del self._places[place]
+            if digest:
+                self._unused[digest].remove(place)
+                if not self._unused[digest]:
+                    del self._unused[digest]
+        return now
+
+    def _unused_place(self, digest: str) -> int | None:
+        places = self._unused.get(digest)
+        if not places:
+            return None
+        place = places.pop()
+        if not places:
+            del self._unused[digest]
+        return place
