@@ -1,7 +1,10 @@
 """Safety rules at the door: which forbids a call."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from pydantic import JsonValue
 
 from loom.errors import ConfigError, did_you_mean, quoted
 from loom.tools.access import check_names
@@ -13,11 +16,21 @@ from loom.types.tools import Tool
 # Any, in this module: arguments of any tool, as JSON.
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A rule with what is asked of it at every call: a pydantic record is slow to say it."""
+
+    rule: SafetyRule
+    holds: Callable[[Mapping[str, JsonValue]], bool]
+    wanted: frozenset[str]  # the arguments that a call must have for the rule to be judged
+
+
 class Rules:
     """Safety rules by the tools that they are about."""
 
     def __init__(self, rules: Sequence[SafetyRule], tools: Mapping[str, Tool], *, limit_s: float = LIMIT_S) -> None:
-        self._of = {name: [rule for rule in rules if rule.concerns(name)] for name in tools}
+        bound = [_Rule(rule, rule.holds, rule.looks_at if rule.tool_names else frozenset()) for rule in rules]
+        self._of = {name: [each for each in bound if each.rule.concerns(name)] for name in tools}
         self._limit_s = limit_s
         for rule in rules:
             _check(rule, tools)
@@ -30,16 +43,16 @@ class Rules:
         try:
             texts = {name: folded(value) for name, value in arguments.items()}
         except Exception as error:  # noqa: BLE001 - what cannot be judged is denied
-            return rules[0].name, f"the arguments cannot be judged: {type(error).__name__}: {error}"
-        for rule in rules:
+            return rules[0].rule.name, f"the arguments cannot be judged: {type(error).__name__}: {error}"
+        for each in rules:
+            rule = each.rule
             try:
-                if rule.holds(texts) and await self._is_forbidden(rule, tool, arguments):
+                if each.holds(texts) and await self._is_forbidden(rule, tool, arguments):
                     return rule.name, rule.reason
             except Exception as error:  # noqa: BLE001 - whatever the user's evaluator raises: fail closed
                 return rule.name, f"the rule failed: {type(error).__name__}: {error}"
-            if rule.tool_names and not rule.looks_at <= arguments.keys():
-                missing = quoted(rule.looks_at - arguments.keys())
-                return rule.name, f"it looks at {missing}, which the call leaves out"
+            if not each.wanted <= arguments.keys():
+                return rule.name, f"it looks at {quoted(each.wanted - arguments.keys())}, which the call leaves out"
         return None
 
     async def _is_forbidden(self, rule: SafetyRule, tool: str, arguments: dict[str, Any]) -> bool:

@@ -62,6 +62,9 @@ def is_same(left: JsonValue, right: JsonValue) -> bool:
 
     1 is 1.0 but not true. A text and a number or boolean are compared as texts, so that "1" is 1.
     """
+    kind = type(left)
+    if kind is type(right) and kind is not dict and kind is not list:
+        return left == right
     if isinstance(left, str) != isinstance(right, str):
         text = _text(left)
         return text is not None and text == _text(right)

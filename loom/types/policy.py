@@ -175,9 +175,10 @@ class SafetyRule(Settings):
             return False
         return self.evaluator is None or self.evaluator.evaluate(tool_name, arguments)
 
-    def holds(self, folded_arguments: Mapping[str, JsonValue]) -> bool:
-        """Tell whether all conditions but the evaluator's hold for arguments that are folded already."""
-        return self._conditions.hold(folded_arguments)
+    @property
+    def holds(self) -> Callable[[Mapping[str, JsonValue]], bool]:
+        """Whether all conditions but the evaluator's hold, as a function of arguments that are folded already."""
+        return self._conditions.hold
 
 
 @dataclass(frozen=True, slots=True)
