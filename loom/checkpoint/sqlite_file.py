@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -68,6 +69,7 @@ class SqliteFile:
         self._durability = durability
         self._connection: sqlite3.Connection | None = None
         self._opened_by = 0
+        self._is_fresh = False
         self._lock = threading.RLock()
 
     @contextlib.contextmanager
@@ -79,7 +81,9 @@ class SqliteFile:
         """
         with self._lock:
             try:
-                yield self._open()
+                yield (connection := self._open())
+                if self._is_fresh and connection.total_changes:
+                    self._keep_log_short(connection)
             except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter is Python's, of a damaged file
                 hint = _HINTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
                 raise CheckpointError(f"cannot {purpose} in {self.path}: {error}{hint}") from error
@@ -99,6 +103,14 @@ class SqliteFile:
                     connection.execute("ROLLBACK")
                 raise
 
+    def _keep_log_short(self, connection: sqlite3.Connection) -> None:
+        """Have commits write the log back when it is long: each but the first of a connection.
+
+        The first claims a run, whose next node waits for it, and finds whatever log a killed process has left.
+        """
+        connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
+        self._is_fresh = False
+
     def empty_log(self, purpose: str) -> None:
         """Write the log back into the file, so that what is written next begins it anew."""
         with self.statement(purpose) as connection:
@@ -113,7 +125,7 @@ class SqliteFile:
             # The log may be in use by another process, which then writes it back itself.
             with contextlib.suppress(sqlite3.OperationalError):
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            connection.close()
+            self._let_go()
 
     def _open(self) -> sqlite3.Connection:
         # A connection must not be carried over a fork.
@@ -128,7 +140,9 @@ class SqliteFile:
         except BaseException:
             connection.close()
             raise
-        self._connection, self._opened_by = connection, os.getpid()
+        self._connection, self._opened_by, self._is_fresh = connection, os.getpid(), True
+        # A store need not be closed: the connection is when nobody has it any more, or the process ends.
+        self._let_go = weakref.finalize(self, _close_if_ours, connection, self._lock, os.getpid())
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -145,7 +159,7 @@ class SqliteFile:
         # Only now, so that a file of something else is left as it was.
         _until_free(lambda: connection.execute("PRAGMA journal_mode=WAL"))
         connection.execute(f"PRAGMA synchronous={'NORMAL' if self._durability == 'process' else 'FULL'}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
+        connection.execute("PRAGMA wal_autocheckpoint=0")  # until the first commit
         connection.execute(f"PRAGMA journal_size_limit={_WAL_PAGES * 4096}")  # where one large write made it longer
 
     def _create(self, connection: sqlite3.Connection) -> None:
@@ -162,6 +176,12 @@ class SqliteFile:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def _close_if_ours(connection: sqlite3.Connection, lock: threading.RLock, opened_by: int) -> None:
+    with lock:  # leases may be renewed in a thread until the end
+        if opened_by == os.getpid():
+            connection.close()
 
 
 async def to_its_end(done: asyncio.Future[T]) -> T:

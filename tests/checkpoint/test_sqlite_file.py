@@ -1,7 +1,9 @@
 # ruff: noqa: ASYNC240, ASYNC221, ASYNC222 - nothing else runs in the loop that the tests could hold up
 import asyncio
 import contextlib
+import gc
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -11,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from loom import CheckpointError, SqliteCheckpointer
@@ -61,6 +64,37 @@ async def test_closing_empties_the_log_also_while_another_has_the_file_open(path
     assert log_of(path).stat().st_size == 0
     assert len(await stored(other)) == 51
     await other.close()
+
+
+async def test_a_run_is_claimed_without_waiting_for_a_long_log_to_be_written_back(path: Path, tmp_path: Path) -> None:
+    store = SqliteCheckpointer(path)
+    claim = await begun(store)
+    with contextlib.closing(sqlite3.connect(path)) as reader:  # as long as it reads, the log grows
+        reader.execute("BEGIN").execute("SELECT count(*) FROM runs").fetchone()
+        for _ in range(300):
+            await store.append(claim, [b"x"])
+        await store.release(claim)
+        left = Path(shutil.copytree(path.parent, tmp_path / "left"), path.name)  # as if killed here
+    await store.close()
+    before = left.read_bytes()
+    taken = SqliteCheckpointer(left)
+    claim = await taken.claim("r", (await taken.read("r")).head, [b"y"])
+    assert left.read_bytes() == before
+    await taken.append(claim, [b"z"])
+    assert left.read_bytes() != before
+    await taken.close()
+
+
+async def test_a_store_that_nobody_has_any_more_lets_go_of_its_file(path: Path) -> None:
+    async def used_and_forgotten() -> None:
+        store = SqliteCheckpointer(path, lease_s=0.03)
+        await store.release(await begun(store))
+
+    await used_and_forgotten()
+    with anyio.fail_after(10):
+        while log_of(path).exists():  # the last to close the file writes the log back
+            await anyio.sleep(0.01)  # the thread that renews leases ends at its next turn
+            gc.collect()
 
 
 async def test_an_empty_file_becomes_a_store(path: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -458,7 +457,7 @@ def either(topic: str) -> Draft | None:
         (stream, 'node function "stream" is a generator'),
         (bare_list, 'node function "bare_list" returns list[str]; say which field that is, @node(writes="field")'),
         (either, "or return a pydantic model whose fields are the output ports"),
-        (operator.itemgetter(1), "has no readable signature"),
+        (max, "has no readable signature"),
         (3, '@node takes a function, and its options by name, @node(writes="field"); got 3'),
         ("field", "@node takes a function, and its options by name, @node(writes=\"field\"); got 'field'"),
     ],
