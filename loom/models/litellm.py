@@ -159,7 +159,7 @@ class LiteLLMModel(BaseModel):
         status = getattr(error, "status_code", None)
         detail = _detail(error, way.api_key)
         where = self._where(way)
-        if type(error).__name__ == "ContextWindowExceededError" or status == 413:
+        if type(error).__name__ == "ContextWindowExceededError" or 413 in _statuses(error):
             return ContextOverflowError(f"{where}: the request does not fit the model's window: {detail}")
         if status == 429:
             wish_s = _header_wish_s(error)
@@ -211,6 +211,16 @@ def _original(error: BaseException) -> BaseException:
     """Return the error inside litellm's mark of a stream that failed, which has neither its headers nor its type."""
     original = getattr(error, "original_exception", None)
     return original if isinstance(original, BaseException) else error
+
+
+def _statuses(error: BaseException) -> set[object]:
+    """Return every status on the way from the provider's answer to `error`: litellm makes a 400 of some."""
+    found = set[object]()
+    step: BaseException | None = error
+    while step is not None:
+        found.add(getattr(step, "status_code", None))
+        step = step.__context__
+    return found
 
 
 def _detail(error: BaseException, key: str) -> str:

@@ -1,20 +1,14 @@
 """The client against real HTTP servers on loopback, through litellm itself."""
 
 import asyncio
-import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from logging import ERROR, getLogger
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any, NamedTuple
+from threading import Event
 
 import anyio
 import pytest
@@ -28,172 +22,38 @@ from loom.errors import (
     ProviderUnavailableError,
     RateLimitError,
 )
+from loom.models.breaker import Breaker
 from loom.models.litellm import LiteLLMModel, client
 from loom.models.retry import Backoff
 from loom.types.messages import Message, ToolCall
 from loom.types.models import Model, ModelRef, ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
 from loom.types.usage import Usage
+from tests.models.loopback import (
+    ASK,
+    HELLO,
+    MARKS,
+    USED,
+    Handler,
+    Waits,
+    ask,
+    begin_stream,
+    calls,
+    data,
+    delta,
+    end_stream,
+    endless,
+    openai,
+    patient,
+    provider,
+    send,
+    status,
+)
+from tests.models.protocols import anthropic, block, gemini
 
-pytestmark = [
-    pytest.mark.anyio,
-    # Found, not imported: that takes seconds, which collecting tests should not.
-    pytest.mark.skipif(find_spec("litellm") is None, reason='needs litellm: pip install "loom-agent[agent]"'),
-    # litellm silences it when it is imported; pytest takes that back for each test.
-    pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning"),
-]
+pytestmark = MARKS
 
 ROOT = Path(__file__).parents[2]
-
-# Any: JSON.
-Json = dict[str, Any]
-
-
-class Asked(NamedTuple):
-    path: str
-    headers: dict[str, str]
-    body: Json
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Gives the server's next answer. Every connection ends with its answer, so none outlives its test's loop."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    provider: "Provider"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.provider.asked.append(Asked(self.path, headers, body))
-        self.close_connection = True
-        self.provider.answers.pop(0)(self)
-
-
-Answer = Callable[[Handler], None]
-
-
-class Provider:
-    """What a test knows of its server: where it is, what it will answer, what it was asked."""
-
-    def __init__(self, base: str, answers: list[Answer]) -> None:
-        self.base = base
-        self.answers = answers
-        self.asked: list[Asked] = []
-
-    @property
-    def ref(self) -> ModelRef:
-        return ModelRef.local(f"{self.base}/v1")
-
-
-@contextmanager
-def provider(*answers: Answer) -> Generator[Provider]:
-    """Serve `answers`, one a request, on a free port of this machine."""
-
-    class Bound(Handler):
-        pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Bound) as server:
-        Bound.provider = Provider(f"http://127.0.0.1:{server.server_address[1]}", list(answers))
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield Bound.provider
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def begin_stream(handler: Handler) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Type", "text/event-stream")
-    handler.send_header("Connection", "close")
-    handler.send_header("Transfer-Encoding", "chunked")
-    handler.end_headers()
-
-
-def send(handler: Handler, event: str) -> None:
-    data = event.encode()
-    handler.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-    handler.wfile.flush()
-
-
-def data(chunk: Json) -> str:
-    return f"data: {json.dumps(chunk)}\n\n"
-
-
-def stream(*chunks: Json, broken: bool = False) -> Answer:
-    """Answer in OpenAI's protocol; `broken` ends in the middle of the transfer."""
-
-    def answer(handler: Handler) -> None:
-        begin_stream(handler)
-        for chunk in chunks:
-            send(handler, data(chunk))
-        if not broken:
-            send(handler, "data: [DONE]\n\n")
-            handler.wfile.write(b"0\r\n\r\n")
-
-    return answer
-
-
-def delta(finish_reason: str | None = None, **fields: object) -> Json:
-    choice = {"index": 0, "delta": fields, "finish_reason": finish_reason}
-    return {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
-
-
-USED: Json = delta() | {
-    "choices": [],
-    "usage": {
-        "prompt_tokens": 10,
-        "completion_tokens": 5,
-        "total_tokens": 15,
-        "prompt_tokens_details": {"cached_tokens": 4},
-    },
-}
-HELLO = stream(delta(role="assistant", content="Hel"), delta(content="lo"), delta("stop"), USED)
-
-
-def calls(*pieces: Json) -> Answer:
-    return stream(delta(role="assistant", content=None, tool_calls=pieces), delta("tool_calls"), USED)
-
-
-def status(code: int, message: str = "no", **headers: str) -> Answer:
-    def answer(handler: Handler) -> None:
-        body = json.dumps({"error": {"message": message}}).encode()
-        handler.send_response(code)
-        for name, value in headers.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.send_header("Connection", "close")
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return answer
-
-
-ASK = ModelRequest(messages=(Message(role="user", content="hi"),))
-
-
-async def ask(model: Model, request: ModelRequest = ASK) -> tuple[ModelReply, list[ModelDelta]]:
-    heard: list[ModelDelta] = []
-    return await model.complete(request, heard.append), heard
-
-
-class Waits:
-    """A sleep that only takes note."""
-
-    def __init__(self) -> None:
-        self.s: list[float] = []
-
-    async def __call__(self, wait_s: float) -> None:
-        self.s.append(wait_s)
-
-
-def patient(ref: ModelRef, waits: Waits, **backoff: Any) -> LiteLLMModel:
-    return LiteLLMModel(ref=ref, backoff=Backoff(**backoff), sleep=waits, chance=lambda: 0.0)
 
 
 async def test_a_reply_has_text_usage_and_why_it_ended() -> None:
@@ -215,7 +75,7 @@ async def test_text_is_heard_before_the_reply_is_finished() -> None:
         send(handler, data(delta(role="assistant", content="Hel")))
         assert heard_one.wait(10)
         send(handler, data(delta(content="lo")) + data(delta("stop")) + "data: [DONE]\n\n")
-        handler.wfile.write(b"0\r\n\r\n")
+        end_stream(handler)
 
     with provider(answer) as server:
         reply = await client(server.ref).complete(ASK, lambda _: heard_one.set())
@@ -223,7 +83,7 @@ async def test_text_is_heard_before_the_reply_is_finished() -> None:
 
 
 async def test_visible_reasoning_is_heard_and_is_no_part_of_the_text() -> None:
-    thinking = stream(delta(role="assistant", reasoning_content="hm"), delta(content="yes"), delta("stop"), USED)
+    thinking = openai(delta(role="assistant", reasoning_content="hm"), delta(content="yes"), delta("stop"), USED)
     with provider(thinking) as server:
         reply, heard = await ask(client(server.ref))
     assert heard == [ThinkingDelta(delta="hm"), TextDelta(delta="yes")]
@@ -359,6 +219,38 @@ async def test_a_long_wish_to_wait_is_left_to_the_caller() -> None:
     assert waits.s == []
 
 
+async def test_nobody_waits_for_an_attempt_that_would_come_too_late() -> None:
+    waits = Waits()
+    with provider(status(503, Retry_After="7")) as server, pytest.raises(ProviderUnavailableError, match="status 503"):
+        await ask(patient(server.ref, waits), ASK.model_copy(update={"timeout_s": 5.0}))
+    assert waits.s == []
+
+
+async def test_a_provider_that_fails_again_and_again_is_left_alone_by_every_client_of_it() -> None:
+    with provider(*[status(500)] * 10) as server:
+        for _ in range(5):
+            with pytest.raises(ProviderUnavailableError, match="status 500"):
+                await ask(patient(server.ref, max_attempts=2))
+        with pytest.raises(ProviderUnavailableError, match=rf'"{server.ref.api_base}" is left alone.* in 60 s'):
+            await ask(patient(server.ref))
+        with provider(HELLO) as other:
+            await ask(patient(other.ref))
+    assert len(server.asked) == 10
+
+
+async def test_a_provider_that_was_left_alone_is_tried_again() -> None:
+    now = [0.0]
+    breaker = Breaker(clock=lambda: now[0])
+    with provider(*[status(500)] * 5, HELLO) as server:
+        model = LiteLLMModel(ref=server.ref, backoff=Backoff(max_attempts=1), breaker=breaker)
+        for _ in range(5):
+            with pytest.raises(ProviderUnavailableError):
+                await ask(model)
+        now[0] = 60.0
+        reply, _ = await ask(model)
+    assert reply.text == "Hello"
+
+
 async def test_a_server_that_is_not_there_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -367,9 +259,9 @@ async def test_a_server_that_is_not_there_is_named() -> None:
     assert caught.value.__notes__ == ["asked 3 times"]
 
 
-@pytest.mark.parametrize("broken", [True, False])
-async def test_a_stream_that_breaks_off_is_no_reply_and_is_not_asked_again(broken: bool) -> None:
-    half = stream(delta(role="assistant", content="Hel"), broken=broken)
+@pytest.mark.parametrize("cut", [True, False])
+async def test_a_stream_that_breaks_off_is_no_reply_and_is_not_asked_again(cut: bool) -> None:
+    half = openai(delta(role="assistant", content="Hel"), cut=cut)
     heard: list[ModelDelta] = []
     with provider(half, HELLO) as server, pytest.raises(ProviderUnavailableError):
         await patient(server.ref, Waits()).complete(ASK, heard.append)
@@ -378,7 +270,7 @@ async def test_a_stream_that_breaks_off_is_no_reply_and_is_not_asked_again(broke
 
 
 async def test_a_stream_that_breaks_off_before_its_first_word_is_asked_again() -> None:
-    with provider(stream(), HELLO) as server:
+    with provider(openai(), HELLO) as server:
         reply, heard = await ask(patient(server.ref, Waits()))
     assert reply.text == "Hello"
     assert heard == [TextDelta(delta="Hel"), TextDelta(delta="lo")]
@@ -399,24 +291,9 @@ async def test_silence_is_given_up_after_the_timeout() -> None:
     assert time.monotonic() - began < 5
 
 
-def endless(hung_up: Event) -> Answer:
-    """Stream until the client hangs up."""
-
-    def answer(handler: Handler) -> None:
-        begin_stream(handler)
-        try:
-            while True:
-                send(handler, data(delta(content="la")))
-                time.sleep(0.01)
-        except OSError:
-            hung_up.set()
-
-    return answer
-
-
 async def test_a_cancelled_call_ends_at_once_and_hangs_up() -> None:
     hung_up = Event()
-    with provider(endless(hung_up)) as server:
+    with provider(endless(data(delta(content="la")), hung_up)) as server:
         with anyio.CancelScope() as scope:
             await client(server.ref).complete(ASK, lambda _: scope.cancel())
         assert scope.cancelled_caught
@@ -428,7 +305,7 @@ async def test_an_error_of_the_listener_is_its_own_and_hangs_up() -> None:
         raise ZeroDivisionError
 
     hung_up = Event()
-    with provider(endless(hung_up)) as server:
+    with provider(endless(data(delta(content="la")), hung_up)) as server:
         # Held while the test waits: the error's traceback keeps the stream from being collected.
         with pytest.raises(ZeroDivisionError) as caught:
             await client(server.ref).complete(ASK, listen)
@@ -470,30 +347,6 @@ def test_a_second_event_loop_can_use_the_same_model() -> None:
     assert replies == ["Hello", "Hello"]
 
 
-def anthropic(*blocks: Json, stop_reason: str) -> Answer:
-    """Answer in Anthropic's protocol."""
-    used = {"input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 1}
-    message: Json = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": [], "usage": used}
-    stopped = {"type": "message_delta", "delta": {"stop_reason": stop_reason}, "usage": {"output_tokens": 7}}
-    start: Json = {"type": "message_start", "message": message}
-
-    def answer(handler: Handler) -> None:
-        begin_stream(handler)
-        for event in (start, *blocks, stopped, {"type": "message_stop"}):
-            send(handler, f"event: {event['type']}\n{data(event)}")
-        handler.wfile.write(b"0\r\n\r\n")
-
-    return answer
-
-
-def block(index: int, start: Json, *deltas: Json) -> list[Json]:
-    return [
-        {"type": "content_block_start", "index": index, "content_block": start},
-        *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
-        {"type": "content_block_stop", "index": index},
-    ]
-
-
 async def test_anthropic_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "secret-key")
     answer = anthropic(
@@ -531,21 +384,6 @@ async def test_a_model_that_is_listed_without_a_price_has_none(monkeypatch: pyte
     assert reply.usage.cost_usd is None
 
 
-def gemini(*parts: Json) -> Answer:
-    """Answer in Gemini's protocol, each part in a chunk of its own."""
-
-    def answer(handler: Handler) -> None:
-        begin_stream(handler)
-        for number, part in enumerate(parts, start=1):
-            candidate = {"index": 0, "content": {"role": "model", "parts": [part]}}
-            finish = {"finishReason": "STOP"} if number == len(parts) else {}
-            used = {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15}
-            send(handler, data({"candidates": [candidate | finish], "usageMetadata": used}))
-        handler.wfile.write(b"0\r\n\r\n")
-
-    return answer
-
-
 @pytest.mark.parametrize("code", [429, 503])
 async def test_gemini_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", "secret-key")
@@ -561,8 +399,8 @@ async def test_gemini_is_spoken_to_in_its_own_protocol(monkeypatch: pytest.Monke
     assert [delta.arguments for delta in heard if isinstance(delta, ToolCallDelta)] == ['{"x": 1}']
     assert [(call.name, call.arguments) for call in reply.tool_calls] == [("add", {"x": 1})]
     assert reply.finish_reason == "tool_calls"
-    # 10 tokens at 0.30, 5 written at 2.50 dollars a million.
-    assert reply.usage.cost_usd == pytest.approx(15.5e-6)
+    # 6 tokens at 0.30 and 4 cached ones at 0.03, 5 written at 2.50 dollars a million.
+    assert reply.usage.cost_usd == pytest.approx(14.42e-6)
 
 
 def run_python(code: str, cwd: Path = ROOT, **environ: str) -> str:
@@ -632,7 +470,7 @@ print(reached, os.environ.get("FROM_FILE"))
 @pytest.mark.slow
 def test_nobody_but_the_provider_is_reached_and_no_file_is_read(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("FROM_FILE=1")
-    no_usage = stream(delta(role="assistant", content="{}"), delta("stop"))
+    no_usage = openai(delta(role="assistant", content="{}"), delta("stop"))
     hello = block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": "{}"})
     with provider(no_usage, anthropic(*hello, stop_reason="end_turn")) as server:
         said = run_python(OFFLINE.replace("{base!r}", repr(server.base)), ANTHROPIC_API_KEY="secret-key", cwd=tmp_path)
