@@ -1,0 +1,94 @@
+"""A tool that fetches a page from the internet, and from nowhere else."""
+
+import codecs
+import re
+from collections.abc import Sequence
+from email.message import Message
+from typing import Annotated, Any, Final
+
+import anyio
+import anyio.to_thread
+from pydantic import Field
+
+from loom.errors import ConfigError, ToolExecutionError
+from loom.tools.builtin.addresses import networks, plain_host
+from loom.tools.builtin.download import Download, Limits, Page, Resolver, addresses_of
+from loom.tools.builtin.pages import text_of_page
+from loom.tools.tool import ToolSpec, tool
+
+_TEXT: Final = re.compile(
+    r"text/.+|application/(?:.+\+)?(?:json|xml|yaml)|application/(?:javascript|ndjson|x-ndjson|jsonl|x-yaml|toml|sql)"
+)
+_HTML: Final = frozenset({"text/html", "application/xhtml+xml"})
+# Of Python's codecs those that are character sets of pages; others are slow, or no character sets.
+_CHARSET: Final = re.compile(
+    r"utf-?(?:8|16)(?:-[bl]e)?|ascii|iso8859-\d+|cp12\d\d|koi8-[ru]|big5|gbk|gb\w+|euc_\w+|shift_jis"
+)
+
+Url = Annotated[str, Field(description='as in "https://example.com/page"')]
+
+
+# Any: tools take different arguments.
+def fetch_tool(
+    *,
+    allow_hosts: Sequence[str] = (),
+    max_bytes: int = 1_000_000,
+    timeout_s: float = 20.0,
+    allow_private: Sequence[str] = (),
+    resolve: Resolver = addresses_of,
+) -> ToolSpec[..., Any]:
+    """Return the tool `fetch`, which gets a text or a page by its address, HTML as plain text.
+
+    Only public addresses are fetched from, by http and https; `allow_private` names addresses or networks that are
+    allowed nevertheless, as in "127.0.0.1". `allow_hosts` are the only hosts to fetch from, `.example.com` standing
+    for all names under it; none means all. Each redirect is judged like the first address. A page is cut at
+    `max_bytes`, and given up after `timeout_s` seconds. `resolve` looks up the addresses of a host at a port.
+
+    A model that may fetch can also tell: what stands in an address reaches its host.
+
+    Raises:
+        ConfigError: a setting is not what it should be.
+    """
+    if isinstance(allow_hosts, str) or isinstance(allow_private, str):
+        raise ConfigError('fetch_tool: allow_hosts and allow_private must be lists, as in ["example.com"]')
+    if max_bytes < 1 or timeout_s <= 0:
+        raise ConfigError(f"fetch_tool: max_bytes and timeout_s must be more than 0, got {max_bytes} and {timeout_s}")
+    hosts = tuple(f".{plain_host(host[1:])}" if host.startswith(".") else plain_host(host) for host in allow_hosts)
+    limits = Limits(hosts, networks(allow_private), max_bytes, timeout_s, resolve)
+
+    @tool(read_only=True, idempotent=True, concurrency_safe=True, timeout_s=timeout_s + 5)
+    async def fetch(url: Url) -> str:
+        """Fetch a page or a text from the internet, as plain text."""
+        download = Download(limits)
+        try:
+            with anyio.fail_after(timeout_s):
+                page = await anyio.to_thread.run_sync(download.run, url, abandon_on_cancel=True)
+        except TimeoutError:
+            raise ToolExecutionError(f'"{url}" was given up after {timeout_s:g} s') from None
+        finally:
+            download.stop()  # what was abandoned waits no longer
+        return _shown(page, url)
+
+    return fetch
+
+
+def _shown(page: Page, asked: str) -> str:
+    header = Message()
+    header["Content-Type"] = page.content_type or "text/plain"
+    kind = header.get_content_type()
+    charset = _charset(header.get_content_charset())
+    if not _TEXT.fullmatch(kind) or (b"\0" in page.content and not charset.startswith("utf-16")):
+        raise ToolExecutionError(f'"{page.url}" is no text; it is of the type {kind}')
+    text = page.content.decode(charset, errors="replace")
+    shown = text_of_page(text) if kind in _HTML else text
+    notes = [f"(from {page.url})"] if page.url != asked else []
+    notes += [f"(only the first {len(page.content)} bytes)"] if page.is_cut else []
+    return "\n".join([*notes, shown])
+
+
+def _charset(said: str | None) -> str:
+    try:
+        name = codecs.lookup(said or "utf-8").name
+    except LookupError:
+        return "utf-8"
+    return name if _CHARSET.fullmatch(name) else "utf-8"
