@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from logging import ERROR, getLogger
 from pathlib import Path
 from threading import Event
@@ -29,6 +30,7 @@ from loom.types.messages import Message, ToolCall
 from loom.types.models import Model, ModelRef, ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
 from loom.types.usage import Usage
+from tests.models.local import local_model, needs_local_model
 from tests.models.loopback import (
     ASK,
     HELLO,
@@ -486,32 +488,43 @@ def test_an_unknown_provider_is_refused_when_the_client_is_made() -> None:
         client(ModelRef("opnai", "gpt-4o"))
 
 
-real = pytest.mark.skipif(
-    "LOOM_LOCAL_MODEL_API_BASE" not in os.environ,
-    reason="needs LOOM_LOCAL_MODEL_API_BASE, the address of a server of OpenAI's protocol with a small model",
-)
+@pytest.fixture(scope="module")
+def real() -> Generator[LiteLLMModel]:
+    with local_model() as ref:
+        yield client(ref)
 
 
-@pytest.fixture
-def real_model() -> LiteLLMModel:
-    return client(ModelRef.local(os.environ["LOOM_LOCAL_MODEL_API_BASE"]))
-
-
-@real
+@needs_local_model
 @pytest.mark.slow
-async def test_a_real_model_streams_text_and_counts_tokens(real_model: LiteLLMModel) -> None:
-    request = ModelRequest(messages=(Message(role="user", content="Say hello."),), max_output_tokens=8)
-    reply, heard = await ask(real_model, request)
-    assert reply.text == "".join(delta.delta for delta in heard if isinstance(delta, TextDelta))
+async def test_a_real_model_streams_and_ends(real: LiteLLMModel) -> None:
+    messages = (Message(role="system", content="Be brief."), Message(role="user", content="Say hello."))
+    reply, heard = await ask(real, ModelRequest(messages=messages, max_output_tokens=8, temperature=0.0))
+    assert len(heard) > 1
     assert reply.text
+    assert reply.text == "".join(delta.delta for delta in heard if isinstance(delta, TextDelta))
+    assert reply.finish_reason in {"stop", "length"}
     assert reply.usage.input_tokens > 0
     assert 0 < reply.usage.output_tokens <= 8
+    assert reply.usage.cost_usd is None
 
 
-@real
+@needs_local_model
 @pytest.mark.slow
-async def test_a_real_model_replies_in_the_shape_of_a_type(real_model: LiteLLMModel) -> None:
+async def test_a_real_model_replies_in_the_shape_of_a_type(real: LiteLLMModel) -> None:
     question = Message(role="user", content="Does 2 + 2 make 4? Judge.")
     request = ModelRequest(messages=(question,), response_type=Verdict, max_output_tokens=200, temperature=0.0)
-    reply, _ = await ask(real_model, request)
+    reply, _ = await ask(real, request)
     assert isinstance(Verdict.model_validate_json(reply.text), Verdict)
+
+
+@needs_local_model
+@pytest.mark.slow
+async def test_a_real_model_stops_writing_when_nobody_listens(real: LiteLLMModel) -> None:
+    tale = ModelRequest(messages=(Message(role="user", content="Tell a long tale."),), max_output_tokens=1500)
+    with anyio.CancelScope() as scope:
+        await real.complete(tale, lambda _: scope.cancel())
+    assert scope.cancelled_caught
+    # The server has one slot: it answers at once only if it gave up the tale.
+    with anyio.fail_after(10):
+        reply, _ = await ask(real, ASK.model_copy(update={"max_output_tokens": 4}))
+    assert reply.usage.output_tokens > 0
