@@ -8,8 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from loom.agent import Agent, create_agent
     from loom.checkpoint.memory import MemoryCheckpointer
     from loom.checkpoint.sqlite import SqliteCheckpointer
+    from loom.config import AgentConfig, GenerationConfig, KnowledgeDocument, KnowledgeQuery, KnowledgeSource
     from loom.core.context import Context
     from loom.core.declared import END, START
     from loom.core.graph import Graph
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
         VetoError,
     )
     from loom.orchestration import AgentHarness, HarnessResult
+    from loom.runtime.records import RunContext, SessionConfig
+    from loom.tools.tool import tool
     from loom.types.models import ModelRef
 
 __version__ = "0.1.0"
@@ -54,6 +58,8 @@ __version__ = "0.1.0"
 __all__ = [
     "END",
     "START",
+    "Agent",
+    "AgentConfig",
     "AgentHarness",
     "AnswerError",
     "Ask",
@@ -66,11 +72,15 @@ __all__ = [
     "ContextError",
     "ContextOverflowError",
     "EffectError",
+    "GenerationConfig",
     "Graph",
     "GraphChangedError",
     "GraphError",
     "GraphResult",
     "HarnessResult",
+    "KnowledgeDocument",
+    "KnowledgeQuery",
+    "KnowledgeSource",
     "Limits",
     "LoomError",
     "MemoryCheckpointer",
@@ -87,10 +97,12 @@ __all__ = [
     "Result",
     "Retry",
     "RunConflictError",
+    "RunContext",
     "RunError",
     "RunExistsError",
     "RunNotFoundError",
     "Runtime",
+    "SessionConfig",
     "SpecError",
     "SqliteCheckpointer",
     "State",
@@ -101,12 +113,24 @@ __all__ = [
     "VetoError",
     "add",
     "append",
+    "create_agent",
     "merge",
     "node",
+    "tool",
 ]
 
 # Where each name lives. Names of `loom.errors` are not listed: everything else is from there.
 _HOMES = {
+    "Agent": "loom.agent",
+    "AgentConfig": "loom.config",
+    "GenerationConfig": "loom.config",
+    "KnowledgeDocument": "loom.types.knowledge",
+    "KnowledgeQuery": "loom.types.knowledge",
+    "KnowledgeSource": "loom.types.knowledge",
+    "RunContext": "loom.runtime.records",
+    "SessionConfig": "loom.runtime.records",
+    "create_agent": "loom.agent",
+    "tool": "loom.tools.tool",
     "END": "loom.core.declared",
     "START": "loom.core.declared",
     "AgentHarness": "loom.orchestration",

@@ -128,3 +128,14 @@ def _base(ref: ModelRef, provider: Provider, environ: Mapping[str, str]) -> str 
         # Users know the server's own address; OpenAI's protocol is served below it.
         return base.rstrip("/") + "/v1"
     return base
+
+
+def secrets_in(ref: ModelRef, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the keys of a model's provider that the environment holds: they must be shown nowhere."""
+    provider = PROVIDERS.get(ref.provider)
+    names = (ref.api_key_env,) if ref.api_key_env else provider.keys if provider else ()
+    return tuple(key for name in names if len(key := environ.get(name, "").strip()) >= SHORTEST_SECRET)
+
+
+SHORTEST_SECRET = 8
+"""Characters of a key; a shorter one is a placeholder."""

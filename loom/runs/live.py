@@ -13,18 +13,27 @@ from loom.types.events import Event
 _POLL_S = 0.2
 
 
+_RECENT = 4096  # events
+
+
+def _recent() -> deque[tuple[int, Event]]:
+    return deque(maxlen=_RECENT)
+
+
 @dataclass(slots=True)
 class Live:
     """What a run shows to readers in its own process. `head` is the index its next record gets.
 
     `first` is the index of the first record after the claim: what ends before that ended an earlier walk.
-    `emitted` are the events that wait to be saved with the next record. A reader has a queue of its
-    own, so a slow one holds nothing up.
+    `emitted` are the events that wait to be saved with the next record, `recent` the last that were shown,
+    each with the head at that time: a reader that comes a little late misses nothing. A reader has a queue
+    of its own, so a slow one holds nothing up.
     """
 
     head: int = 0
     first: int = 0
     emitted: list[Event] = field(default_factory=list[Event])
+    recent: deque[tuple[int, Event]] = field(default_factory=_recent)
     readers: list["Reader"] = field(default_factory=list["Reader"])
     is_closed: bool = False
 
@@ -34,7 +43,8 @@ class Live:
         self.show(event)
 
     def show(self, event: Event) -> None:
-        """Show an event without keeping it."""
+        """Show an event without keeping it for the next record."""
+        self.recent.append((self.head, event))
         for reader in self.readers:
             reader.queue.append((self.head, event))
             reader.changed.set()
@@ -60,7 +70,7 @@ class Reader:
     """One reader of a live run."""
 
     def __init__(self, live: Live) -> None:
-        self.queue: deque[tuple[int, Event]] = deque((live.head, event) for event in live.emitted)
+        self.queue: deque[tuple[int, Event]] = deque(live.recent)
         self.changed = anyio.Event()
 
     def take(self, index: int, story: Story) -> list[Event]:

@@ -1,0 +1,161 @@
+"""The agent: one public face over the compiled graph."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self
+
+from loom.config import AgentConfig, KnowledgeBundle, KnowledgeQuery
+from loom.core.runtime import Runtime
+from loom.errors import ConfigError
+from loom.graphs.agent import AgentState
+from loom.knowledge.bundle import resolve
+from loom.runs.app import CompiledGraph
+from loom.runtime.engine import Engine
+from loom.runtime.records import RunContext, RunResult, SessionConfig
+from loom.runtime.run import Run, raise_as_itself, result_of
+from loom.runtime.session import Session
+from loom.tools.door import Door
+from loom.tools.hooks import HookManager
+from loom.types.content import MessageContent
+from loom.types.events import Event
+from loom.types.stream import StreamEvent
+
+
+class Agent:
+    """A model with instructions, tools behind one door, and sessions that remember.
+
+    `runtime` gives what is live: a checkpointer, models that replace the configured one, limits, a clock, secrets.
+
+    Raises:
+        ConfigError: a setting is wrong, or rules and policy name a tool or argument that is not there.
+    """
+
+    def __init__(self, config: AgentConfig, runtime: Runtime | None = None) -> None:
+        if not isinstance(config, AgentConfig):
+            raise ConfigError(f"Agent(config) must be AgentConfig, got {type(config).__name__}")
+        self.config = config
+        self._engine = Engine(config, runtime)
+        self._sessions: dict[str, Session] = {}
+
+    def __repr__(self) -> str:
+        return f"<agent with {len(self.config.tools)} tools>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def graph(self) -> CompiledGraph[AgentState]:
+        """The agent as a graph, which draws itself."""
+        return self._engine.app
+
+    @property
+    def tools(self) -> Door:
+        """The one door to the tools: `await agent.tools.call(name, …)`."""
+        return self._engine.door
+
+    @property
+    def hook_manager(self) -> HookManager:
+        """Where callbacks around tool calls are registered."""
+        return self._engine.hooks
+
+    async def run(self, prompt: MessageContent, context: RunContext | None = None) -> RunResult:
+        """Run once, outside of any session, and return the result.
+
+        Raises:
+            ProviderError: the model's provider refused, failed or could not be reached.
+            ContextOverflowError: the conversation does not fit the model's window.
+            NodeError: something else failed; `resume` goes on from there.
+        """
+        run = self._start(prompt, context)
+        try:
+            return await run.wait()
+        except asyncio.CancelledError:
+            run.cancel()
+            await run.settled()
+            raise
+
+    def run_sync(self, prompt: MessageContent, context: RunContext | None = None) -> RunResult:
+        """`run`, from code that is not async. Raises what `run` raises."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise ConfigError("run_sync was called where an event loop runs; use `await agent.run(…)`")
+        return asyncio.run(self.run(prompt, context))
+
+    async def stream(self, prompt: MessageContent, context: RunContext | None = None) -> AsyncGenerator[Event, None]:
+        """Run once, and yield what happens, live. Raises at the end what `run` raises."""
+        run = self._start(prompt, context)
+        async with aclosing(run.events()) as told:
+            async for event in told:
+                yield event
+        await run.wait()
+
+    async def run_streaming(
+        self, prompt: MessageContent, context: RunContext | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """Run once, and yield what the model says piece by piece, its tool calls and results, and how it ended."""
+        async with aclosing(self._start(prompt, context).stream()) as told:
+            async for event in told:
+                yield event
+
+    async def resume(self, run_id: str, answers: Mapping[str, Any] | None = None) -> RunResult:
+        """Go on with a run after a crash, a failure, a cancellation or a pause, in any process with the same store.
+
+        Raises:
+            RunNotFoundError: the store has no run of this id.
+            AnswerError: an ask is unknown or answered, or the answer is of the wrong type.
+            ProviderError, ContextOverflowError, NodeError: as `run`.
+        """
+        engine = self._engine
+        session = await engine.session_of(run_id)
+        history = await engine.history(session, run_id) if session else []
+        try:
+            result = await engine.app.resume(run_id, answers=answers, runtime=engine.runtime(history))
+        except Exception as error:
+            raise_as_itself(error)
+            raise
+        return await result_of(engine, result)
+
+    def session(self, config: SessionConfig | None = None) -> Session:
+        """Return the session of an id, a new one unless it is known; without an id one of its own.
+
+        A session that is closed, or older than its time to live, is replaced by a new one of the same id.
+        """
+        if config is not None and not isinstance(config, SessionConfig):
+            raise ConfigError(f"agent.session(config) must be SessionConfig, got {type(config).__name__}")
+        known = self._sessions.get(config.id) if config and config.id is not None else None
+        if config and known and not known.is_over:
+            known.metadata |= config.metadata
+            return known
+        made = Session(self._engine, config)
+        self._sessions[made.id] = made
+        return made
+
+    def resolve_knowledge(self, query: KnowledgeQuery) -> KnowledgeBundle:
+        """Return what the agent's sources hold about a query, ranked, with citations."""
+        return resolve(query, self.config.knowledge)
+
+    async def close(self) -> None:
+        """Close the sessions, and the store unless it was given."""
+        for session in self._sessions.values():
+            await session.close()
+        await self._engine.close()
+
+    def _start(self, prompt: MessageContent, context: RunContext | None) -> Run:
+        if context is not None and not isinstance(context, RunContext):
+            raise ConfigError(f"context must be RunContext, got {type(context).__name__}")
+        return Run(self._engine, prompt, context)
+
+
+def create_agent(config: AgentConfig, *, runtime: Runtime | None = None) -> Agent:
+    """Make an agent. Raises what `Agent` raises."""
+    return Agent(config, runtime)

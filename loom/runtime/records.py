@@ -1,0 +1,114 @@
+"""Runs and sessions of an agent: what they are given, what they tell, what comes of them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from loom.core.result import Ask
+from loom.errors import ConfigError
+from loom.types.events import Event
+from loom.types.frozen import FrozenDict, FrozenJson
+from loom.types.knowledge import KnowledgeBundle
+from loom.types.settings import Settings
+from loom.types.usage import Usage
+
+RunEvent = Event
+
+
+class RunState(StrEnum):
+    """How far a run has come."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+class SessionConfig(Settings):
+    """Which session. Without an `id` it is one of its own. `metadata` is the user's."""
+
+    id: str | None = None
+    # Any: the user's own.
+    metadata: dict[str, Any] = {}
+
+
+class RunContext(Settings):
+    """What one run is given beside its prompt: inputs as JSON, and evidence."""
+
+    inputs: dict[str, JsonValue] = {}
+    knowledge: KnowledgeBundle | None = None
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return it as JSON for the model; empty if there is nothing."""
+        found: dict[str, Any] = dict(self.inputs)
+        if self.knowledge:
+            if "knowledge" in found:
+                raise ConfigError('RunContext has an input "knowledge" and knowledge too; give the input another name')
+            found["knowledge"] = self.knowledge.to_context_payload()
+        return found
+
+    def to_text(self) -> str:
+        """Return the payload as text; empty if there is nothing."""
+        payload = self.to_payload()
+        return json.dumps(payload, ensure_ascii=False) if payload else ""
+
+
+class Artifact(BaseModel):
+    """Something that a run made. The output of a run is one, of kind `output`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    run_id: str
+    kind: str
+    title: str = ""
+    uri: str = ""
+    created_at: datetime
+    content: str = ""
+    metadata: FrozenJson = FrozenDict()
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended, or where it waits.
+
+    `asks` are what a paused run waits for; `stop_reason` says why one was stopped. `error` of a failed run holds a
+    `message`. `is_fallback` tells that no model answered and the output is the fixed form of `LOCAL_SUMMARY`.
+    """
+
+    run_id: str
+    state: RunState
+    output: str = ""
+    artifacts: list[Artifact] = field(default_factory=list[Artifact])
+    events: list[Event] = field(default_factory=list[Event])
+    error: Mapping[str, str] | None = None
+    duration_ms: int = 0
+    usage: Usage = field(default_factory=Usage)
+    asks: tuple[Ask, ...] = ()
+    stop_reason: str | None = None
+    is_fallback: bool = False
+
+
+def artifacts_in(events: list[Event], output: str) -> list[Artifact]:
+    """Return the artifacts that a run's events tell of; the newest output stands for all."""
+    found: dict[str, Artifact] = {}
+    for event in events:
+        if event.type == "artifact.created":
+            made, kind = event.payload["artifact_id"], event.payload["kind"]
+            found[made] = Artifact(
+                id=made,
+                run_id=event.run_id,
+                kind=kind,
+                title=event.payload.get("title", kind.capitalize()),
+                created_at=datetime.fromtimestamp(event.at, UTC),
+                content=output if kind == "output" else "",
+            )
+    return list(found.values())
