@@ -10,6 +10,17 @@ from loom.types.tools import Tool
 # An outcome, the setting that decides, and why.
 Verdict = tuple[str, str, str]
 ALLOWED: Final[Verdict] = ("allow", "", "")
+# All that a tool must say of itself.
+_FACTS: Final = (
+    "concurrency_safe",
+    "contexts",
+    "destructive",
+    "effect",
+    "idempotent",
+    "max_output_chars",
+    "read_only",
+    "requires_permission",
+)
 
 
 def check_names(what: str, names: Iterable[str], tools: Collection[str]) -> None:
@@ -30,24 +41,24 @@ def access(policy: PolicyConfig, tool: Tool) -> Verdict:
     """Judge a tool by the access policy and the context. A tool that does not say what it is, is denied."""
     rules, name, context = policy.tools.access, tool.name, policy.context.name
     try:
-        read_only, destructive, contexts, asks = (
-            tool.read_only,
-            tool.destructive,
-            tool.contexts,
-            tool.requires_permission,
-        )
+        said = {fact: getattr(tool, fact) for fact in _FACTS}
     except Exception as error:  # noqa: BLE001 - a tool of somebody else's: fail closed
         return "deny", "tool", f'tool "{name}" does not say what it does: {type(error).__name__}: {error}'
+    contexts = said["contexts"]
     denied = {
         "tools.access.deny": name in rules.deny and "it is in the list of denied tools",
         "tools.access.allow": bool(rules.allow)
         and name not in rules.allow
         and "it is not in the list of allowed tools",
-        "tools.access.read_only_only": rules.read_only_only and not read_only and "only read-only tools may be used",
-        "tools.access.allow_destructive": bool(destructive) and not rules.allow_destructive and "it is destructive",
-        "context": bool(contexts) and context not in contexts and f'it may not be used in the context "{context}"',
+        "tools.access.read_only_only": rules.read_only_only
+        and not said["read_only"]
+        and "only read-only tools may be used",
+        "tools.access.allow_destructive": said["destructive"] and not rules.allow_destructive and "it is destructive",
+        "context": contexts and context not in contexts and f'it may not be used in the context "{context}"',
     }
     for setting, why in denied.items():
         if why:
             return "deny", setting, f'tool "{name}" is denied: {why}'
-    return ("ask", "requires_permission", f'tool "{name}" requires permission') if asks else ALLOWED
+    return (
+        ("ask", "requires_permission", f'tool "{name}" requires permission') if said["requires_permission"] else ALLOWED
+    )

@@ -161,6 +161,8 @@ class Door(Mapping[str, Tool]):
         again = await self.judge(call, run_id=run_id)
         if again.outcome == "deny" or (again.outcome == "ask" and decision.outcome == "allow"):
             raise ToolPermissionError(again.reason)
+        if again.digest != decision.digest:
+            raise ToolPermissionError(f'the hooks now want other arguments for tool "{decision.tool}": judge it anew')
         if again.outcome == "ask":
             wait_s = self._limiter.take(decision.digest)
             if wait_s:

@@ -20,6 +20,7 @@ from loom.types.tools import Tool
 # Any, in this module: arguments of any tool, as JSON.
 
 _HOOK_ROUNDS: Final = 8
+_REASON_CHARS: Final = 2000
 
 
 def canonical(tool: str, arguments: Mapping[str, Any], run_id: str) -> bytes:
@@ -144,13 +145,14 @@ class Judge:
     def _decision(
         self, case: _Case, outcome: Outcome, by: DecidedBy, rule: str, reason: str, retry_after_s: float | None = None
     ) -> Decision:
+        told = self.redactor.clean(reason)
         return Decision(
             call_id=case.call.id,
             tool=case.call.name,
             outcome=outcome,
             by=by,
             rule=rule,
-            reason=self.redactor.clean(reason),
+            reason=told if len(told) <= _REASON_CHARS else f"{told[:_REASON_CHARS]} …",
             digest=case.digest,
             arguments=case.arguments,
             retry_after_s=retry_after_s,

@@ -22,13 +22,13 @@ class Redactor:
         self._pattern = re.compile("|".join(map(re.escape, [_MARK, *found]))) if found else None
 
     def clean(self, text: str) -> str:
-        """Return a text without secrets."""
+        """Return a text without secrets, and without halves of characters, which cannot be saved."""
+        if not text.isascii():
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return text if self._pattern is None else self._pattern.sub(_MARK, text)
 
     def clean_content(self, content: MessageContent) -> MessageContent:
-        """Return content with its texts without secrets."""
-        if self._pattern is None:
-            return content
+        """Return content with its texts cleaned."""
         if isinstance(content, str):
             return self.clean(content)
         return tuple(
@@ -55,7 +55,7 @@ def shortened(content: MessageContent, limit: int) -> tuple[MessageContent, dict
 
 
 def _shortened(text: str, limit: int) -> tuple[str, dict[str, str]]:
-    ref = f"out_{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:16]}"
+    ref = f"out_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     head = limit - limit // 2
     tail = len(text) - limit // 2
     note = f"\n[… {tail - head} of {len(text)} characters left out; the whole output is kept as {ref} …]\n"

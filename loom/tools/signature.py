@@ -25,6 +25,8 @@ def arguments_of(fn: Callable[..., Any], name: str) -> type[BaseModel]:
         hints = typing.get_type_hints(fn, include_extras=True)
     except NameError as error:
         raise ConfigError(f'tool "{name}" has an annotation that cannot be resolved: {error}') from None
+    except TypeError:
+        raise ConfigError(f'tool "{name}" must be made of a function, got {type(fn).__name__}') from None
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(fn).parameters.values():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):

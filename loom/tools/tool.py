@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial, update_wrapper
-from typing import Any, Generic, Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 import anyio
 import anyio.to_thread
@@ -17,6 +17,8 @@ from loom.types.models import ToolSchema
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Q = ParamSpec("Q")
+S = TypeVar("S")
 
 # Any, in this module: the arguments are the model's own JSON, validated here.
 
@@ -94,10 +96,10 @@ class ToolSpec(Generic[P, R]):
         if self.max_output_chars < 1:
             raise ConfigError(f'tool "{self.name}": max_output_chars must be at least 1, got {self.max_output_chars}')
 
-    @classmethod
-    def from_function(cls, fn: Callable[P, R], **settings: Unpack[ToolSettings]) -> Self:
+    @staticmethod
+    def from_function(fn: Callable[Q, S], **settings: Unpack[ToolSettings]) -> "ToolSpec[Q, S]":
         """Make a tool of a function, as `tool` does."""
-        return cls(fn, **settings)
+        return ToolSpec(fn, **settings)
 
     @property
     def effect(self) -> Literal["read", "write"]:
@@ -168,9 +170,9 @@ class ToolSpec(Generic[P, R]):
 
     async def _called(self, values: Mapping[str, Any]) -> object:
         call: Callable[[], object] = partial(self.fn, **values)
-        if self._is_async:
-            return await cast("Awaitable[object]", call())
-        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+        result = call() if self._is_async else await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+        # A plain function may return what is to be awaited, as a partial of an async one does.
+        return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
 
 
 class _OutOfTimeError(Exception):

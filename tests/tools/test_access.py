@@ -1,6 +1,6 @@
 """Tests of what a policy says of a tool."""
 
-from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +8,6 @@ import pytest
 from loom.errors import ConfigError
 from loom.tools.access import access, check_names
 from loom.tools.tool import tool
-from loom.types.models import ToolSchema
 from loom.types.policy import PolicyConfig, PolicyContext, ToolAccessPolicy, ToolPolicy
 from loom.types.tools import Tool
 
@@ -72,19 +71,27 @@ def test_a_policy_decides_as_documented(asked: Tool, rules: PolicyConfig, outcom
     assert bool(verdict[2]) == (outcome != "allow")
 
 
-def test_a_tool_that_does_not_say_what_it_does_is_denied() -> None:
-    class Bare:
-        name = "bare"
-        schema = ToolSchema(name="bare")
+FACTS: dict[str, Any] = {
+    "read_only": True,
+    "destructive": False,
+    "concurrency_safe": False,
+    "idempotent": False,
+    "requires_permission": False,
+    "contexts": (),
+    "max_output_chars": 10,
+    "effect": "read",
+}
 
-        async def call(self, arguments: Mapping[str, Any]) -> str:
-            return ""
 
-    bare: Any = Bare()
-    outcome, _, why = access(policy(allow_destructive=True), bare)
+@pytest.mark.parametrize("lacking", sorted(FACTS))
+def test_a_tool_that_does_not_say_what_it_does_is_denied(lacking: str) -> None:
+    whole: Any = SimpleNamespace(name="bare", **FACTS)
+    assert access(policy(), whole) == ("allow", "", "")
+    delattr(whole, lacking)
+    outcome, _, why = access(policy(allow_destructive=True), whole)
     assert outcome == "deny"
     assert 'tool "bare" does not say what it does' in why
-    assert "read_only" in why
+    assert lacking in why
 
 
 def test_names_of_no_tool_are_refused_as_far_as_that_can_be_told() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+import loom.tools
 from loom.errors import (
     ConfigError,
     LoomError,
@@ -369,3 +370,40 @@ def test_a_mapping_becomes_a_door_and_a_door_stays_itself() -> None:
     assert as_door(door) is door
     with pytest.raises(ConfigError, match='the tool under "ship" is called "deploy"'):
         as_door({"ship": deploy})
+
+
+async def test_hooks_that_want_other_arguments_by_now_forbid_what_was_decided_before() -> None:
+    spy = Spy()
+    earlier = await Door([spy.tool]).judge(wanted(env="x"), run_id="r")
+    hooks = hooks_of("before_tool_call", lambda told: {"arguments": {"env": "y"}})
+    with pytest.raises(ToolPermissionError, match=r"the hooks now want other arguments"):
+        await Door([spy.tool], hooks=hooks).run(earlier, run_id="r")
+    assert spy.calls == []
+
+
+async def test_a_tool_may_change_what_it_is_given_without_changing_the_decision() -> None:
+    @tool
+    async def grow(items: list[Any], options: dict[str, Any]) -> str:
+        items[0]["x"].append(1)
+        options["y"]["z"] = 1
+        return ""
+
+    door = Door([grow])
+    decision = await door.judge(wanted("grow", items=[{"x": []}], options={"y": {}}), run_id="r")
+    assert not (await door.run(decision, run_id="r")).result.is_error
+    assert decision.arguments == {"items": [{"x": []}], "options": {"y": {}}}
+
+
+async def test_a_decision_that_was_saved_and_read_back_runs() -> None:
+    spy = Spy()
+    door = Door([spy.tool])
+    decision = await door.judge(wanted(env="ü\u2028"), run_id="r")
+    await Door([spy.tool]).run(Decision.model_validate_json(decision.model_dump_json()), run_id="r")
+    assert spy.calls == [("ü\u2028", 1)]
+
+
+def test_the_room_shows_its_names_on_first_use() -> None:
+    assert {getattr(loom.tools, name).__name__ for name in loom.tools.__all__} == set(loom.tools.__all__)
+    assert set(loom.tools.__all__) <= set(dir(loom.tools))
+    with pytest.raises(AttributeError, match=r'module "loom\.tools" has no name "nothing"'):
+        _ = loom.tools.nothing

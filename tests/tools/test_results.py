@@ -24,7 +24,7 @@ def test_of_a_long_text_head_and_tail_are_shown_and_the_whole_is_kept() -> None:
     assert shown == f"aaaaaa\n[… 109 of 120 characters left out; the whole output is kept as {ref} …]\nbbbbb"
 
 
-@given(st.text(max_size=300), st.integers(1, 100))
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300), st.integers(1, 100))
 def test_no_more_than_the_limit_is_shown_and_nothing_is_lost(whole: str, limit: int) -> None:
     shown, kept = shortened(whole, limit)
     assert isinstance(shown, str)
@@ -64,6 +64,10 @@ def test_secrets_are_replaced_the_longest_first_also_as_json_writes_them(text: s
     content = redactor.clean_content((TextBlock(text=text), IMAGE))
     assert content == (TextBlock(text=clean), IMAGE)
     assert redactor.clean_content(text) == clean
+
+
+def test_halves_of_characters_are_replaced_and_pairs_put_together() -> None:
+    assert Redactor([]).clean("a\ud800b\ud83d\ude00é") == "a\ufffdb\U0001f600é"
 
 
 def test_without_secrets_everything_stays() -> None:

@@ -1,15 +1,19 @@
 """Tests of tools made from functions."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
+import anyio
 import pytest
-from pydantic import Field
+from pydantic import BaseModel, Field
 from syrupy.assertion import SnapshotAssertion
 
 from loom.errors import ConfigError, ToolExecutionError
-from loom.tools.tool import tool
+from loom.tools.tool import ToolSpec, tool
+from loom.types.content import ImageBlock, TextBlock
 from loom.types.tools import Tool
 
 pytestmark = pytest.mark.anyio
@@ -124,3 +128,152 @@ def test_a_signature_that_says_too_little_is_refused() -> None:
     for fn, why in told.items():
         with pytest.raises(ConfigError, match=why):
             tool(fn)
+
+
+def test_a_tool_says_what_it_does() -> None:
+    @tool(
+        read_only=True,
+        concurrency_safe=True,
+        idempotent=True,
+        timeout_s=1.5,
+        contexts=["repo"],
+        max_output_chars=9,
+    )
+    def look() -> str:
+        return ""
+
+    assert (look.read_only, look.destructive, look.concurrency_safe, look.idempotent) == (True, False, True, True)
+    assert (look.timeout_s, look.contexts, look.max_output_chars, look.effect) == (1.5, ("repo",), 9, "read")
+
+    @tool
+    def plain() -> str:
+        return ""
+
+    assert (plain.read_only, plain.destructive, plain.concurrency_safe, plain.idempotent) == (False,) * 4
+    assert (plain.timeout_s, plain.contexts, plain.max_output_chars, plain.effect) == (None, (), 20_000, "write")
+
+
+@pytest.mark.parametrize(
+    ("destructive", "wish", "asks"),
+    [(False, None, False), (True, None, True), (True, False, False), (False, True, True)],
+)
+def test_a_destructive_tool_requires_permission_unless_it_says_otherwise(
+    destructive: bool, wish: bool | None, asks: bool
+) -> None:
+    @tool(destructive=destructive, requires_permission=wish)
+    def act() -> str:
+        return ""
+
+    assert act.requires_permission is asks
+
+
+def test_a_tool_can_be_made_without_the_decorator() -> None:
+    def look(place: str) -> str:
+        return place
+
+    spec = ToolSpec.from_function(look, name="peek", description="Look.", read_only=True)
+    assert (spec.name, spec.description, spec.read_only) == ("peek", "Look.", True)
+    assert spec.to_input_schema() == spec.schema.parameters
+    assert spec("here") == "here"
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"read_only": True, "destructive": True}, "is read_only and destructive"),
+        ({"contexts": "repo"}, 'contexts must be a list of names, got the text "repo"'),
+        ({"timeout_s": 0}, "timeout_s must be more than 0 seconds, got 0"),
+        ({"max_output_chars": 0}, "max_output_chars must be at least 1, got 0"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(settings: Any, told: str) -> None:
+    def act() -> str:
+        return ""
+
+    with pytest.raises(ConfigError, match=f'tool "act"(:)? {told}'):
+        tool(**settings)(act)
+
+
+async def test_a_call_that_takes_too_long_is_left_and_says_so() -> None:
+    release = threading.Event()
+
+    @tool(timeout_s=0.05)
+    async def wait() -> None:
+        await anyio.sleep_forever()
+
+    @tool(timeout_s=0.05)
+    def block() -> None:
+        release.wait()
+
+    @tool(timeout_s=5)
+    async def own() -> None:
+        raise TimeoutError("mine")
+
+    with pytest.raises(ToolExecutionError, match=r'tool "wait" took longer than 0\.05 s$'):
+        await wait.call({})
+    with pytest.raises(ToolExecutionError, match="its thread cannot be stopped and was abandoned"):
+        await block.call({})
+    with pytest.raises(ToolExecutionError, match='tool "own" failed: TimeoutError: mine'):
+        await own.call({})
+    release.set()
+
+
+async def test_a_call_that_is_cancelled_does_not_wait_for_its_thread() -> None:
+    release = threading.Event()
+
+    @tool
+    def block() -> None:
+        release.wait()
+
+    with anyio.fail_after(2), anyio.move_on_after(0.05) as scope:
+        await block.call({})
+    assert scope.cancelled_caught
+    release.set()
+
+
+async def test_arguments_reach_the_function_as_its_types() -> None:
+    class Point(BaseModel):
+        x: int
+
+    seen: list[object] = []
+
+    @tool
+    def note(point: Point, tags: set[str], at: datetime | None = None) -> None:
+        seen.extend([point, tags, at])
+
+    arguments = note.validated({"point": {"x": "1"}, "tags": ["a"], "at": "2026-01-02T03:04:05Z"})
+    assert arguments == {"point": {"x": 1}, "tags": ["a"], "at": "2026-01-02T03:04:05Z"}
+    await note.call(arguments)
+    assert seen == [Point(x=1), {"a"}, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)]
+
+
+async def test_blocks_are_returned_as_blocks_and_mixed_lists_as_json() -> None:
+    text, image = TextBlock(text="x"), ImageBlock(source={"type": "url", "url": "https://example.com/x.png"})
+    results: list[object] = [text, [text, image], (image,), [], [text, 1]]
+
+    @tool
+    async def give(number: int) -> object:
+        return results[number]
+
+    assert [await give.call({"number": number}) for number in range(5)] == [
+        (text,),
+        (text, image),
+        (image,),
+        "[]",
+        '[{"type":"text","text":"x"},1]',
+    ]
+
+
+async def test_a_function_that_is_not_seen_to_be_async_is_awaited_all_the_same() -> None:
+    async def later(x: int) -> str:
+        return f"later {x}"
+
+    def soon(x: int) -> Awaitable[str]:
+        return later(x)
+
+    assert await tool(soon).call({"x": 1}) == "later 1"
+
+
+def test_what_is_no_function_is_refused() -> None:
+    with pytest.raises(ConfigError, match='tool "partial" must be made of a function, got partial'):
+        tool(partial(print, "x"))
