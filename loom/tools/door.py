@@ -1,9 +1,10 @@
 """The one door to every tool: nothing reaches a tool but through here."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
+
+from pydantic_core import from_json
 
 from loom.errors import (
     ConfigError,
@@ -137,21 +138,20 @@ class Door(Mapping[str, Tool]):
 
     async def _run(self, decision: Decision, run_id: str) -> ToolRun:
         """Make the call that was decided on; return the whole result."""
-        tool = self._tools.get(decision.tool)
-        saved = canonical(decision.tool, decision.arguments, run_id)
+        tool, saved = self._tools.get(decision.tool), _saved(decision, run_id)
         if tool is None or decision.digest != digest_of(saved):
             raise ToolPermissionError(
-                f'this is not the decision that was made about tool "{decision.tool}": judge anew'
+                f'this is not the decision that was made about tool "{decision.tool}" in this run: judge the call anew'
             )
         if not self._limiter.use(decision.digest):
             await self._judge_again(decision, run_id)
-        arguments: dict[str, Any] = json.loads(saved)["arguments"]
+        arguments: dict[str, Any] = from_json(saved)["arguments"]
         content, is_error = await self._made(tool, arguments)
         result = ToolResult(tool_call_id=decision.call_id, content=content, is_error=is_error)
         hooks = self._hooks.of("after_tool_call")
         if not hooks:
             return ToolRun(result=result)
-        told = {"tool": tool.name, "arguments": json.loads(saved)["arguments"], "call_id": decision.call_id}
+        told = {"tool": tool.name, "arguments": from_json(saved)["arguments"], "call_id": decision.call_id}
         said = [await self._hooks.outcome(hook, {**told, "run_id": run_id, "result": result}) for hook in hooks]
         notes = (outcome.message for outcome in said if outcome.decision is not HookDecision.ALLOW)
         return ToolRun(result=result, notes=tuple(map(self._redactor.clean, notes)))
@@ -249,6 +249,14 @@ class GuardedTool:
         if result.is_error:
             raise ToolExecutionError(text_of(result.content))
         return result.content
+
+
+def _saved(decision: Decision, run_id: str) -> bytes:
+    """Return the JSON of the call that was decided on; nothing where it is none."""
+    try:
+        return canonical(decision.tool, decision.arguments, run_id)
+    except (TypeError, ValueError):
+        return b""
 
 
 def as_door(tools: Mapping[str, Tool]) -> Door:

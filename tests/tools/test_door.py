@@ -95,6 +95,7 @@ async def test_no_way_leads_to_a_tool_but_through_the_door() -> None:
         "denied decision turned": lambda: door.run(changed(denied, outcome="allow"), run_id="r"),
         "denied decision turned into an ask": lambda: door.run(changed(denied, outcome="ask"), run_id="r"),
         "other arguments": lambda: door.run(changed(allowed, arguments={"env": "production", "count": 1}), run_id="r"),
+        "no JSON": lambda: door.run(changed(allowed, arguments={"env": object()}), run_id="r"),
         "other run": lambda: door.run(allowed, run_id="r2"),
         "other tool": lambda: door.run(changed(allowed, tool="delete"), run_id="r"),
         "another door's decision": lambda: door.run(elsewhere, run_id="r"),
