@@ -102,6 +102,11 @@ class Context:
     def usage(self, used: "Usage") -> None:
         self._usage = used
 
+    @property
+    def spent(self) -> "Usage | None":
+        """The same, or None where nothing was used."""
+        return self._usage
+
     def model(self, ref: "ModelRef") -> "ModelPort":
         """Return the model that the runtime has for `ref`, or the provider's client."""
         from loom.core.model_port import ModelPort  # noqa: PLC0415

@@ -36,10 +36,11 @@ class Graph(Generic[S]):
         timeout_s: float | None = None,
         cache: "Cache | None" = None,
     ) -> None:
+        if not isinstance(name, str):
+            raise ConfigError(f"a graph's name is a string; got {name!r:.80}")
         if not (isinstance(state, type) and issubclass(state, State)):
             raise ConfigError(f'graph "{name}" needs a subclass of State; got {state!r}')
-        if isinstance(inputs, str):
-            raise ConfigError(f'graph "{name}": inputs is a list of names; got "{inputs}", write inputs=("{inputs}",)')
+        _refuse_text(f'graph "{name}"', "inputs", inputs)
         fields_of(state)  # an annotation that cannot be resolved is told here
         self._check_policies(f'graph "{name}"', retry, timeout_s, cache)
         self.name = name
@@ -81,6 +82,10 @@ class Graph(Generic[S]):
                 f'graph "{self.name}", node "{name}": expected a Node, a function made one by @node, or a compiled '
                 f"graph's as_node(…); got {node!r}"
             )
+        for word, mapping in (("reads", reads), ("writes", writes)):
+            if mapping is not None and not isinstance(mapping, Mapping):
+                example = f'{word}={{"port": "field"}}'
+                raise ConfigError(f'graph "{self.name}", node "{name}": expected {example}; got {mapping!r:.80}')
         is_graph = isinstance(node, GraphNode)  # whose nodes have policies of their own
         if isinstance(node, GraphNode):
             reads, writes = {**node.reads, **(reads or {})}, {**node.writes, **(writes or {})}
@@ -212,6 +217,8 @@ class Graph(Generic[S]):
             GraphError: something is wrong; `.problems` has all of it.
             ConfigError: a breakpoint names no node.
         """
+        for word, names in (("pause_before", pause_before), ("pause_after", pause_after)):
+            _refuse_text(f'graph "{self.name}"', word, names)
         for name in (*pause_before, *pause_after):
             if name not in self._nodes:
                 hint = did_you_mean(name, self._nodes)
@@ -226,3 +233,10 @@ class Graph(Generic[S]):
         if any(problem.severity == "error" for problem in problems):
             raise GraphError(self.name, problems)
         return CompiledGraph(make_plan(declared, frozenset(pause_before), frozenset(pause_after)))
+
+
+def _refuse_text(where: str, word: str, names: Sequence[str]) -> None:
+    """Refuse one name where a list of names is wanted: it would be taken letter by letter."""
+    if not isinstance(names, (list, tuple, set, frozenset)):
+        hint = f', write {word}=("{names}",)' if isinstance(names, str) else ""
+        raise ConfigError(f"{where}: {word} is a list of names; got {names!r:.80}{hint}")

@@ -72,6 +72,8 @@ class State(BaseModel):
     def __init_subclass__(cls, *, version: int | None = None, **config: Any) -> None:
         super().__init_subclass__(**config)
         if version is not None:
+            if type(version) is not int or version < 1:
+                raise ConfigError(f'state "{cls.__name__}": version must be a whole number from 1 on; got {version!r}')
             cls.state_version = version
 
     @classmethod

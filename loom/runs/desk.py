@@ -36,13 +36,13 @@ class Paused(BaseException):
 
 
 class Desk:
-    """One visit of one node, at one attempt. `scope` is that of the node's timeout."""
+    """One visit of one node, at one attempt. `scope` is that of the node's timeout, if it has one."""
 
     def __init__(self, run: Run, past: Past, branch: Branch, task: Task, place: str) -> None:
         self.run_id = run.run_id
         self.tools: Mapping[str, Tool] = run.tools
         self.resources: Mapping[str, Any] = run.resources
-        self.scope = anyio.CancelScope()
+        self.scope: anyio.CancelScope | None = None
         self._run = run
         self._past = past
         self._branch = branch
@@ -193,7 +193,9 @@ class Desk:
         except asyncio.CancelledError as cancelled:
             try:
                 with anyio.CancelScope(shield=True):
-                    await asyncio.wait({task}, timeout=0 if self.scope.cancel_called else self._run.grace_s)
+                    await asyncio.wait(
+                        {task}, timeout=0 if self.scope and self.scope.cancel_called else self._run.grace_s
+                    )
                     if task.done():
                         return task, cancelled
                     task.cancel()

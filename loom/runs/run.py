@@ -209,11 +209,12 @@ class Run:
     def emit(self, event: Event) -> None:
         """Show an event, and save it with the next record. It is shown as it will be read back."""
         payload = self.secrets.clean(from_json(to_json(event.payload)))
-        self._live.emit(event.model_copy(update={"payload": payload, "at": self.clock()}))
+        self._live.emit(Event(type=event.type, payload=payload, at=self.clock()))
 
     def emit_live(self, event: Event) -> None:
         """Show an event to those who read now."""
-        self._live.show(event.model_copy(update={"at": self.clock(), "run_id": self.run_id, "seq": self.totals.seq}))
+        seq = self.totals.seq
+        self._live.show(Event(type=event.type, payload=event.payload, run_id=self.run_id, seq=seq, at=self.clock()))
 
 
 def asked_to_end() -> Callable[[], bool]:

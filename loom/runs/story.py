@@ -48,7 +48,9 @@ class Story:
             return event
         self._offset += 1
         seq = self._past.totals.seq
-        return event.model_copy(update={"offset": self._offset, "run_id": self._run_id, "seq": seq})
+        return Event(
+            type=event.type, payload=event.payload, run_id=self._run_id, seq=seq, at=event.at, offset=self._offset
+        )
 
     def _happened(self, record: Mapping[str, Any], past: Past) -> Iterator[Told]:
         kind = record["kind"]

@@ -170,14 +170,11 @@ class Walker:
         while True:
             desk = Desk(run, self._past, branch, task, self._place) if task.wants_context else None
             ctx = self._context(desk, branch, task, attempt) if desk else None
-            returned: Any = None
             try:
-                with anyio.move_on_after(task.timeout_s) as scope:
-                    if desk:
-                        desk.scope = scope
+                if task.timeout_s is None:
                     returned = await _called(task, branch, ctx)
-                if scope.cancel_called:  # also if the node swallowed the cancellation
-                    raise TimeoutError(f"it took longer than its timeout of {task.timeout_s:g} s")  # noqa: TRY301
+                else:
+                    returned = await _called_in_time(task, branch, ctx, task.timeout_s, desk)
                 writes, saved = task.settle(returned)
             except Paused:
                 run.unsaved_usage += self._spend(ctx) or NOTHING
@@ -209,10 +206,10 @@ class Walker:
 
     def _spend(self, ctx: Context | None) -> Usage | None:
         """Count what a node's model calls used; None if it made none."""
-        if ctx is None or ctx.usage == NOTHING:
+        if ctx is None or ctx.spent is None or ctx.spent == NOTHING:
             return None
-        self._run.totals.usage += ctx.usage
-        return ctx.usage
+        self._run.totals.usage += ctx.spent
+        return ctx.spent
 
     def _attempt_record(
         self, branch: Branch, task: Task, attempt: int, error: BaseException, usage: Usage | None
@@ -346,6 +343,18 @@ async def _called(task: Task, branch: Branch, ctx: Context | None) -> Any:
     except BaseExceptionGroup as group:
         _, others = group.split(Paused)
         raise Paused if others is None else others from None
+
+
+async def _called_in_time(task: Task, branch: Branch, ctx: Context | None, timeout_s: float, desk: Desk | None) -> Any:
+    """Call a node. One that takes too long fails, also if it swallows its cancellation."""
+    returned: Any = None
+    with anyio.move_on_after(timeout_s) as scope:
+        if desk:
+            desk.scope = scope
+        returned = await _called(task, branch, ctx)
+    if scope.cancel_called:
+        raise TimeoutError(f"it took longer than its timeout of {timeout_s:g} s")
+    return returned
 
 
 def _is_worth_another(error: BaseException, retry: Retry | None, attempt: int) -> bool:
