@@ -1,27 +1,41 @@
-"""The agent: think, and use tools, until there is nothing more to do.
+r"""The agent: think, and use tools, until there is nothing more to do.
 
 ```mermaid
 flowchart TD
     accTitle: Graph agent
     START((START)):::terminal
     observe>"<b>observe</b><br/>pure"]:::kind_observe
+    compress[\"<b>compress</b><br/>pure"/]:::kind_compress
+    renew(["<b>renew</b><br/>pure"]):::kind_renew
     reason("<b>reason</b><br/>model"):::kind_reason
     veto{{"<b>veto</b><br/>pure"}}:::kind_veto
+    approve{{"<b>approve</b><br/>pure"}}:::kind_approve
     act["<b>act</b><br/>write"]:::kind_act
     END((END)):::terminal
     START --> observe
-    observe --> reason
+    observe -->|"turns >= 100"| END
+    observe -->|"rho >= 0.95"| renew
+    observe -->|"rho >= 0.7"| compress
+    observe -.->|"otherwise"| reason
+    compress -->|"rho >= 0.95"| renew
+    compress -.->|"otherwise"| reason
+    renew --> reason
     reason -->|"calls"| veto
     reason -.->|"otherwise"| END
-    veto --> act
+    veto -->|"open_questions > 0"| approve
+    veto -.->|"otherwise"| act
+    approve --> act
     act --> observe
     classDef terminal fill:#0f172a,stroke:#0f172a,color:#ffffff
     classDef kind_observe fill:#ccfbf1,stroke:#0d9488,color:#0f172a
+    classDef kind_compress fill:#f3e8ff,stroke:#9333ea,color:#0f172a
+    classDef kind_renew fill:#fae8ff,stroke:#a21caf,color:#0f172a
     classDef kind_reason fill:#e0e7ff,stroke:#4f46e5,color:#0f172a
     classDef kind_veto fill:#fee2e2,stroke:#dc2626,color:#0f172a
+    classDef kind_approve fill:#ffedd5,stroke:#c2410c,color:#0f172a
     classDef kind_act fill:#dcfce7,stroke:#15803d,color:#0f172a
     classDef gate stroke-width:4px
-    class veto gate
+    class veto,approve gate
 ```
 """
 
@@ -47,7 +61,7 @@ from loom.types.models import ModelRef
 class AgentState(State):
     """One conversation. `messages` is all of it, oldest first, and `edits` what the model is not shown of it.
 
-    `calls`, `decisions`, `approved` and `results` are those of the last turn; `turns` counts the model's. `kept` are
+    `calls`, `decisions`, `approved`, `results` and `finish_reason` are those of the last turn; `turns` counts the model's. `kept` are
     long texts by reference. `session` and `number` tell which run of which session this is.
     """
 
@@ -66,6 +80,7 @@ class AgentState(State):
     results: tuple[ToolResult, ...] = ()
     kept: Annotated[dict[str, str], merge] = {}
     output: str = ""
+    finish_reason: str = ""
 
 
 def agent(

@@ -1,5 +1,6 @@
 """Ask the model what to do next."""
 
+from functools import lru_cache
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -24,12 +25,13 @@ class ReasonIn(BaseModel):
 
 
 class ReasonOut(BaseModel):
-    """What the conversation grows by, the tool calls that the model wants, what it said, and its turns."""
+    """What the conversation grows by, the tool calls that the model wants, what it said, why it ended, its turns."""
 
     messages: tuple[Message, ...]
     calls: tuple[ToolCall, ...]
     output: str
     turns: int
+    finish_reason: str
 
 
 class Reason(Node[ReasonIn, ReasonOut]):
@@ -45,10 +47,9 @@ class Reason(Node[ReasonIn, ReasonOut]):
 
     async def run(self, inputs: ReasonIn, ctx: Context) -> ReasonOut:
         """Make one model call. The last turn, which calls nothing, is an artifact."""
-        system = render("loom.nodes", "prompts/reason.j2", {"instructions": self.instructions})
         view = inputs.edits.view(ctx.resources.get(HISTORY, ()), inputs.messages)
         reply = await ctx.model(self.model).complete(
-            (*system, *view),
+            (*_system(self.instructions), *view),
             tools=as_door(ctx.tools).schemas(),
             temperature=self.temperature,
             max_output_tokens=self.max_output_tokens,
@@ -56,4 +57,15 @@ class Reason(Node[ReasonIn, ReasonOut]):
         if not reply.tool_calls:
             ctx.emit(Event(type="artifact.created", payload={"artifact_id": f"{ctx.run_id}/output", "kind": "output"}))
         turn = Message(role="assistant", content=reply.text, tool_calls=reply.tool_calls)
-        return ReasonOut(messages=(turn,), calls=reply.tool_calls, output=reply.text, turns=inputs.turns + 1)
+        return ReasonOut(
+            messages=(turn,),
+            calls=reply.tool_calls,
+            output=reply.text,
+            turns=inputs.turns + 1,
+            finish_reason=reply.finish_reason,
+        )
+
+
+@lru_cache(maxsize=64)
+def _system(instructions: str) -> tuple[Message, ...]:
+    return render("loom.nodes", "prompts/reason.j2", {"instructions": instructions})

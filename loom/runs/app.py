@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator, Mapping
-from functools import cached_property
+from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import cached_property, partial
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from pydantic_core import from_json
 
-from loom.core.journal import Checkpointer, decode, encode
+from loom.core.journal import Checkpointer, Journal, decode, encode
 from loom.core.node import EFFECTS, GraphNode, Port
 from loom.core.outline import outline_of
 from loom.core.plan import Plan
@@ -29,7 +29,7 @@ from loom.runs.past import Past
 from loom.runs.points import past_at, points
 from loom.runs.run import Run
 from loom.runs.secrets import secrets_of
-from loom.runs.story import Story
+from loom.runs.story import Story, told
 from loom.types.events import Event
 from loom.types.outline import Outline
 
@@ -131,7 +131,13 @@ class CompiledGraph(Generic[S]):
     def start(
         self, inputs: Inputs | None = None, *, run_id: str | None = None, runtime: Runtime | None = None
     ) -> "GraphRun[S]":
-        """Begin a run in the background of the running asyncio loop and return its handle at once."""
+        """Begin a run in the background of the running asyncio loop and return its handle at once.
+
+        Raises:
+            ConfigError: no event loop runs. What else is wrong is raised by the handle's `wait`.
+        """
+        if not _has_running_loop():
+            raise ConfigError(f'start of graph "{self.name}" needs a running event loop; use `app.run_sync(…)`')
         runtime, run_id, live = _given(runtime), checked_run_id(run_id), Live()
         story = Story(self._plan, run_id)
         begin = self._begin({} if inputs is None else inputs, run_id, runtime, live)
@@ -146,7 +152,7 @@ class CompiledGraph(Generic[S]):
             RunNotFoundError: the store has no run of this id.
             GraphChangedError: the run was begun with another graph.
         """
-        return points(self._plan, await self._store(_given(runtime)).read(run_id))
+        return points(self._plan, await self._read(run_id, _given(runtime)))
 
     async def state(
         self, run_id: str, *, at: int | None = None, branch: str | None = None, runtime: Runtime | None = None
@@ -160,8 +166,17 @@ class CompiledGraph(Generic[S]):
             RunNotFoundError: the store has no run of this id.
             CheckpointError: the run has no such step.
         """
-        past = past_at(self._plan, await self._store(_given(runtime)).read(run_id), at)
+        past = past_at(self._plan, await self._read(run_id, _given(runtime)), at)
         return state_from(self._plan.state, past.view(branch))  # type: ignore[no-any-return]
+
+    async def told(self, run_id: str, *, runtime: Runtime | None = None) -> Callable[[], list[Event]]:
+        """Read what is saved of a run now, and return what tells it as events, worked out when they are wanted.
+
+        Raises:
+            RunNotFoundError: the store has no run of this id.
+        """
+        journal = await self._store(_given(runtime)).read(run_id)
+        return partial(told, self._plan, journal)
 
     async def events(
         self, run_id: str, *, after: int = 0, follow: bool = True, runtime: Runtime | None = None
@@ -175,7 +190,9 @@ class CompiledGraph(Generic[S]):
             RunNotFoundError: the store has no run of this id.
         """
         store = self._store(_given(runtime))
-        story = Story(self._plan, run_id)
+        if not isinstance(after, int):
+            raise ConfigError(f"events(after=…) must be an offset, a whole number; got {after!r:.80}")
+        story = Story(self._plan, _known_run_id(run_id))
         async with contextlib.aclosing(follow_stored(story, store, run_id, after=after, waits=follow)) as told:
             async for event in told:
                 yield event
@@ -201,7 +218,7 @@ class CompiledGraph(Generic[S]):
         """
         runtime = _given(runtime)
         store, new_id, secrets = self._store(runtime), new_run_id(), secrets_of(runtime.secrets)
-        journal = await store.read(run_id)
+        journal = await self._read(run_id, runtime)
         kept = forked(self._plan, journal, at, set or {}, runtime.clock())
         *records, end = map(secrets.clean_record, kept)
         claim = await store.create(new_id, self.name, journal.header, records, parent=run_id)
@@ -214,7 +231,7 @@ class CompiledGraph(Generic[S]):
         Raises:
             RunNotFoundError: the store has no run of this id.
         """
-        return replayed(self._plan, await self._store(_given(runtime)).read(run_id))
+        return replayed(self._plan, await self._read(run_id, _given(runtime)))
 
     # As a part of another graph.
 
@@ -229,6 +246,9 @@ class CompiledGraph(Generic[S]):
         """
         plan = self._plan
         for word, mapping in (("reads", reads), ("writes", writes)):
+            if not isinstance(mapping, Mapping):
+                example = f'{word}={{"inner": "outer"}}'
+                raise ConfigError(f'as_node of graph "{self.name}": expected {example}; got {mapping!r:.80}')
             for name in mapping:
                 if name not in plan.fields:
                     hint = did_you_mean(name, plan.fields)
@@ -279,6 +299,9 @@ class CompiledGraph(Generic[S]):
             self._own_store = MemoryCheckpointer(keep_finished=100)
         return self._own_store
 
+    async def _read(self, run_id: str, runtime: Runtime, *, from_snapshot: bool = False) -> Journal:
+        return await self._store(runtime).read(_known_run_id(run_id), from_snapshot=from_snapshot)
+
     async def _begin(self, inputs: Inputs, run_id: str, runtime: Runtime, live: Live) -> Executor:
         plan, store = self._plan, self._store(runtime)
         values, saved = starting_values(plan, inputs)
@@ -297,7 +320,7 @@ class CompiledGraph(Generic[S]):
         self, run_id: str, answers: Answers, on_change: OnChange, rename: Rename, runtime: Runtime, live: Live
     ) -> Executor:
         store = self._store(runtime)
-        journal = await store.read(run_id, from_snapshot=True)
+        journal = await self._read(run_id, runtime, from_snapshot=True)
         past = read_back(self._plan, journal, self._header, on_change, rename)
         totals, secrets, at = past.totals, secrets_of(runtime.secrets), runtime.clock()
         is_over, was_paused = totals.status == "completed", totals.status == "paused"
@@ -326,6 +349,12 @@ def _has_running_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _known_run_id(given: str) -> str:
+    if not isinstance(given, str):
+        raise ConfigError(f"run_id must be a text, the id of a run that is saved; got {given!r:.80}")
+    return given
 
 
 def _given(runtime: Runtime | None) -> Runtime:

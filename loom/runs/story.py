@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from loom.core.journal import Journal
+from loom.core.journal import Journal, decode
 from loom.core.plan import Plan
 from loom.core.walk import Branch
 from loom.runs.changes import past_of
@@ -102,3 +102,10 @@ def _resumed(past: Past, held: Sequence[tuple[str, str]]) -> Iterator[Told]:
         yield from _started(past, [branch])
         if branch.id in past.inner:
             yield from _resumed(past.inner[branch.id], held)
+
+
+def told(plan: Plan, journal: Journal) -> list[Event]:
+    """Return all that a journal tells."""
+    story = Story(plan, journal.run_id)
+    story.under(journal)
+    return [event for record in journal.records for event in story.tell(decode(record, journal.run_id))]

@@ -1,7 +1,7 @@
 """What stands behind an agent: its compiled graph, its door to tools, its store."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from loom.checkpoint.memory import MemoryCheckpointer
@@ -113,9 +113,9 @@ class Engine:
         others = dict(given) if isinstance(given, Mapping) else {}
         return others if model is None else {**others, self._ref.identifier: model}
 
-    async def events(self, run_id: str) -> list[Event]:
-        """Return what a run has told so far."""
-        return [event async for event in self.app.events(run_id, follow=False, runtime=self._reading)]
+    async def told(self, run_id: str) -> Callable[[], list[Event]]:
+        """Return what tells the events that a run has by now."""
+        return await self.app.told(run_id, runtime=self._reading)
 
     @cached_property
     def _reading(self) -> Runtime:

@@ -1,10 +1,11 @@
 """Runs and sessions of an agent: what they are given, what they tell, what comes of them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -76,25 +77,38 @@ class Artifact(BaseModel):
     metadata: FrozenJson = FrozenDict()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunResult:
     """How a run ended, or where it waits.
 
-    `asks` are what a paused run waits for; `stop_reason` says why one was stopped. `error` of a failed run holds a
-    `message`. `is_fallback` tells that no model answered and the output is the fixed form of `LOCAL_SUMMARY`.
+    `asks` are what a paused run waits for; `stop_reason` says why one was stopped. `is_fallback` tells that no model
+    answered and the output is the fixed form of `LOCAL_SUMMARY`.
     """
 
     run_id: str
     state: RunState
     output: str = ""
-    artifacts: list[Artifact] = field(default_factory=list[Artifact])
-    events: list[Event] = field(default_factory=list[Event])
-    error: Mapping[str, str] | None = None
     duration_ms: int = 0
     usage: Usage = field(default_factory=Usage)
     asks: tuple[Ask, ...] = ()
     stop_reason: str | None = None
     is_fallback: bool = False
+    tell: Callable[[], list[Event]] = field(default=list[Event], repr=False, compare=False)
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """What happened until then, oldest first."""
+        return self.tell()
+
+    @cached_property
+    def artifacts(self) -> list[Artifact]:
+        """What the run made, its output among it."""
+        return artifacts_in(self.events, self.output)
+
+    @property
+    def error(self) -> Mapping[str, str] | None:
+        """A `message`, where the run did not come to its own end; a run that failed raises instead."""
+        return {"message": self.stop_reason} if self.state is RunState.STOPPED and self.stop_reason else None
 
 
 def artifacts_in(events: list[Event], output: str) -> list[Artifact]:

@@ -191,7 +191,7 @@ class Run:
         return None
 
     async def _told(self) -> list[Event]:
-        return await self._engine.events(self.run_id) if self._graph_run else []
+        return (await self._engine.told(self.run_id))() if self._graph_run else []
 
 
 def _seen(task: "asyncio.Task[RunResult]") -> None:
@@ -208,21 +208,17 @@ def raise_as_itself(error: BaseException) -> None:
 
 async def result_of(engine: Engine, result: GraphResult[AgentState]) -> RunResult:
     """Return the result of the graph as that of an agent's run."""
-    events = await engine.events(result.run_id)
     is_cut = result.status == "completed" and bool(result.state.calls)
     return RunResult(
         run_id=result.run_id,
         state=RunState.STOPPED if is_cut else RunState(result.status),
         output=result.state.output,
-        artifacts=artifacts_in(events, result.state.output),
-        events=events,
         duration_ms=round(result.duration_s * 1000),
         usage=result.usage,
         asks=result.asks,
         stop_reason="max_iterations" if is_cut else result.stop_reason,
-        is_fallback=any(
-            event.type == "model.finished" and event.payload["finish_reason"] == FALLBACK for event in events
-        ),
+        is_fallback=result.state.finish_reason == FALLBACK,
+        tell=await engine.told(result.run_id),
     )
 
 
