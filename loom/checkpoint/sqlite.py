@@ -56,13 +56,15 @@ class SqliteCheckpointer:
     def __init__(
         self, path: str | os.PathLike[str], *, durability: Durability = "process", lease_s: float = 30.0
     ) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise ConfigError(f"SqliteCheckpointer(path=…) must be the path of a file; got {path!r:.80}")
         if os.fspath(path) == ":memory:":
             message = 'SqliteCheckpointer(path=":memory:") would make a file of that name'
             raise ConfigError(f"{message}; to keep runs in memory use MemoryCheckpointer()")
         if durability not in get_args(Durability):
             raise ConfigError(f'SqliteCheckpointer(durability=…) must be "process" or "power"; got "{durability}"')
-        if lease_s <= 0:
-            raise ConfigError(f"SqliteCheckpointer(lease_s=…) must be above 0; got {lease_s}")
+        if not isinstance(lease_s, (int, float)) or not lease_s > 0:
+            raise ConfigError(f"SqliteCheckpointer(lease_s=…) must be a number above 0; got {lease_s!r}")
         self.path = Path(path)
         self.durability = durability
         self.lease_s = lease_s

@@ -1,6 +1,6 @@
 """Declaring a graph: nodes, edges, switches. Nothing is judged while drawing; `check` judges it all."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from loom.core.condition import condition_of
@@ -237,6 +237,6 @@ class Graph(Generic[S]):
 
 def _refuse_text(where: str, word: str, names: Sequence[str]) -> None:
     """Refuse one name where a list of names is wanted: it would be taken letter by letter."""
-    if not isinstance(names, (list, tuple, set, frozenset)):
+    if isinstance(names, str) or not isinstance(names, Collection):
         hint = f', write {word}=("{names}",)' if isinstance(names, str) else ""
         raise ConfigError(f"{where}: {word} is a list of names; got {names!r:.80}{hint}")

@@ -259,6 +259,9 @@ def node(
     Raises:
         ConfigError: the signature does not say what the ports are.
     """
+    for word, given in (("writes", writes), ("kind", kind)):
+        if not isinstance(given, str | None):
+            raise ConfigError(f"@node({word}=…) must be a text; got {given!r:.80}")
     if effect not in EFFECTS:
         raise ConfigError(f'@node(effect=…) must be one of {", ".join(EFFECTS)}; got "{effect}"')
     if fn is not None and not callable(fn):

@@ -56,10 +56,10 @@ def test_it_is_a_checkpointer_and_touches_nothing_until_it_is_used(path: Path) -
     assert not path.exists()
 
 
-@pytest.mark.parametrize("settings", [{"durability": "none"}, {"lease_s": 0}, {"lease_s": -1}])
+@pytest.mark.parametrize("settings", [{"durability": "none"}, {"lease_s": 0}, {"lease_s": "9"}, {"path": 3}])
 def test_a_setting_that_makes_no_sense_is_refused(path: Path, settings: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"SqliteCheckpointer\\({next(iter(settings))}=…\\)"):
-        SqliteCheckpointer(path, **settings)  # type: ignore[arg-type]  # which is the point
+        SqliteCheckpointer(**{"path": path, **settings})  # type: ignore[arg-type]  # which is the point
 
 
 async def test_what_was_committed_is_there_after_closing_and_opening(path: Path, store: SqliteCheckpointer) -> None:

@@ -107,6 +107,10 @@ WRONG_CALLS: list[tuple[Callable[[Any], None], str]] = [
     (lambda made: made.node("e", note, timeout_s=float("nan")), "timeout_s must be a number above 0; got nan"),
     (lambda made: made.node("e", note, cache=60), 'node "e": cache must be a Cache; got 60'),
     (lambda made: made.node(3, note), "a node's name is a string; got 3"),
+    (lambda made: made.node("e", note, reads=["text"]), 'node "e": expected reads={"port": "field"}; got [\'text\']'),
+    (lambda made: made.node("e", note, writes="text"), 'expected writes={"port": "field"}; got \'text\''),
+    (lambda made: made.compile(pause_before="a"), "graph \"board\": pause_before is a list of names; got 'a'"),
+    (lambda made: made.compile(pause_after=3), "pause_after is a list of names; got 3"),
     (lambda made: made.node("e", print), "expected a Node, a function made one by @node"),
 ]
 
@@ -123,7 +127,9 @@ def test_a_call_of_the_wrong_form_is_refused_at_once(draw: Callable[[Any], None]
     [
         (lambda: Graph("board", cast(Any, dict)), "graph \"board\" needs a subclass of State; got <class 'dict'>"),
         (lambda: Graph("board", cast(Any, Board())), 'graph "board" needs a subclass of State; got Board('),
-        (lambda: graph(inputs="text"), 'inputs is a list of names; got "text", write inputs=("text",)'),
+        (lambda: Graph(cast(Any, 3), Board), "a graph's name is a string; got 3"),
+        (lambda: graph(inputs="text"), "inputs is a list of names; got 'text', write inputs=(\"text\",)"),
+        (lambda: graph(inputs=3), 'graph "board": inputs is a list of names; got 3'),
         (lambda: graph(retry=3), 'graph "board": retry must be a Retry; got 3'),
         (lambda: graph(timeout_s=-1), 'graph "board": timeout_s must be a number above 0; got -1'),
         (lambda: graph(cache=3), 'graph "board": cache must be a Cache; got 3'),

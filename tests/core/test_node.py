@@ -468,6 +468,13 @@ def test_a_function_that_does_not_tell_its_ports_is_refused(fn: Any, message: st
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("setting", ["writes", "kind"])
+def test_a_setting_of_the_wrong_type_is_refused(setting: str) -> None:
+    settings: dict[str, Any] = {setting: ["score"]}
+    with pytest.raises(ConfigError, match=rf"@node\({setting}=…\) must be a text; got \['score'\]"):
+        node(**settings)
+
+
 @pytest.mark.parametrize("annotation", ["Nowhere", "typing.Nowhere", "1 +"])
 def test_an_annotation_that_cannot_be_resolved_is_told(annotation: str) -> None:
     def fn(topic: str) -> None: ...

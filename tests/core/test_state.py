@@ -161,6 +161,12 @@ def test_a_type_that_exists_nowhere_is_told_when_a_graph_is_made() -> None:
         Graph("lost", lost)
 
 
+@pytest.mark.parametrize("version", ["2", 0, True, 1.5])
+def test_a_version_that_is_no_whole_number_is_refused(version: Any) -> None:
+    with pytest.raises(ConfigError, match=f'state "Bad": version must be a whole number from 1 on; got {version!r}'):
+        type("Bad", (State,), {"__module__": __name__}, version=version)
+
+
 def test_fields_are_known_in_the_order_they_were_declared() -> None:
     fields = fields_of(Note)
     assert list(fields) == ["title", "tags", "count"]

@@ -312,12 +312,11 @@ def test_a_fingerprint_tells_graphs_apart() -> None:
     [
         ({"brif": "x"}, {}, r'as_node\(reads=…\) of graph "measures" maps "brif", which is no field.*"brief"'),
         ({"brief": "x"}, {"sise": "y"}, r'as_node\(writes=…\) of graph "measures" maps "sise", which is no field'),
+        (["brief"], {}, r'as_node of graph "measures": expected reads={"inner": "outer"}; got \[\'brief\'\]'),
         ({}, {}, r'as_node\(reads=…\) of graph "measures" leaves out "brief", which it must be given'),
     ],
 )
-def test_maps_of_an_inner_graph_that_do_not_fit_are_told(
-    reads: dict[str, str], writes: dict[str, str], message: str
-) -> None:
+def test_maps_of_an_inner_graph_that_do_not_fit_are_told(reads: Any, writes: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         measuring().as_node(reads=reads, writes=writes)
 
@@ -374,6 +373,25 @@ async def test_a_run_id_that_is_no_text_that_can_be_shown_is_refused(run_id: Any
         await measuring().run({"brief": "a"}, run_id=run_id)
 
 
+@pytest.mark.parametrize("run_id", [None, 5, ["r"]])
+async def test_a_question_about_a_run_whose_id_is_no_text_is_refused(run_id: Any) -> None:
+    app = measuring()
+
+    async def told() -> list[Event]:
+        return [event async for event in app.events(run_id)]
+
+    for asked in (
+        app.resume(run_id),
+        app.history(run_id),
+        app.state(run_id),
+        app.fork(run_id),
+        app.replay(run_id),
+        told(),
+    ):
+        with pytest.raises(ConfigError, match="run_id must be a text, the id of a run that is saved; got"):
+            await asked
+
+
 @pytest.mark.parametrize("inputs", [b"", 0, [], "", [1]])
 async def test_inputs_that_are_no_mapping_are_refused_empty_ones_too(inputs: Any) -> None:
     with pytest.raises(ConfigError, match="takes values by field"):
@@ -386,5 +404,7 @@ async def test_settings_of_the_wrong_type_are_refused() -> None:
     for asked in (app.state("r", at=wrong), app.fork("r", at=wrong)):
         with pytest.raises(ConfigError, match="at must be the number of a step; got 'x'"):
             await asked
+    with pytest.raises(ConfigError, match=r"events\(after=…\) must be an offset, a whole number; got 'x'"):
+        await anext(app.events("r", after=wrong))
     with pytest.raises(ConfigError, match="runtime must be a Runtime; got 'x'"):
         await app.run({"brief": "a"}, runtime=wrong)

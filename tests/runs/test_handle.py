@@ -95,6 +95,11 @@ async def test_a_run_that_cannot_begin_raises_on_waiting_and_has_no_events() -> 
                 await run.wait()
 
 
+def test_a_run_is_started_only_where_an_event_loop_runs() -> None:
+    with pytest.raises(ConfigError, match=r'start of graph ".*" needs a running event loop; use `app.run_sync'):
+        chain("a").start()
+
+
 # Cancelling.
 
 
