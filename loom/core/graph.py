@@ -84,8 +84,9 @@ class Graph(Generic[S]):
             )
         for word, mapping in (("reads", reads), ("writes", writes)):
             if mapping is not None and not isinstance(mapping, Mapping):
-                example = f'{word}={{"port": "field"}}'
-                raise ConfigError(f'graph "{self.name}", node "{name}": expected {example}; got {mapping!r:.80}')
+                raise ConfigError(
+                    f'graph "{self.name}", node "{name}": expected {word}={{"port": "field"}}; got {mapping!r:.80}'
+                )
         is_graph = isinstance(node, GraphNode)  # whose nodes have policies of their own
         if isinstance(node, GraphNode):
             reads, writes = {**node.reads, **(reads or {})}, {**node.writes, **(writes or {})}

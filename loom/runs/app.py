@@ -247,8 +247,9 @@ class CompiledGraph(Generic[S]):
         plan = self._plan
         for word, mapping in (("reads", reads), ("writes", writes)):
             if not isinstance(mapping, Mapping):
-                example = f'{word}={{"inner": "outer"}}'
-                raise ConfigError(f'as_node of graph "{self.name}": expected {example}; got {mapping!r:.80}')
+                raise ConfigError(
+                    f'as_node of graph "{self.name}": expected {word}={{"inner": "outer"}}; got {mapping!r:.80}'
+                )
             for name in mapping:
                 if name not in plan.fields:
                     hint = did_you_mean(name, plan.fields)
