@@ -14,6 +14,7 @@ NAPS = 5  # nodes in the chain of W6
 NAP_S = 0.001
 FANS = 5  # fan-outs in one lap of W5
 CHOICES = 10  # conditional edges from each node of W7b
+CALLS = 20  # tool calls in each run of W9
 
 
 @dataclass

@@ -65,10 +65,9 @@ RESUMES = {"W10": Resumes(loom.endless_count), "W10b": Resumes(loom.endless_list
 
 IMPORT = "from loom import END, START, Graph, State, node"
 WORKLOADS = {
-    **{key: in_memory(loom.WORK[key]) for key in ("W1", "W2", "W5", "W6", "W7a", "W7b")},
+    **{key: in_memory(loom.WORK[key]) for key in ("W1", "W2", "W5", "W6", "W7a", "W7b", "W9")},
     **{key: on_disk(loom.WORK[key]) for key in ("W3", "W4")},
     **{key: resumes.resume for key, resumes in RESUMES.items()},
-    "W9": "n/a: the agent comes later",
 }
 SETUP = {key: resumes.write for key, resumes in RESUMES.items()}
 NOTES = {

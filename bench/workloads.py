@@ -35,6 +35,7 @@ WORKLOADS = {
     "W7a": Workload("build and compile a chain of 1,000 nodes", 1000, 5, 5, Target(40)),
     "W7b": Workload("build and compile 200 nodes, 2,000 conditional edges", 2000, 100, 5, Target(40)),
     "W8": Workload("import in a new process", 1, 1, 7, Target(1.4)),
+    "W9": Workload("agent: a scripted model, 20 tool calls and an answer, 20 runs", 20, 1, 5, Target(15)),
     "W10": Workload("resume after 1,000 records", 1000, 5, 7, Target(2)),
     "W10b": Workload("resume with a list of 500 KB", 500, 5, 7, Target(1.3)),
 }

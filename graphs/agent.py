@@ -61,8 +61,8 @@ from loom.types.models import ModelRef
 class AgentState(State):
     """One conversation. `messages` is all of it, oldest first, and `edits` what the model is not shown of it.
 
-    `calls`, `decisions`, `approved`, `results` and `finish_reason` are those of the last turn; `turns` counts the model's. `kept` are
-    long texts by reference. `session` and `number` tell which run of which session this is.
+    `calls`, `decisions`, `approved`, `results` and `finish_reason` are those of the last turn; `turns` counts the
+    model's. `kept` are long texts by reference. `session` and `number` tell which run of which session this is.
     """
 
     prompt: MessageContent

@@ -1,5 +1,6 @@
 """Make the tool calls that were allowed."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import anyio
@@ -7,11 +8,12 @@ from pydantic import BaseModel, Field
 
 from loom.core.context import Context, Effect
 from loom.core.node import Node
-from loom.errors import ToolPermissionError
+from loom.errors import ToolNotFoundError, ToolPermissionError, quoted
 from loom.tools.door import Door, as_door
 from loom.types.decisions import Decision, ToolRun
 from loom.types.events import Event
 from loom.types.messages import ToolResult
+from loom.types.tools import Tool
 
 
 class ActIn(BaseModel):
@@ -42,46 +44,87 @@ class Act(Node[ActIn, ActOut]):
     max_concurrency: int = Field(default=8, ge=1)
 
     async def run(self, inputs: ActIn, ctx: Context) -> ActOut:
-        """Make each allowed call once."""
-        door = as_door(ctx.tools)
-        done: dict[int, ToolRun] = {}
-        safe: list[int] = []
-        for number, decision in enumerate(inputs.decisions):
-            refusal = _refusal(decision, inputs.approved)
-            if refusal:
-                done[number] = _refused(decision, refusal)
-            elif door[decision.tool].concurrency_safe:
-                safe.append(number)
-            else:
-                await self._together(safe, inputs.decisions, door, done, ctx)
-                safe = []
-                done[number] = await _made(number, decision, door, ctx)
-        await self._together(safe, inputs.decisions, door, done, ctx)
-        runs = [done[number] for number in range(len(inputs.decisions))]
+        """Make each allowed call once.
+
+        Raises:
+            ToolNotFoundError: a tool whose call was allowed is not there any more, as after a resume without it.
+        """
+        turn = _Turn(inputs, as_door(ctx.tools), ctx)
+        for numbers in turn.rounds():
+            if len(numbers) == 1:
+                await turn.make(numbers[0])
+                continue
+            room = anyio.CapacityLimiter(self.max_concurrency)
+            async with anyio.create_task_group() as group:
+                for number in numbers:
+                    group.start_soon(turn.make_when, room, number)
+        runs = [turn.done[number] for number in range(len(inputs.decisions))]
         kept = {ref: text for run in runs for ref, text in run.kept.items()}
         return ActOut(results=tuple(run.result for run in runs), kept=kept)
 
-    async def _together(
-        self, numbers: list[int], decisions: tuple[Decision, ...], door: Door, done: dict[int, ToolRun], ctx: Context
-    ) -> None:
-        if len(numbers) <= 1:
-            for number in numbers:
-                done[number] = await _made(number, decisions[number], door, ctx)
-            return
-        room = anyio.Semaphore(self.max_concurrency)
 
-        async def make(number: int) -> None:
-            async with room:
-                done[number] = await _made(number, decisions[number], door, ctx)
+class _Turn:
+    """The calls of one turn: what was decided of each, and, by its number, what came of it."""
 
-        async with anyio.create_task_group() as group:
-            for number in numbers:
-                group.start_soon(make, number)
+    def __init__(self, inputs: ActIn, door: Door, ctx: Context) -> None:
+        self.done: dict[int, ToolRun] = {}
+        self._inputs = inputs
+        self._door = door
+        self._ctx = ctx
+
+    def rounds(self) -> Iterator[list[int]]:
+        """Yield the numbers of the calls to make: neighbours that are safe beside others together. Refuse the rest."""
+        together: list[int] = []
+        for number, decision in enumerate(self._inputs.decisions):
+            refusal = _refusal(decision, self._inputs.approved)
+            if refusal:
+                self.done[number] = _refused(decision, refusal)
+            elif self._tool(decision).concurrency_safe:
+                together.append(number)
+            else:
+                yield from [together] * bool(together)
+                together = []
+                yield [number]
+        yield from [together] * bool(together)
+
+    async def make_when(self, room: anyio.CapacityLimiter, number: int) -> None:
+        """Make one call when there is room."""
+        async with room:
+            await self.make(number)
+
+    async def make(self, number: int) -> None:
+        """Make one call, once. Its events are saved together with its result, so they are told once as well."""
+        decision, ctx = self._inputs.decisions[number], self._ctx
+        tool, about = self._tool(decision), {"tool": decision.tool, "call": decision.call_id}
+
+        async def call() -> ToolRun:
+            ctx.emit(Event(type="tool.started", payload=about | {"arguments": decision.arguments}))
+            try:
+                run = await self._door.run(decision, run_id=ctx.run_id)
+            except ToolPermissionError as error:
+                run = _refused(decision, str(error))
+            came: dict[str, object] = {"is_error": run.result.is_error, "content": run.result.text}
+            ctx.emit(Event(type="tool.finished", payload=about | came | ({"notes": run.notes} if run.notes else {})))
+            return run
+
+        made: ToolRun | None = await ctx.once(
+            f"{number}: {decision.tool}", call, idempotent=tool.idempotent, effect=tool.effect, result_type=ToolRun
+        )
+        # None where whoever was asked about a call in doubt said to skip it.
+        self.done[number] = made or _refused(decision, f'the call of tool "{decision.tool}" was skipped')
+
+    def _tool(self, decision: Decision) -> Tool:
+        if decision.tool not in self._door:
+            raise ToolNotFoundError(
+                f'the call of tool "{decision.tool}" was allowed, but now there are only {quoted(self._door)}; '
+                "resume the run with the tools that it had"
+            )
+        return self._door[decision.tool]
 
 
 def _refusal(decision: Decision, approved: tuple[str, ...]) -> str:
     if decision.outcome == "deny":
-        return decision.reason
+        return decision.reason or f'the call of tool "{decision.tool}" was denied'
     if decision.outcome == "ask" and decision.digest not in approved:
         return f'the call of tool "{decision.tool}" needs a permission that nobody gave'
     return ""
@@ -89,25 +132,3 @@ def _refusal(decision: Decision, approved: tuple[str, ...]) -> str:
 
 def _refused(decision: Decision, why: str) -> ToolRun:
     return ToolRun(result=ToolResult(tool_call_id=decision.call_id, content=why, is_error=True))
-
-
-async def _made(number: int, decision: Decision, door: Door, ctx: Context) -> ToolRun:
-    """Make one call, once; what came of it is an event."""
-    tool = door[decision.tool]
-    about: dict[str, object] = {"tool": decision.tool, "call": decision.call_id}
-    ctx.emit(Event(type="tool.started", payload=about | {"arguments": dict(decision.arguments)}))
-
-    async def call() -> ToolRun:
-        try:
-            return await door.run(decision, run_id=ctx.run_id)
-        except ToolPermissionError as error:
-            return _refused(decision, str(error))
-
-    made: ToolRun | None = await ctx.once(
-        f"{number}: {decision.tool}", call, idempotent=tool.idempotent, effect=tool.effect, result_type=ToolRun
-    )
-    # None where whoever was asked about a call in doubt said to skip it.
-    run = made or _refused(decision, f'the call of tool "{decision.tool}" was skipped')
-    about |= {"is_error": run.result.is_error, "content": run.result.text}
-    ctx.emit(Event(type="tool.finished", payload=about | ({"notes": list(run.notes)} if run.notes else {})))
-    return run

@@ -18,7 +18,7 @@ class ApproveIn(BaseModel):
 
 
 class ApproveOut(BaseModel):
-    """The decisions, those denied now among them, and the digests of the calls that were approved."""
+    """The decisions, those denied now among them, and the digests of those that were approved; no more questions."""
 
     decisions: tuple[Decision, ...]
     approved: tuple[str, ...]
@@ -28,8 +28,8 @@ class ApproveOut(BaseModel):
 class Approve(Node[ApproveIn, ApproveOut]):
     """Ask about every call in question at once, and wait, durably, until all are answered.
 
-    An approval holds for exactly this call in this run: it is bound to the digest of tool, arguments and run. One that
-    comes later than `expires_s` seconds after the question is a denial.
+    An approval holds for exactly this call in this run: it is bound to the digest of tool, arguments and run. Where the
+    last answer comes later than `expires_s` seconds after the questions, all of them are denials.
     """
 
     kind: ClassVar[str] = "approve"

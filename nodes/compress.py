@@ -1,11 +1,10 @@
 """Make room in the model's window without losing anything."""
 
-import hashlib
 from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from loom.context.view import tokens_in
+from loom.context.view import last_turn, put_aside, ref_of, tokens_in
 from loom.context.window import Edits, Window
 from loom.core.context import Context, Effect
 from loom.core.node import Node
@@ -33,7 +32,8 @@ class CompressOut(BaseModel):
 class Compress(Node[CompressIn, CompressOut]):
     """Put the largest tool results aside, one after the other, until the pressure is below `target`.
 
-    The `keep_last` newest results stay. Where nothing can be put aside, nothing is changed and no event tells so.
+    The `keep_last` newest results stay, and those that the model has not seen yet. Where nothing can be put aside,
+    nothing is changed and no event tells so.
     """
 
     kind: ClassVar[str] = "compress"
@@ -46,29 +46,28 @@ class Compress(Node[CompressIn, CompressOut]):
 
     async def run(self, inputs: CompressIn, ctx: Context) -> CompressOut:
         """Call nothing; one event tells of what was put aside."""
-        history, tools = ctx.resources.get(HISTORY, ()), as_door(ctx.tools).schemas()
-        edits, kept = inputs.edits, dict[str, str]()
-
-        def rho() -> float:
-            return self.window.rho(self.instructions, edits.view(history, inputs.messages), tools)
-
-        before = tokens_in(edits.view(history, inputs.messages), tools)
-        for message in self._largest_first(inputs):
-            if rho() < self.target:
+        view = inputs.edits.view(ctx.resources.get(HISTORY, ()), inputs.messages)
+        before = after = self.window.tokens(self.instructions, view, as_door(ctx.tools).schemas())
+        cleared, kept = inputs.edits.cleared, dict[str, str]()
+        for place in self._largest_first(inputs):
+            if after < self.target * self.window.max_tokens:
                 break
-            ref = f"out_{hashlib.sha256(message.text.encode()).hexdigest()[:16]}"
-            cleared = edits.model_copy(update={"cleared": {**edits.cleared, message.tool_call_id or "": ref}})
-            cleared = Edits.model_validate(cleared.model_dump())
-            if tokens_in(cleared.view(history, inputs.messages)) < tokens_in(edits.view(history, inputs.messages)):
-                edits, kept = cleared, kept | {ref: message.text}
-        after = tokens_in(edits.view(history, inputs.messages), tools)
+            result = inputs.messages[place]
+            ref = ref_of(result.text)
+            saved = tokens_in([result]) - tokens_in([put_aside(result, ref)])
+            if saved > 0:
+                cleared, kept, after = (*cleared, (place, ref)), kept | {ref: result.text}, after - saved
         if kept:
             payload = {"strategy": "offload", "tokens_before": before, "tokens_after": after, "refs": sorted(kept)}
             ctx.emit(Event(type="context.compressed", payload=payload))
-        return CompressOut(edits=edits, kept=kept, rho=rho())
+        edits = inputs.edits.model_copy(update={"cleared": cleared})
+        return CompressOut(edits=edits, kept=kept, rho=after / self.window.max_tokens)
 
-    def _largest_first(self, inputs: CompressIn) -> list[Message]:
-        shown = inputs.messages[inputs.edits.since :]
-        results = [one for one in shown if one.role == "tool" and one.tool_call_id not in inputs.edits.cleared]
+    def _largest_first(self, inputs: CompressIn) -> list[int]:
+        """Return the places of the results that may be put aside."""
+        messages, cleared = inputs.messages, dict(inputs.edits.cleared)
+        results = [place for place, message in enumerate(messages) if message.role == "tool"]
         old = results[: max(len(results) - self.keep_last, 0)]
-        return sorted(old, key=lambda message: len(message.text), reverse=True)
+        shown = range(inputs.edits.since, last_turn(messages))
+        left = [place for place in old if place in shown and place not in cleared]
+        return sorted(left, key=lambda place: tokens_in([messages[place]]), reverse=True)

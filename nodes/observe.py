@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from loom.context.window import Edits, Window
+from loom.context.view import tokens_in
+from loom.context.window import Window
 from loom.core.context import Context, Effect
 from loom.core.node import Node
 from loom.prompts.template import render
@@ -17,14 +18,17 @@ HISTORY = "history"
 
 
 class ObserveIn(BaseModel):
-    """The prompt, the conversation so far (oldest first), and what came of the last turn's calls, in their order."""
+    """The prompt, the conversation so far (oldest first), and what came of the last turn's calls, in their order.
+
+    `rho` is how full the model's window was before that turn.
+    """
 
     prompt: MessageContent
     context: str = ""
     messages: tuple[Message, ...] = ()
     calls: tuple[ToolCall, ...] = ()
     results: tuple[ToolResult, ...] = ()
-    edits: Edits = Edits()
+    rho: float = 0.0
 
 
 class ObserveOut(BaseModel):
@@ -48,23 +52,22 @@ class Observe(Node[ObserveIn, ObserveOut]):
 
     async def run(self, inputs: ObserveIn, ctx: Context) -> ObserveOut:
         """Call nothing."""
-        new = (_asked(inputs),) if not inputs.messages else tuple(_answered(inputs))
-        view = inputs.edits.view(ctx.resources.get(HISTORY, ()), (*inputs.messages, *new))
-        return ObserveOut(messages=new, rho=self.window.rho(self.instructions, view, as_door(ctx.tools).schemas()))
+        if not inputs.messages:
+            asked = Message(role="user", content=_asked(inputs))
+            view, tools = (*ctx.resources.get(HISTORY, ()), asked), as_door(ctx.tools).schemas()
+            return ObserveOut(messages=(asked,), rho=self.window.rho(self.instructions, view, tools))
+        told = tuple(
+            Message(role="tool", name=call.name, tool_call_id=result.tool_call_id, content=result.content)
+            for call, result in zip(inputs.calls, inputs.results, strict=True)
+        )
+        grown = tokens_in((inputs.messages[-1], *told))
+        return ObserveOut(messages=told, rho=inputs.rho + grown / self.window.max_tokens)
 
 
-def _asked(inputs: ObserveIn) -> Message:
-    if isinstance(inputs.prompt, str):
-        (message,) = render("loom.nodes", "prompts/observe.j2", {"prompt": inputs.prompt, "context": inputs.context})
-        return message
+def _asked(inputs: ObserveIn) -> MessageContent:
     if not inputs.context:
-        return Message(role="user", content=inputs.prompt)
-    (words,) = render("loom.nodes", "prompts/observe.j2", {"prompt": "", "context": inputs.context})
-    return Message(role="user", content=(*inputs.prompt, TextBlock(text=words.text)))
-
-
-def _answered(inputs: ObserveIn) -> list[Message]:
-    return [
-        Message(role="tool", name=call.name, tool_call_id=result.tool_call_id, content=result.content)
-        for call, result in zip(inputs.calls, inputs.results, strict=True)
-    ]
+        return inputs.prompt
+    (words,) = render("loom.nodes", "prompts/observe.j2", {"context": inputs.context})
+    if isinstance(inputs.prompt, str):
+        return f"{inputs.prompt}\n\n{words.text}"
+    return (*inputs.prompt, TextBlock(text=words.text))

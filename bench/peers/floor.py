@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pydantic import BaseModel
 
 from bench.cold import importing
-from bench.lap import CHOICES, FANS, NAP_S, NAPS, PER_RUN, Lap, message
+from bench.lap import CALLS, CHOICES, FANS, NAP_S, NAPS, PER_RUN, Lap, message
 
 
 class Count(BaseModel):
@@ -121,6 +121,41 @@ async def compile_choices(lap: Lap) -> None:
     assert reachable(edges, "n0") == nodes.keys()
 
 
+class Turn(BaseModel):
+    role: str
+    content: str = ""
+    tool: str | None = None
+    arguments: str = ""
+
+
+class Add(BaseModel):
+    x: int
+
+
+async def add_one(x: int) -> str:
+    return str(x + 1)
+
+
+async def reply_to(turns: list[Turn]) -> Turn:
+    """Wish for the next tool call, as the JSON that a model writes, or give the answer."""
+    made = sum(turn.role == "tool" for turn in turns)
+    if made == CALLS:
+        return Turn(role="assistant", content="done")
+    return Turn(role="assistant", tool="add_one", arguments=json.dumps({"x": made}))
+
+
+async def agents(lap: Lap) -> None:
+    tools = {"add_one": add_one}
+    for _ in range(lap.size):
+        turns = [Turn(role="user", content="go")]
+        while (reply := await reply_to(turns)).tool:
+            arguments = Add.model_validate_json(reply.arguments)
+            turns += [reply, Turn(role="tool", content=await tools[reply.tool](arguments.x))]
+        turns.append(reply)
+        assert [turn.content for turn in turns if turn.role == "tool"] == [str(k + 1) for k in range(CALLS)]
+        assert turns[-1].content == "done"
+
+
 async def resume(lap: Lap) -> None:
     before = Records(lap)
     for number in range(lap.size):
@@ -161,6 +196,7 @@ WORK = {
     "W7a": compile_chain,
     "W7b": compile_choices,
     "W8": importing("from pydantic import BaseModel", "pydantic"),
+    "W9": agents,
     "W10": resume,
     "W10b": resume_list,
 }

@@ -5,10 +5,16 @@ from functools import cache
 from typing import Annotated, TypeVar
 
 from bench.cold import importing
-from bench.lap import CHOICES, FANS, NAP_S, NAPS, PER_RUN, Lap, message
-from loom import END, START, Graph, Limits, Runtime, SqliteCheckpointer, State, append, node
+from bench.lap import CALLS, CHOICES, FANS, NAP_S, NAPS, PER_RUN, Lap, message
+from loom import END, START, Graph, Limits, ModelRef, Runtime, SqliteCheckpointer, State, append, node
 from loom.core.node import AnyNode
+from loom.graphs.agent import AgentState, agent
 from loom.runs.app import CompiledGraph
+from loom.tools.door import Door
+from loom.tools.tool import tool
+from loom.types.messages import ToolCall
+from loom.types.models import Emit, ModelReply, ModelRequest
+from loom.types.policy import PolicyConfig, ToolPolicy, ToolRateLimitPolicy
 
 ENDLESS = 10**9
 S = TypeVar("S", bound=State)
@@ -138,6 +144,36 @@ async def compile_choices(lap: Lap) -> None:
     graph.compile()
 
 
+@tool
+async def add_one(x: int) -> str:
+    return str(x + 1)
+
+
+class Caller:
+    """A model that wishes for the next tool call, or gives the answer."""
+
+    async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
+        made = sum(message.role == "tool" for message in request.messages)
+        if made == CALLS:
+            return ModelReply(text="done")
+        return ModelReply(tool_calls=(ToolCall(id=f"call_{made}", name="add_one", arguments={"x": made}),))
+
+
+@cache
+def caller() -> CompiledGraph[AgentState]:
+    return agent(ModelRef("scripted", "caller")).compile()
+
+
+async def agents(lap: Lap) -> None:
+    policy = PolicyConfig(tools=ToolPolicy(rate_limits=ToolRateLimitPolicy(max_calls_per_minute=10**6)))
+    app, runtime = caller(), Runtime(models=Caller(), tools=Door([add_one], policy=policy))
+    for _ in range(lap.size):
+        state = (await app.run({"prompt": "go"}, runtime=runtime)).state
+        told = [message.content for message in state.messages if message.role == "tool"]
+        assert told == [str(k + 1) for k in range(CALLS)]
+        assert state.output == "done"
+
+
 def endless_count(lap: Lap) -> CompiledGraph[Count]:
     """Return a loop whose node stops the clock of the lap."""
 
@@ -200,6 +236,7 @@ WORK = {
     "W7a": compile_chain,
     "W7b": compile_choices,
     "W8": importing("from loom import END, START, Graph, State, node", "loom-agent"),
+    "W9": agents,
     "W10": resume,
     "W10b": resume_list,
 }

@@ -5,12 +5,13 @@ reference to it, everything before a renewal by the handoff. Nothing is lost, an
 stay together.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
 from loom.types.content import DocumentBlock, ImageBlock, MessageContent, TextBlock
 from loom.types.handoff import HandoffArtifact
-from loom.types.messages import Message, ToolCall
+from loom.types.messages import Message
 from loom.types.models import ToolSchema
 
 CHARACTERS_PER_TOKEN = 4
@@ -26,7 +27,9 @@ def tokens_in(messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> 
 
 
 def _tokens_in_message(message: Message) -> int:
-    characters = sum(len(call.name) + len(json.dumps(call.arguments)) for call in message.tool_calls)
+    characters = 0
+    for call in message.tool_calls:
+        characters += len(call.name) + len(json.dumps(call.arguments))
     return FRAME_TOKENS + _rounded(characters) + tokens_in_content(message.content)
 
 
@@ -50,21 +53,30 @@ def _rounded(characters: int) -> int:
     return -(-characters // CHARACTERS_PER_TOKEN)
 
 
-def shown(messages: Sequence[Message], cleared: Mapping[str, str]) -> tuple[Message, ...]:
-    """Return a transcript as a model sees it: results that were cleared are references to them.
-
-    `cleared` holds the reference of each by the id of its call.
-    """
+def shown(messages: Sequence[Message], cleared: Mapping[int, str]) -> tuple[Message, ...]:
+    """Return a transcript as a model sees it: of results that were put aside, by their places, the references."""
     if not cleared:
         return tuple(messages)
-    return tuple(_without(message, cleared.get(message.tool_call_id or "")) for message in messages)
+    return tuple(
+        put_aside(message, cleared[place]) if place in cleared else message for place, message in enumerate(messages)
+    )
 
 
-def _without(message: Message, ref: str | None) -> Message:
-    if ref is None:
-        return message
+def put_aside(message: Message, ref: str) -> Message:
+    """Return a tool's result with a reference in the place of its content."""
     said = f"[the result of {message.name} was put aside: {len(message.text)} characters, ref {ref}]"
     return message.model_copy(update={"content": said})
+
+
+def ref_of(text: str) -> str:
+    """Return the reference of a text: equal texts have equal ones."""
+    return f"out_{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
+def last_turn(messages: Sequence[Message]) -> int:
+    """Return the place of the model's last turn, after which stand the results of its calls; the end, without one."""
+    places = range(len(messages) - 1, -1, -1)
+    return next((place for place in places if messages[place].role == "assistant"), len(messages))
 
 
 def progress_of(messages: Sequence[Message]) -> str:
@@ -78,19 +90,24 @@ def progress_of(messages: Sequence[Message]) -> str:
     return "\n".join([*lines, *([f"- last said: {said}"] if said else [])])
 
 
-def open_calls(messages: Sequence[Message]) -> list[ToolCall]:
-    """Return the tool calls of a transcript that have no result."""
-    answered = {message.tool_call_id for message in messages if message.role == "tool"}
-    return [call for message in messages for call in message.tool_calls if call.id not in answered]
+def handed_off(messages: Sequence[Message], *, sprint: int, rho: float, at: str) -> HandoffArtifact:
+    """Return what is to be known of a transcript by whoever goes on without it; `at` is a time in ISO 8601.
 
-
-def handed_off(goal: str, messages: Sequence[Message], *, sprint: int, rho: float, at: str) -> HandoffArtifact:
-    """Return what is to be known of a transcript by whoever goes on without it; `at` is a time in ISO 8601."""
+    The goal is its first message.
+    """
     return HandoffArtifact(
-        goal=goal,
+        goal=messages[0].text,
         sprint=sprint,
         progress_summary=progress_of(messages),
-        open_tasks=tuple(f"answer the call of {call.name}" for call in open_calls(messages)),
         context_snapshot={"rho": round(rho, 3), "messages": len(messages)},
         handoff_ts=at,
     )
+
+
+def with_handoff(first: Message, handoff: HandoffArtifact) -> Message:
+    """Return the message that a conversation begins anew with: the handoff, and what was no text in the first one."""
+    text = handoff.to_system_prompt()
+    if isinstance(first.content, str):
+        return first.model_copy(update={"content": text})
+    others = (block for block in first.content if not isinstance(block, TextBlock))
+    return first.model_copy(update={"content": (*others, TextBlock(text=text))})

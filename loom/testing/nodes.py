@@ -123,10 +123,9 @@ async def run_node(
 ) -> Any:
     """Run one node on inputs by port name; return what it returned, validated.
 
-    `model` answers for every `ModelRef`, or for those whose identifiers it maps; `tools` and `resources`
-    are those of `Runtime`. `answers` are by the
-    keys of asks. What the node emits is added to `events`; `ctx.once` calls its function. The return
-    value is the `Out` model of a node class, or the value that the function returned. As with
+    `model` answers for every `ModelRef`, or for those whose identifiers it maps; `tools` and `resources` are those of
+    `Runtime`. `answers` are by the keys of asks. What the node emits is added to `events`; `ctx.once` calls its
+    function. The return value is the `Out` model of a node class, or the value that the function returned. As with
     `Runtime(strict=True)` it must equal what is read back from its saved JSON.
 
     Raises:
@@ -146,7 +145,7 @@ async def run_node(
     returned = await node.run(ports, Context(host, name))
     try:
         made = returned if isinstance(returned, given) else given.model_validate(returned)
-        made = given.model_validate(made.model_dump(exclude_unset=True))
+        made = given.model_validate(_by_name(made))
     except ValidationError as error:
         raise ConfigError(f'the output of node "{name}" does not fit: {error}') from None
     for port in made.model_fields_set:

@@ -1,10 +1,10 @@
 """What is handed on when a conversation begins anew: the goal, what was done, what is open."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from loom.types.frozen import FrozenDict, FrozenJson, FrozenTexts
 
 
 def _utc_now() -> str:
@@ -22,10 +22,9 @@ class HandoffArtifact(BaseModel):
     goal: str
     sprint: int = Field(ge=0)
     progress_summary: str = ""
-    produced_artifacts: Mapping[str, str] = {}
+    produced_artifacts: FrozenTexts = FrozenDict()
     open_tasks: tuple[str, ...] = ()
-    # Any: JSON.
-    context_snapshot: Mapping[str, Any] = {}
+    context_snapshot: FrozenJson = FrozenDict()
     handoff_ts: str = Field(default_factory=_utc_now)
 
     def to_system_prompt(self) -> str:

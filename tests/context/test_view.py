@@ -1,0 +1,72 @@
+"""Tests of what a model is shown of a transcript, and of how much room that takes."""
+
+import pytest
+
+from loom.context.view import handed_off, last_turn, progress_of, put_aside, ref_of, shown, tokens_in, with_handoff
+from loom.types.content import DocumentBlock, ImageBlock, TextBlock
+from loom.types.messages import Message, ToolCall
+from loom.types.models import ToolSchema
+
+CALL = ToolCall(id="1", name="read", arguments={"path": "a"})
+IMAGE = ImageBlock(source={"type": "url", "url": "https://example.org/a.png"})
+DOCUMENT = DocumentBlock(source={"type": "url", "url": "https://example.org/a.pdf"})
+TALK = (
+    Message(role="user", content="Read a."),
+    Message(role="assistant", content="I will.", tool_calls=(CALL, CALL.model_copy(update={"id": "2"}))),
+    Message(role="tool", name="read", tool_call_id="1", content="x" * 400),
+    Message(role="tool", name="read", tool_call_id="2", content="y" * 400),
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "tokens"),
+    [
+        (Message(role="user"), 4),
+        (Message(role="user", content="12345"), 6),
+        (Message(role="assistant", tool_calls=(CALL,)), 9),
+        (Message(role="user", content=(TextBlock(text="1234"), IMAGE, DOCUMENT)), 4 + 1 + 1600 + 3000),
+    ],
+)
+def test_a_token_is_about_four_characters(message: Message, tokens: int) -> None:
+    assert tokens_in([message]) == tokens
+
+
+def test_tools_take_room_too() -> None:
+    schema = ToolSchema(name="read", description="Read.", parameters={"type": "object"})
+    assert tokens_in((), (schema, schema)) == 2 * tokens_in((), (schema,)) == 2 * (4 + 7)
+
+
+def test_what_was_put_aside_is_shown_as_a_reference_where_it_stood() -> None:
+    view = shown(TALK, {2: "out_1"})
+    assert view[2].text == "[the result of read was put aside: 400 characters, ref out_1]"
+    assert [view[0], view[1], view[3]] == [TALK[0], TALK[1], TALK[3]]
+    assert (view[2].tool_call_id, view[2].role) == ("1", "tool")
+    assert view[2] == put_aside(TALK[2], "out_1")
+
+
+def test_equal_texts_have_one_reference() -> None:
+    assert ref_of("a") == ref_of("a") != ref_of("b")
+
+
+def test_the_last_turn_begins_where_the_model_last_spoke() -> None:
+    assert last_turn(TALK) == 1
+    assert last_turn(TALK[:1]) == 1, "a model that never spoke has none"
+
+
+def test_progress_counts_the_calls_and_has_the_last_words() -> None:
+    assert progress_of(TALK) == "- called read 2 times\n- last said: I will."
+    assert progress_of(TALK[:1]) == ""
+
+
+def test_the_goal_of_a_handoff_is_the_first_message_byte_by_byte() -> None:
+    goal = "  Read a.\r\n\tDo it — now!\n\n"
+    handoff = handed_off((Message(role="user", content=goal), *TALK[1:]), sprint=2, rho=0.96789, at="2026-01-01")
+    assert (handoff.goal, handoff.sprint, handoff.handoff_ts) == (goal, 2, "2026-01-01")
+    assert handoff.context_snapshot == {"rho": 0.968, "messages": 4}
+
+
+def test_a_conversation_begins_anew_with_the_handoff_and_the_images_of_the_prompt() -> None:
+    handoff = handed_off(TALK, sprint=1, rho=1.0, at="2026-01-01")
+    assert with_handoff(TALK[0], handoff) == Message(role="user", content=handoff.to_system_prompt())
+    first = Message(role="user", content=(TextBlock(text="Look."), IMAGE))
+    assert with_handoff(first, handoff).content == (IMAGE, TextBlock(text=handoff.to_system_prompt()))
