@@ -26,6 +26,7 @@ from loom.errors import (
 )
 from loom.models.blocks import Json
 from loom.models.breaker import BREAKER, Breaker
+from loom.models.chat import ChatClient
 from loom.models.pool import pool
 from loom.models.providers import Route, provider_of, route
 from loom.models.quiet import log_of
@@ -115,11 +116,13 @@ class LiteLLMModel(BaseModel):
     async def _open(self, library: Library, way: Route, arguments: Json) -> Record:
         connections = await pool()
         if way.provider.prefix == "openai":
-            client = connections.sdk(way.api_key, way.api_base, self.ref.organization, self.timeout_s)
+            client = connections.chat(way.api_base or "", way.api_key, self.ref.organization)
         else:
             client = connections.handler(self.timeout_s)
         try:
-            return await library.acompletion(**arguments, client=client, litellm_logging_obj=log_of(arguments))
+            stream = await library.acompletion(**arguments, client=client, litellm_logging_obj=log_of(arguments))
+            # Our own stream is read as it is, past litellm's reading of it.
+            return stream.completion_stream if isinstance(client, ChatClient) else stream
         except Exception as error:  # litellm raises whatever its 100 providers' code raises
             raise self._translated(error, way) from error
 

@@ -5,7 +5,9 @@ from collections.abc import AsyncGenerator
 from importlib import import_module
 from typing import Any
 
-# Any: objects of litellm, openai and aiohttp, whose types are not imported, since they load for seconds.
+from loom.models.chat import ChatClient
+
+# Any: objects of litellm and aiohttp, whose types are not imported, since they load for seconds.
 Client = Any
 
 KEEPALIVE_S = 60  # how long an idle connection is kept: a turn of tools should find it open
@@ -17,10 +19,13 @@ class Pool:
     def __init__(self) -> None:
         aiohttp = import_module("aiohttp")
         # No limit: how many calls there are at once is the graph's to decide, and a stream holds its connection.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
+        handlers = import_module("litellm.llms.custom_httpx.http_handler")
+        connector = aiohttp.TCPConnector(
+            limit=0, keepalive_timeout=KEEPALIVE_S, ssl=handlers.get_ssl_configuration() or False
+        )
         self._session: Client = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         self._handlers: dict[float, Client] = {}
-        self._sdks: dict[tuple[str, str | None, str | None, float], Client] = {}
+        self._chats: dict[tuple[str, str, str | None], ChatClient] = {}
 
     def handler(self, timeout_s: float) -> Client:
         """Return the client that litellm's own protocols are spoken with."""
@@ -29,19 +34,12 @@ class Pool:
             self._handlers[timeout_s] = make(timeout=timeout_s, shared_session=self._session)
         return self._handlers[timeout_s]
 
-    def sdk(self, api_key: str, api_base: str | None, organization: str | None, timeout_s: float) -> Client:
-        """Return the client that OpenAI's protocol is spoken with, by OpenAI's own SDK."""
-        key = (api_key, api_base, organization, timeout_s)
-        if key not in self._sdks:
-            self._sdks[key] = import_module("openai").AsyncOpenAI(
-                api_key=api_key,
-                base_url=api_base,
-                organization=organization,
-                timeout=timeout_s,
-                max_retries=0,
-                http_client=self.handler(timeout_s).client,
-            )
-        return self._sdks[key]
+    def chat(self, api_base: str, api_key: str, organization: str | None) -> ChatClient:
+        """Return the client that OpenAI's protocol is spoken with."""
+        key = (api_base, api_key, organization)
+        if key not in self._chats:
+            self._chats[key] = ChatClient(self._session, *key)
+        return self._chats[key]
 
     async def close(self) -> None:
         """Close every connection. Calls that are under way fail."""

@@ -131,7 +131,7 @@ class Assembly:
         """Take one chunk in; return what of it can be shown at once."""
         self._usage = getattr(chunk, "usage", None) or self._usage
         shown: list[ModelDelta] = []
-        for choice in chunk.choices[:1]:
+        for choice in (chunk.choices or ())[:1]:
             delta = choice.delta
             if thought := getattr(delta, "reasoning_content", None):
                 shown.append(ThinkingDelta(delta=thought))
