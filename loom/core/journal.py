@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from loom.core.result import RunInfo, Status
 from loom.errors import CheckpointError
@@ -141,7 +141,10 @@ class Checkpointer(Protocol):
 
 def encode(record: dict[str, Any]) -> bytes:
     """Return a record as one line of JSON. A lone surrogate, as errors quote of file names, becomes a question mark."""
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    try:
+        return to_json(record)
+    except ValueError:
+        return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def decode(record: bytes, run_id: str) -> dict[str, Any]:

@@ -171,10 +171,9 @@ class Desk:
                 f"{first_finding(error)}; say result_type=, or return plain data"
             ) from None
         text = self._run.secrets.clean_json(text)
-        result = from_json(text)
         with anyio.CancelScope(shield=True):
-            await self._note({"kind": "effect", "key": key, "result": result})
-        self._notes.effects[key].state, self._notes.effects[key].result = "done", result
+            await self._note({"kind": "effect", "key": key}, b',"result":' + text)
+        self._notes.effects[key].state, self._notes.effects[key].result = "done", from_json(text)
         if cancelled:
             raise cancelled
         return values.load_json(text) if self._run.secrets else values.round_trip(value, text)
@@ -258,11 +257,11 @@ class Desk:
         self._notes.asks[ask.key] = self._run.totals.open_asks[ask.id] = ask
         self._run.totals.answers.pop(ask.id, None)
 
-    async def _note(self, record: dict[str, Any]) -> None:
+    async def _note(self, record: dict[str, Any], more: bytes = b"") -> None:
         record |= {"node": self._task.name, "branch": self._branch.id}
         if self._past.hops:
             record["in"] = self._past.hops
-        await self._run.note(record | self.unsaved_times())
+        await self._run.note(record | self.unsaved_times(), more)
 
     def unsaved_times(self) -> dict[str, list[float]]:
         """Return what the next record of this step has to hold of `now`."""

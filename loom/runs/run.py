@@ -128,13 +128,14 @@ class Run:
         """Count anew, until the journal has grown by as much as the snapshot holds."""
         self._grown, self._enough = 0, max(size, _SNAPSHOT_BYTES)
 
-    async def note(self, record: dict[str, Any]) -> None:
-        """Commit one record of a step that is not finished."""
-        async with self.commits:
+    async def note(self, record: dict[str, Any], more: bytes = b"") -> None:
+        """Commit one record of a step that is not finished; `more` is a further part of it, as JSON."""
+        await self.take_turn()
+        try:
             record["at"] = self.clock()
-            if self.has_emitted:
-                record["events"] = from_json(self.emitted())
-            await self.append([encode(record)])
+            await self.append([encode(record)[:-1] + more + self.emitted_part() + b"}"])
+        finally:
+            self.commits.release()
 
     def end_record(self, status: Status, **more: Any) -> bytes:
         """Return the record that ends the run, or this walk of it."""
