@@ -20,6 +20,8 @@ from loom.tools.builtin.addresses import Network, is_public, plain_host
 Resolver = Callable[[str, int], Sequence[str]]
 
 MAX_REDIRECTS: Final = 5
+_MAX_URL_CHARS: Final = 8000
+_MAX_ADDRESSES: Final = 4  # of a host that are tried
 _PORTS: Final = {"http": 80, "https": 443}
 _HEADERS: Final = {"Accept": "text/*, application/json, application/xml;q=0.9", "Accept-Encoding": "identity"}
 _USER_AGENT: Final = "loom-agent"
@@ -154,7 +156,7 @@ class Download:
 
 def _first_open(addresses: Sequence[str], port: int, timeout_s: float) -> socket.socket:
     last: OSError | None = None
-    for address in addresses:
+    for address in addresses[:_MAX_ADDRESSES]:
         try:
             return socket.create_connection((address, port), timeout=timeout_s)
         except OSError as error:
@@ -164,8 +166,8 @@ def _first_open(addresses: Sequence[str], port: int, timeout_s: float) -> socket
 
 def _checked(url: str, limits: Limits) -> SplitResult:
     """Return the parts of an address that may be fetched, as far as they can be told without looking it up."""
-    if any(c <= " " or c in "\\\x7f" for c in url):
-        raise ToolPermissionError(f"{url!r} has characters that no address should have")
+    if len(url) > _MAX_URL_CHARS or any(c <= " " or c in "\\\x7f" for c in url):
+        raise ToolPermissionError(f"{url[:200]!r} is too long, or has characters that no address should have")
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -206,6 +206,7 @@ def test_only_hosts_that_are_allowed_are_fetched_from(site: Site) -> None:
         "http://example.com:99999/", "http://example.com:0/", "http://exa mple.com/", "http://example.com/\r\nX: y",
         "http://example.com\\@10.0.0.1/", "http://[::1", "http://[fe80::1%25eth0]/", "http://127.0.0.1%00.example.com/",
         "http://0177.0.0.1/", "http://2130706433/", "http://\uff11\uff12\uff17.0.0.2/", "data:text/plain,x", "http:///x",
+        "http://example.com/" + "x" * 8000,
     ],
 )  # fmt: skip
 def test_an_address_that_is_none_or_plays_tricks_is_refused(url: str) -> None:

@@ -35,4 +35,4 @@ def test_a_page_is_what_its_readers_see(page: str, text: str) -> None:
 def test_no_page_takes_long(piece: str) -> None:
     began = time.monotonic()
     text_of_page(piece * (1_000_000 // len(piece)))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10  # it would be hours

@@ -35,4 +35,4 @@ def test_a_pattern_matches_whole_paths(pattern: str, found: list[str]) -> None:
 def test_no_pattern_takes_long() -> None:
     began = time.monotonic()
     assert not PathPattern("/".join(["**", "a*a*a*a*a*b"] * 20)).matches("/".join(["a" * 200] * 60))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10  # it would be years
