@@ -48,11 +48,15 @@ class Desk:
         self._branch = branch
         self._task = task
         self._notes = past.notes_of(branch.id)
-        self._place = f"{place}{branch.place}"
+        self._outer_place = place
         self._path = path_of(past.hops, task.name)
         self._used: set[tuple[str, str]] = set()
         self._told = 0
         self._saved_times = len(self._notes.times)
+
+    @property
+    def _place(self) -> str:
+        return f"{self._outer_place}{self._branch.place}"
 
     def model(self, ref: ModelRef) -> Model:
         """Return the model that the runtime has for `ref`."""

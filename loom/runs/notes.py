@@ -71,12 +71,12 @@ def ask_of(record: Mapping[str, Any], hops: Hops) -> Ask:
 
 def path_of(hops: Hops, node: str) -> str:
     """Return a node's name with those of the inner graphs that it stands in: `inner/name`."""
-    return "/".join([name for _, name in hops] + [node])
+    return "/".join([name for _, name in hops] + [node]) if hops else node
 
 
 def branch_of(hops: Hops, branch: str) -> str:
     """Return a branch's id after those of the branches that its graph stands in; trunks are left out."""
-    return "/".join(part for part in [outer for outer, _ in hops] + [branch] if part)
+    return "/".join(part for part in [outer for outer, _ in hops] + [branch] if part) if hops else branch
 
 
 def renames_inside(rename: Mapping[str, str] | None, node: str) -> Mapping[str, str] | None:
