@@ -13,12 +13,12 @@ API_BASE ?=
 LIVE     := $(if $(MODEL),--model $(MODEL)) $(if $(API_BASE),--api-base $(API_BASE))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format-check lint types floors spelling format bench record clean
+.PHONY: help demo test check covered format-check lint types floors spelling format bench record clean
 
 help:
 	@echo "make demo     run the harness on a real brief: kill it, resume it, see the result"
 	@echo "make test     run the tests              (ARGS='-m \"not slow\"' leaves the slow ones out)"
-	@echo "make check    all that CI runs: format, lint, types, floors, spelling, tests"
+	@echo "make check    all that CI runs: format, lint, types, floors, spelling, tests and their coverage"
 	@echo "make format   rewrite the files as the formatter wants them"
 	@echo "make bench    measure the engine         (ARGS='--peers all' measures others beside it)"
 	@echo "make record   record the demo's model    (MODEL= and API_BASE= name it)"
@@ -37,7 +37,11 @@ bench: .venv/.bench
 test: .venv/.dev
 	$(BIN)/pytest $(ARGS)
 
-check: format-check lint types floors spelling test
+check: format-check lint types floors spelling covered
+
+# The tests, which must take every branch of the core.
+covered: .venv/.dev
+	$(BIN)/pytest --cov=loom.core --cov-branch --cov-fail-under=100 $(ARGS)
 
 format-check: .venv/.dev
 	$(BIN)/ruff format --check

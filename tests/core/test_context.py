@@ -102,6 +102,17 @@ async def test_the_tools_are_those_of_the_runtime() -> None:
     assert seen == [{}]
 
 
+async def test_the_resources_are_those_of_the_runtime() -> None:
+    seen: list[object] = []
+
+    async def look(ctx: Context) -> None:
+        seen.append(ctx.resources["client"])
+
+    client = object()
+    await chain("a", a=look).run(runtime=Runtime(resources={"client": client}))
+    assert seen == [client]
+
+
 async def test_a_step_that_is_run_again_sees_the_same_times_and_random_numbers() -> None:
     seen: list[tuple[float, float, float]] = []
 
