@@ -13,8 +13,9 @@ from loom.graphs.agent import AgentState
 from loom.knowledge.bundle import resolve
 from loom.runs.app import CompiledGraph
 from loom.runtime.engine import Engine
+from loom.runtime.failures import known
 from loom.runtime.records import RunContext, RunResult, SessionConfig
-from loom.runtime.run import Run, raise_as_itself, result_of
+from loom.runtime.run import Run, attended, result_of
 from loom.runtime.session import Session
 from loom.tools.door import Door
 from loom.tools.hooks import HookManager
@@ -73,13 +74,8 @@ class Agent:
             ContextOverflowError: the conversation does not fit the model's window.
             NodeError: something else failed; `resume` goes on from there.
         """
-        run = self._start(prompt, context)
-        try:
+        async with attended(Run(self._engine, prompt, context)) as run:
             return await run.wait()
-        except asyncio.CancelledError:
-            run.cancel()
-            await run.settled()
-            raise
 
     def run_sync(self, prompt: MessageContent, context: RunContext | None = None) -> RunResult:
         """`run`, from code that is not async. Raises what `run` raises."""
@@ -93,17 +89,16 @@ class Agent:
 
     async def stream(self, prompt: MessageContent, context: RunContext | None = None) -> AsyncGenerator[Event, None]:
         """Run once, and yield what happens, live. Raises at the end what `run` raises."""
-        run = self._start(prompt, context)
-        async with aclosing(run.events()) as told:
+        async with attended(Run(self._engine, prompt, context)) as run, aclosing(run.events()) as told:
             async for event in told:
                 yield event
-        await run.wait()
+            await run.wait()
 
     async def run_streaming(
         self, prompt: MessageContent, context: RunContext | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         """Run once, and yield what the model says piece by piece, its tool calls and results, and how it ended."""
-        async with aclosing(self._start(prompt, context).stream()) as told:
+        async with attended(Run(self._engine, prompt, context)) as run, aclosing(run.stream()) as told:
             async for event in told:
                 yield event
 
@@ -116,14 +111,11 @@ class Agent:
             ProviderError, ContextOverflowError, NodeError: as `run`.
         """
         engine = self._engine
-        session = await engine.session_of(run_id)
-        history = await engine.history(session, run_id) if session else []
         try:
-            result = await engine.app.resume(run_id, answers=answers, runtime=engine.runtime(history))
-        except Exception as error:
-            raise_as_itself(error)
-            raise
-        return await result_of(engine, result)
+            return await result_of(engine, await engine.resume(run_id, answers))
+        except Exception as error:  # noqa: BLE001 - raised again below, as callers know it
+            failure = known(error, engine.secrets)
+        raise failure
 
     def session(self, config: SessionConfig | None = None) -> Session:
         """Return the session of an id, a new one unless it is known; without an id one of its own.
@@ -132,12 +124,16 @@ class Agent:
         """
         if config is not None and not isinstance(config, SessionConfig):
             raise ConfigError(f"agent.session(config) must be SessionConfig, got {type(config).__name__}")
-        known = self._sessions.get(config.id) if config and config.id is not None else None
-        if config and known and not known.is_over:
+        while self._sessions and (oldest := next(iter(self._sessions.values()))).is_over:
+            del self._sessions[oldest.id]
+        if config is None or config.id is None:
+            return Session(self._engine, config)
+        known = self._sessions.get(config.id)
+        if known and not known.is_over:
             known.metadata |= config.metadata
             return known
-        made = Session(self._engine, config)
-        self._sessions[made.id] = made
+        self._sessions.pop(config.id, None)
+        made = self._sessions[config.id] = Session(self._engine, config)  # the newest stands last
         return made
 
     def resolve_knowledge(self, query: KnowledgeQuery) -> KnowledgeBundle:
@@ -145,15 +141,10 @@ class Agent:
         return resolve(query, self.config.knowledge)
 
     async def close(self) -> None:
-        """Close the sessions, and the store unless it was given."""
+        """Cancel what is at work, close the sessions, and the store unless it was given."""
         for session in self._sessions.values():
             await session.close()
         await self._engine.close()
-
-    def _start(self, prompt: MessageContent, context: RunContext | None) -> Run:
-        if context is not None and not isinstance(context, RunContext):
-            raise ConfigError(f"context must be RunContext, got {type(context).__name__}")
-        return Run(self._engine, prompt, context)
 
 
 def create_agent(config: AgentConfig, *, runtime: Runtime | None = None) -> Agent:

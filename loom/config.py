@@ -2,9 +2,9 @@
 
 from enum import StrEnum
 from os import PathLike, fspath
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
-from pydantic import Field, SkipValidation, field_validator
+from pydantic import Field, SkipValidation, field_validator, model_validator
 
 from loom.errors import ConfigError, quoted
 from loom.types.knowledge import (
@@ -73,6 +73,12 @@ class MemoryBackend(Settings):
 
     name: Annotated[str, Field(pattern="^(in_memory|sqlite)$")]
     path: str | None = None
+
+    @model_validator(mode="after")
+    def _has_its_file(self) -> Self:
+        if (self.name == "sqlite") != bool(self.path):
+            raise ValueError('needs a path where its name is "sqlite", and takes none else')
+        return self
 
     @classmethod
     def in_memory(cls) -> Self:
@@ -176,8 +182,9 @@ class AgentConfig(Settings):
     def _are_tools(cls, tools: object) -> list[object]:
         if not isinstance(tools, list | tuple):
             raise ValueError(f"must be a list of tools, got {type(tools).__name__}")  # noqa: TRY004 - as above
-        for number, tool in enumerate(tools):
+        given: list[object] = list(cast("list[object]", tools))
+        for number, tool in enumerate(given):
             if not isinstance(getattr(tool, "name", None), str) or not hasattr(tool, "schema"):
                 hint = ", make a tool of it by @tool" if callable(tool) else ""
                 raise ValueError(f"[{number}] must be a tool, got {type(tool).__name__}{hint}")
-        return list(tools)
+        return given

@@ -2,12 +2,19 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+import anyio
 
 from loom.checkpoint.memory import MemoryCheckpointer
 from loom.checkpoint.sqlite import SqliteCheckpointer
 from loom.config import AgentConfig, MemoryConfig, PolicyConfig, RuntimeConfig, RuntimeFallbackMode
 from loom.core.journal import Checkpointer
+from loom.core.result import GraphResult
 from loom.core.runtime import Runtime
 from loom.errors import ConfigError, ProviderUnavailableError
 from loom.graphs.agent import AgentState, agent
@@ -15,6 +22,7 @@ from loom.models.providers import secrets_in
 from loom.nodes.observe import HISTORY
 from loom.runs.app import CompiledGraph
 from loom.runs.inputs import new_run_id
+from loom.runs.secrets import secrets_of
 from loom.tools.door import Door
 from loom.tools.hooks import HookManager
 from loom.types.events import Event
@@ -26,6 +34,18 @@ FALLBACK = "fallback"
 """The finish reason of a reply that no model gave."""
 
 REMEMBERED_RUNS = 1000  # what was said in more is read from the store again
+
+
+class AtWork(Protocol):
+    """A run that goes on in the background."""
+
+    def cancel(self) -> None:
+        """Ask it to end now."""
+        ...
+
+    async def settled(self) -> None:
+        """Wait until nothing of it is at work any more."""
+        ...
 
 
 class Engine:
@@ -42,15 +62,21 @@ class Engine:
         self.settings = config.runtime or RuntimeConfig()
         self.memory = config.memory or MemoryConfig(enabled=False)
         self.clock = self._given.clock
-        self._said: dict[str, tuple[float, tuple[Message, ...]]] = {}
+        self.at_work: set[AtWork] = set()
+        self._said: dict[str, _Said] = {}
+        self._turns: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         self._ref, self._model = self._model_of(config)
+        if self._given.checkpointer is not None and self.memory.backend.path is not None:
+            raise ConfigError(
+                "MemoryConfig(backend=…) names a file, and Runtime(checkpointer=…) is a store too; give one of them"
+            )
         safety = (config.safety_rules or []) if self.settings.features.enable_safety else []
         self.door = Door(
             config.tools,
             policy=config.policy or PolicyConfig(),
             rules=safety,
             hooks=self.hooks,
-            secrets=self._given.secrets,
+            secrets=self.secrets,
             clock=self.clock,
         )
 
@@ -76,6 +102,11 @@ class Engine:
             **({"max_context_tokens": limits.max_context_tokens} if limits.max_context_tokens else {}),
         ).compile()
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The texts that must be shown and saved nowhere: those of the runtime, and the keys of the provider."""
+        return (*self._given.secrets, *secrets_in(self._ref, os.environ))
+
     @cached_property
     def store(self) -> Checkpointer:
         """Where runs are kept: the runtime's checkpointer, else as the memory's backend says."""
@@ -86,7 +117,12 @@ class Engine:
         return MemoryCheckpointer(keep_finished=1000)
 
     async def close(self) -> None:
-        """Close the store, unless it is the caller's own."""
+        """End the runs that are at work, and close the store, unless it is the caller's own."""
+        runs = list(self.at_work)
+        for run in runs:
+            run.cancel()
+        for run in runs:
+            await run.settled()
         if "store" in self.__dict__ and self._given.checkpointer is None:
             await self.store.close()
 
@@ -99,7 +135,7 @@ class Engine:
             tools=self.door,
             limits=given.limits,
             clock=given.clock,
-            secrets=(*given.secrets, *secrets_in(self._ref, os.environ)),
+            secrets=self.secrets,
             strict=given.strict,
             resources={**given.resources, HISTORY: tuple(history)},
         )
@@ -117,6 +153,16 @@ class Engine:
         """Return what tells the events that a run has by now."""
         return await self.app.told(run_id, runtime=self._reading)
 
+    async def state(self, run_id: str) -> AgentState:
+        """Return the newest state of a run."""
+        return await self.app.state(run_id, runtime=self._reading)
+
+    # Any: JSON.
+    def without_secrets(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Return JSON with `[redacted]` in the place of each secret."""
+        found: dict[str, Any] = secrets_of(self.secrets).clean(value)
+        return found
+
     @cached_property
     def _reading(self) -> Runtime:
         return Runtime(checkpointer=self.store)
@@ -124,49 +170,79 @@ class Engine:
     # Sessions: chains of runs whose ids begin with that of the session.
 
     def run_id(self, session_id: str | None) -> str:
-        """Return an id for a new run; those of a session sort by time."""
+        """Return an id for a new run."""
         return new_run_id() if session_id is None else f"{self._prefix(session_id)}:{new_run_id()}"
 
     def _prefix(self, session_id: str) -> str:
-        return f"{self.memory.namespace}/{session_id}" if self.memory.namespace else session_id
+        # A "/" in a name is written otherwise, so that no two pairs of names look alike.
+        names = [self.memory.namespace, session_id] if self.memory.namespace else [session_id]
+        return "/".join(name.replace("%", "%25").replace("/", "%2F") for name in names)
 
-    async def history(self, session_id: str, before: str) -> list[Message]:
-        """Return what was said in a session before a run, oldest first; nothing where memory is off.
+    def turn(self, name: str) -> anyio.Lock:
+        """Return what is held while a run of this session is at work, or the run of this id outside of any."""
+        lock = self._turns.get(name)
+        if lock is None:
+            lock = self._turns[name] = anyio.Lock()
+        return lock
 
-        A session that is older than its time to live begins anew with the next run.
+    async def opening(self, session_id: str | None) -> tuple[int, list[Message]]:
+        """Return the number of a new run in its session, and what was said there before, oldest first.
+
+        Nothing was where memory is off. A session that is older than its time to live begins anew.
         """
-        if not self.memory.enabled:
+        said = await self._remembered(session_id or "")
+        return (said[-1].number + 1 if said else 1), self._since_it_began(said, self.clock())
+
+    async def resume(self, run_id: str, answers: Mapping[str, Any] | None) -> GraphResult[AgentState]:
+        """Go on with a run, in the turn of its session. Raises what resuming a graph raises."""
+        session_id = (await self.state(run_id)).session
+        async with self.turn(session_id or run_id):
+            this = await self._said_in(run_id)
+            before = [one for one in await self._remembered(session_id) if one.place < this.place]
+            runtime = self.runtime(self._since_it_began(before, this.at))
+            return await self.app.resume(run_id, answers=answers, runtime=runtime)
+
+    def _since_it_began(self, said: Sequence["_Said"], now: float) -> list[Message]:
+        """Return the messages of the session that `now` is in: it ends when its time to live is over."""
+        began, messages = 0.0, list[Message]()
+        for one in said:
+            if one.at - began > self.settings.session_ttl_s:
+                began, messages = one.at, []
+            messages += one.messages
+        return messages if now - began <= self.settings.session_ttl_s else []
+
+    async def _remembered(self, session_id: str) -> list["_Said"]:
+        """Return what was said in the completed runs of a session, in their order."""
+        if not session_id or not self.memory.enabled:
             return []
-        completed = await self.store.runs(graph=self.app.name, status="completed")
-        prefix, ttl_s = self._prefix(session_id), self.settings.session_ttl_s
-        mine = sorted(run.run_id for run in completed if run.run_id.rpartition(":")[0] == prefix)
-        began, said = 0.0, list[Message]()
-        for run_id in mine:
-            if run_id < before:
-                at, messages = await self._said_in(run_id)
-                began, said = (at, []) if at - began > ttl_s else (began, said)
-                said += messages
-        return said if self.clock() - began <= ttl_s else []
+        prefix, found = self._prefix(session_id), list[_Said]()
+        for run in await self.store.runs(graph=self.app.name, status="completed"):
+            if run.run_id.rpartition(":")[0] == prefix:
+                said = self._said.get(run.run_id) or await self._said_in(run.run_id)
+                self._said[run.run_id] = said
+                found.append(said)
+        while len(self._said) > REMEMBERED_RUNS:
+            del self._said[next(iter(self._said))]
+        return sorted(found, key=attrgetter("place"))
 
-    async def _said_in(self, run_id: str) -> tuple[float, tuple[Message, ...]]:
-        """Return when a completed run began, and its messages."""
-        if run_id not in self._said:
-            (begin, *_) = await self.app.history(run_id, runtime=self._reading)
-            self._said[run_id] = begin.at, (await self._state(run_id)).messages
-            if len(self._said) > REMEMBERED_RUNS:
-                del self._said[next(iter(self._said))]
-        return self._said[run_id]
+    async def _said_in(self, run_id: str) -> "_Said":
+        (begin, *_) = await self.app.history(run_id, runtime=self._reading)
+        state = await self.state(run_id)
+        return _Said((state.number, run_id), begin.at, state.messages)
 
-    async def _state(self, run_id: str) -> AgentState:
-        return await self.app.state(run_id, runtime=self._reading)
 
-    async def session_of(self, run_id: str) -> str | None:
-        """Return the id of the session that a run belongs to; None if to none.
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What was said in one run of a session: its place in it, by number and id, and when it began."""
 
-        Raises:
-            RunNotFoundError: there is no such run.
-        """
-        return (await self._state(run_id)).session or None
+    place: tuple[int, str]
+    at: float
+    messages: tuple[Message, ...]
+
+    @property
+    def number(self) -> int:
+        """The number of the run in its session, from 1."""
+        return self.place[0]
 
 
 class _Fallback:
@@ -181,7 +257,7 @@ class _Fallback:
         try:
             return await self._asked().complete(request, emit)
         except ProviderUnavailableError as error:
-            prompt = next((one.text for one in request.messages if one.role == "user"), "")
+            prompt = next((one.text for one in reversed(request.messages) if one.role == "user"), "")
             text = f"No model could be asked ({error}). The goal was: {prompt}"
             return ModelReply(text=text, usage=Usage(), finish_reason=FALLBACK)
 

@@ -2,18 +2,19 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from loom.core.result import GraphResult
-from loom.errors import ContextError, NodeError, ProviderError
+from loom.errors import AnswerError, ConfigError
 from loom.graphs.agent import AgentState
 from loom.runtime.engine import FALLBACK, Engine
+from loom.runtime.failures import known
 from loom.runtime.records import Artifact, RunContext, RunResult, RunState, artifacts_in
 from loom.types.content import MessageContent, text_of
 from loom.types.events import Event
-from loom.types.messages import Message
 from loom.types.stream import (
     DoneEvent,
     ErrorEvent,
@@ -25,6 +26,7 @@ from loom.types.stream import (
     ToolCallEvent,
     ToolResultEvent,
 )
+from loom.types.usage import Usage
 
 if TYPE_CHECKING:
     from loom.runs.handle import GraphRun
@@ -46,21 +48,22 @@ class Run:
         context: RunContext | None = None,
         *,
         session_id: str | None = None,
-        turn: AbstractAsyncContextManager[object] | None = None,
     ) -> None:
+        if context is not None and not isinstance(context, RunContext):
+            raise ConfigError(f"context must be RunContext, got {type(context).__name__}")
         self.prompt = prompt
         self.context = context or RunContext()
         self.session_id = session_id
         self.run_id = engine.run_id(session_id)
-        self._turn = turn or contextlib.nullcontext()
         self._engine = engine
         self._said = self.context.to_text()
+        self._turn = engine.turn(session_id or self.run_id)
         self._graph_run: GraphRun[AgentState] | None = None
+        self._later_walk: anyio.CancelScope | None = None
         self._has_begun = asyncio.Event()
         self._is_cancelled = False
         self._state = RunState.QUEUED
-        self._task = asyncio.create_task(self._drive(), name=f"loom agent run {self.run_id}")
-        self._task.add_done_callback(_seen)
+        self._task = self._in_background(self._drive())
 
     def __repr__(self) -> str:
         return f"<run {self.run_id}, {self._state}>"
@@ -89,6 +92,8 @@ class Run:
         self._is_cancelled = True
         if self._graph_run:
             self._graph_run.cancel()
+        if self._later_walk:
+            self._later_walk.cancel()
 
     async def answer(self, answers: Mapping[str, Any]) -> RunResult:
         """Answer open asks by id, and go on; return how the run ends then.
@@ -98,9 +103,8 @@ class Run:
             ProviderError, ContextOverflowError, NodeError: as `wait`.
         """
         await self.wait()
-        self._task = asyncio.create_task(self._go_on(answers))
-        self._task.add_done_callback(_seen)
-        return await self.wait()
+        self._task = task = self._in_background(self._go_on(answers, self._task, self._state))
+        return await asyncio.shield(task)
 
     async def events(self, after: int = 0) -> AsyncGenerator[Event, None]:
         """Yield what happens, live and in one order for every reader, to the end of this walk of the run."""
@@ -120,69 +124,90 @@ class Run:
         """Return everything that is known of the run, as JSON."""
         result, events = self._known(), await self._told()
         output = result.output if result else ""
-        return {
-            "run_id": self.run_id,
-            "session_id": self.session_id,
-            "state": str(self._state),
-            "prompt": text_of(self.prompt),
-            "context": self.context.to_payload(),
-            "output": output,
-            "events": [event.model_dump(mode="json") for event in events],
-            "artifacts": [one.model_dump(mode="json") for one in artifacts_in(events, output)],
-        }
+        return self._engine.without_secrets(
+            {
+                "run_id": self.run_id,
+                "session_id": self.session_id,
+                "state": str(self._state),
+                "prompt": text_of(self.prompt),
+                "context": self.context.to_payload(),
+                "output": output,
+                "events": [event.model_dump(mode="json") for event in events],
+                "artifacts": [one.model_dump(mode="json") for one in artifacts_in(events, output)],
+            }
+        )
 
     async def stream(self) -> AsyncGenerator[StreamEvent, None]:
         """Yield what the model says and what its tools give, piece by piece; last how it ended, be it in a failure."""
-        told = self.events()
-        async with contextlib.aclosing(told):
-            async for event in told:
-                if (shown := _shown(event)) is not None:
-                    yield shown
         try:
+            async with contextlib.aclosing(self.events()) as told:
+                async for event in told:
+                    for shown in _shown(event):
+                        yield shown
             result = await self.wait()
         except Exception as error:  # noqa: BLE001 - the stream's last word, whatever it was
             yield ErrorEvent(message=str(error))
             return
         status = "success" if result.state is RunState.COMPLETED else result.stop_reason or str(result.state)
-        turns = sum(event.type == "model.finished" for event in result.events)
+        turns = sum(event.type == "model.finished" and event.payload["node"] == "reason" for event in result.events)
         yield DoneEvent(output=result.output, iterations=turns, status=status)
 
     # How it goes on.
 
+    def _in_background(self, work: Coroutine[None, None, RunResult]) -> asyncio.Task[RunResult]:
+        task = asyncio.create_task(work, name=f"loom agent run {self.run_id}")
+        self._engine.at_work.add(self)
+        task.add_done_callback(self._over)
+        return task
+
+    def _over(self, task: asyncio.Task[RunResult]) -> None:
+        if task is self._task:
+            self._engine.at_work.discard(self)
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not complain where nobody waits for the run
+
     async def _drive(self) -> RunResult:
         try:
             async with self._turn:
-                history = await self._history()
-                given = {"prompt": self.prompt, "context": self._said, "session": self.session_id or ""}
+                number, history = await self._engine.opening(self.session_id)
+                given: dict[str, object] = {"prompt": self.prompt, "context": self._said}
+                given |= {"session": self.session_id or "", "number": number}
                 runtime = self._engine.runtime(history)
                 self._graph_run = self._engine.app.start(given, run_id=self.run_id, runtime=runtime)
                 self._state = RunState.RUNNING
                 self._has_begun.set()
                 if self._is_cancelled:
                     self._graph_run.cancel()
-                return await self._ended(self._graph_run.wait())
+                return self._ended(await result_of(self._engine, await self._graph_run.wait()))
+        except Exception as error:  # noqa: BLE001 - raised again below, as callers know it
+            self._state, failure = RunState.FAILED, known(error, self._engine.secrets)
+        except asyncio.CancelledError:
+            self._state = RunState.CANCELLED
+            raise
         finally:
             self._has_begun.set()
+        raise failure
 
-    async def _go_on(self, answers: Mapping[str, Any]) -> RunResult:
-        async with self._turn:
-            runtime = self._engine.runtime(await self._history())
-            self._state = RunState.RUNNING
-            return await self._ended(self._engine.app.resume(self.run_id, answers=answers, runtime=runtime))
-
-    async def _history(self) -> list[Message]:
-        return await self._engine.history(self.session_id, self.run_id) if self.session_id else []
-
-    async def _ended(self, ending: Any) -> RunResult:  # noqa: ANN401 - an awaitable of a graph's result
+    async def _go_on(
+        self, answers: Mapping[str, Any], before: "asyncio.Task[RunResult]", state_before: RunState
+    ) -> RunResult:
         try:
-            result: GraphResult[AgentState] = await ending
-        except BaseException as error:
-            self._state = RunState.CANCELLED if isinstance(error, asyncio.CancelledError) else RunState.FAILED
-            raise_as_itself(error)
+            with anyio.CancelScope() as self._later_walk:
+                self._state = RunState.RUNNING
+                return self._ended(await result_of(self._engine, await self._engine.resume(self.run_id, answers)))
+            return self._ended(await cancelled(self._engine, self.run_id))
+        except AnswerError as error:  # the run still waits
+            self._state, self._task, failure = state_before, before, known(error, self._engine.secrets)
+        except Exception as error:  # noqa: BLE001 - raised again below, as callers know it
+            self._state, failure = RunState.FAILED, known(error, self._engine.secrets)
+        except asyncio.CancelledError:
+            self._state = RunState.CANCELLED
             raise
-        found = await result_of(self._engine, result)
-        self._state = found.state
-        return found
+        raise failure
+
+    def _ended(self, result: RunResult) -> RunResult:
+        self._state = result.state
+        return result
 
     def _known(self) -> RunResult | None:
         """Return the result, if there is one by now."""
@@ -194,16 +219,15 @@ class Run:
         return (await self._engine.told(self.run_id))() if self._graph_run else []
 
 
-def _seen(task: "asyncio.Task[RunResult]") -> None:
-    """Look at the error of a run that nobody waits for, so that asyncio does not complain of it."""
-    if not task.cancelled():
-        task.exception()
-
-
-def raise_as_itself(error: BaseException) -> None:
-    """Raise what made a node fail where callers know it by name: the provider's error, a full window."""
-    if isinstance(error, NodeError) and isinstance(error.__cause__, ProviderError | ContextError):
-        raise error.__cause__ from error
+@contextlib.asynccontextmanager
+async def attended(run: Run) -> AsyncGenerator[Run, None]:
+    """Give a run that nobody else knows of: when whoever attends to it leaves, it ends, and no task is left behind."""
+    try:
+        yield run
+    finally:
+        run.cancel()
+        with anyio.CancelScope(shield=True):
+            await run.settled()
 
 
 async def result_of(engine: Engine, result: GraphResult[AgentState]) -> RunResult:
@@ -222,24 +246,34 @@ async def result_of(engine: Engine, result: GraphResult[AgentState]) -> RunResul
     )
 
 
-def _shown(event: Event) -> StreamEvent | None:
+async def cancelled(engine: Engine, run_id: str) -> RunResult:
+    """Return the result of a run whose walk was cancelled from outside, as it is saved."""
+    tell, state = await engine.told(run_id), await engine.state(run_id)
+    used = [Usage(**event.payload["usage"]) for event in tell() if event.type == "model.finished"]
+    usage = sum(used, Usage())
+    return RunResult(run_id=run_id, state=RunState.CANCELLED, output=state.output, usage=usage, tell=tell)
+
+
+def _shown(event: Event) -> Iterator[StreamEvent]:
+    """Yield what is shown of an event to those who read along; mostly nothing."""
     payload = event.payload
     match event.type:
         case "model.delta":
             kind = DELTAS[payload["type"]]
-            return kind(**{name: value for name, value in payload.items() if name in kind.model_fields})
-        case "tool.started":
-            return ToolCallEvent(id=payload["call"], name=payload["tool"], arguments=payload["arguments"])
+            yield kind(**{name: value for name, value in payload.items() if name in kind.model_fields})
+        case "step.finished" if payload["node"] == "reason":
+            for call in payload["writes"]["calls"]:
+                yield ToolCallEvent(**call)
         case "tool.finished":
-            return ToolResultEvent(
+            yield ToolResultEvent(
                 tool_call_id=payload["call"],
                 name=payload["tool"],
                 content=payload["content"],
                 is_error=payload["is_error"],
             )
         case "veto.denied":
-            return ToolResultEvent(
+            yield ToolResultEvent(
                 tool_call_id=payload["call_id"], name=payload["tool"], content=payload["reason"], is_error=True
             )
         case _:
-            return None
+            pass

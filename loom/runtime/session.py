@@ -5,12 +5,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-import anyio
-
 from loom.errors import ConfigError, RunError
 from loom.runtime.engine import Engine
 from loom.runtime.records import RunContext, RunResult, SessionConfig
-from loom.runtime.run import Run
+from loom.runtime.run import Run, attended
 from loom.types.content import MessageContent
 from loom.types.events import Event
 from loom.types.stream import StreamEvent
@@ -20,20 +18,20 @@ class Session:
     """Runs that remember: each is told what earlier ones of this session said, where the agent has a memory.
 
     One run is at work at a time; a second waits. With a durable store a session goes on in another process, which must
-    not use it at the same time.
+    not use it at the same time. A run that is left before its end, by `run` or a stream, is cancelled; one that was
+    begun by `start` is not.
     """
 
     def __init__(self, engine: Engine, config: SessionConfig | None = None) -> None:
         config = config or SessionConfig()
         self.id = uuid.uuid4().hex if config.id is None else config.id
-        if not self.id or not self.id.isprintable() or ":" in self.id:
-            raise ConfigError(f'a session id must be printable text without ":", got {self.id!r:.80}')
+        if not self.id or not self.id.isprintable():
+            raise ConfigError(f"SessionConfig(id=…) must be printable text, got {self.id!r:.80}")
         self.metadata: dict[str, Any] = dict(config.metadata)
         self.created_at = engine.clock()
         self._engine = engine
         self._runs: dict[str, Run] = {}
         self._is_closed = False
-        self._lock: anyio.Lock | None = None
 
     def __repr__(self) -> str:
         return f"<session {self.id}, {len(self._runs)} runs>"
@@ -46,29 +44,27 @@ class Session:
         """
         if self._is_closed:
             raise RunError(f'session "{self.id}" is closed; open one with agent.session(…)')
-        if self._lock is None:
-            self._lock = anyio.Lock()
-        run = Run(self._engine, prompt, context, session_id=self.id, turn=self._lock)
+        run = Run(self._engine, prompt, context, session_id=self.id)
         self._runs[run.run_id] = run
         return run
 
     async def run(self, prompt: MessageContent, context: RunContext | None = None) -> RunResult:
         """Run to the end, and return the result. Raises what `Run.wait` raises."""
-        return await self.start(prompt, context).wait()
+        async with attended(self.start(prompt, context)) as run:
+            return await run.wait()
 
     async def stream(self, prompt: MessageContent, context: RunContext | None = None) -> AsyncGenerator[Event, None]:
         """Run, and yield what happens, live. Raises at the end what `Run.wait` raises."""
-        run = self.start(prompt, context)
-        async with aclosing(run.events()) as told:
+        async with attended(self.start(prompt, context)) as run, aclosing(run.events()) as told:
             async for event in told:
                 yield event
-        await run.wait()
+            await run.wait()
 
     async def run_streaming(
         self, prompt: MessageContent, context: RunContext | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         """Run, and yield what the model says piece by piece, its tool calls and their results, and how it ended."""
-        async with aclosing(self.start(prompt, context).stream()) as told:
+        async with attended(self.start(prompt, context)) as run, aclosing(run.stream()) as told:
             async for event in told:
                 yield event
 
