@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from loom.config import AgentConfig, KnowledgeBundle, KnowledgeQuery
 from loom.core.runtime import Runtime
@@ -23,21 +23,27 @@ from loom.types.content import MessageContent
 from loom.types.events import Event
 from loom.types.stream import StreamEvent
 
+if TYPE_CHECKING:
+    from loom.telemetry import Telemetry
+
 
 class Agent:
     """A model with instructions, tools behind one door, and sessions that remember.
 
     `runtime` gives what is live: a checkpointer, models that replace the configured one, limits, a clock, secrets.
+    `telemetry` is told of every run: as it happens, but of one that is resumed once it has ended.
 
     Raises:
         ConfigError: a setting is wrong, or rules and policy name a tool or argument that is not there.
     """
 
-    def __init__(self, config: AgentConfig, runtime: Runtime | None = None) -> None:
+    def __init__(
+        self, config: AgentConfig, runtime: Runtime | None = None, *, telemetry: "Telemetry | None" = None
+    ) -> None:
         if not isinstance(config, AgentConfig):
             raise ConfigError(f"Agent(config) must be AgentConfig, got {type(config).__name__}")
         self.config = config
-        self._engine = Engine(config, runtime)
+        self._engine = Engine(config, runtime, telemetry)
         self._sessions: dict[str, Session] = {}
 
     def __repr__(self) -> str:
@@ -147,6 +153,6 @@ class Agent:
         await self._engine.close()
 
 
-def create_agent(config: AgentConfig, *, runtime: Runtime | None = None) -> Agent:
+def create_agent(config: AgentConfig, *, runtime: Runtime | None = None, telemetry: "Telemetry | None" = None) -> Agent:
     """Make an agent. Raises what `Agent` raises."""
-    return Agent(config, runtime)
+    return Agent(config, runtime, telemetry=telemetry)

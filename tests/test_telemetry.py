@@ -15,9 +15,27 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from loom import END, START, Context, Graph, ModelRef, NodeError, Retry, Runtime, State, node
+from loom import (
+    END,
+    START,
+    Agent,
+    AgentConfig,
+    Context,
+    Graph,
+    MemoryCheckpointer,
+    ModelRef,
+    NodeError,
+    Retry,
+    Runtime,
+    SessionConfig,
+    State,
+    create_agent,
+    node,
+    tool,
+)
+from loom.config import PolicyConfig, ToolAccessPolicy, ToolPolicy
 from loom.telemetry import Telemetry
-from loom.testing import ScriptedModel
+from loom.testing import ScriptedModel, call
 from loom.types import Event, Message, ModelReply, Usage
 
 pytestmark = pytest.mark.anyio
@@ -318,3 +336,39 @@ def test_without_opentelemetry_the_extra_is_named() -> None:
         "except ValueError as error: print(error)"
     )
     assert 'install the extra: pip install "loom-agent[otel]"' in run_python(code)
+
+
+# An agent's
+
+
+@tool(destructive=True, requires_permission=True)
+async def deploy(to: str) -> str:
+    return f"deployed to {to}"
+
+
+def deployer(watched: Watched, store: MemoryCheckpointer) -> Agent:
+    policy = PolicyConfig(tools=ToolPolicy(access=ToolAccessPolicy(allow_destructive=True)))
+    config = AgentConfig(model=CLAUDE, tools=[deploy], policy=policy)
+    model = ScriptedModel([call("deploy", to="staging"), "Done."])
+    return create_agent(config, runtime=Runtime(models=model, checkpointer=store), telemetry=watched.telemetry)
+
+
+async def test_an_agent_tells_of_its_runs_also_of_those_that_go_on() -> None:
+    watched, store = Watched(), MemoryCheckpointer()
+    agent = deployer(watched, store)
+    waiting = await agent.session(SessionConfig(id="s1")).run("Deploy")
+    assert set(watched.spans) == {"invoke_agent Deployer", "chat claude-sonnet-4-5"}
+    done = await agent.resume(waiting.run_id, {waiting.asks[0].id: True})
+    assert done.output == "Done."
+    spans = watched.exporter.get_finished_spans()
+    assert [span.name for span in spans] == [
+        "chat claude-sonnet-4-5",
+        "invoke_agent Deployer",
+        "execute_tool deploy",
+        "chat claude-sonnet-4-5",
+        "invoke_agent Deployer",
+    ]
+    assert {(span.attributes or {}).get("gen_ai.conversation.id") for span in spans if "invoke" in span.name} == {"s1"}
+    assert all(span.parent for span in spans if "invoke" not in span.name)
+    assert not any("staging" in str(span.attributes) for span in spans), "content is off by default"
+    await agent.close()

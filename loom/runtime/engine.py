@@ -1,11 +1,12 @@
 """What stands behind an agent: its compiled graph, its door to tools, its store."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
 import anyio
@@ -30,6 +31,9 @@ from loom.types.messages import Message
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest
 from loom.types.usage import Usage
 
+if TYPE_CHECKING:
+    from loom.telemetry import Telemetry
+
 FALLBACK = "fallback"
 """The finish reason of a reply that no model gave."""
 
@@ -51,8 +55,9 @@ class AtWork(Protocol):
 class Engine:
     """An agent's parts, made once and shared by its runs and sessions."""
 
-    def __init__(self, config: AgentConfig, runtime: Runtime | None) -> None:
+    def __init__(self, config: AgentConfig, runtime: Runtime | None, telemetry: "Telemetry | None" = None) -> None:
         self.config = config
+        self.telemetry = telemetry
         self.hooks = HookManager()
         self._given = Runtime() if runtime is None else runtime
         if not isinstance(self._given, Runtime):
@@ -149,6 +154,13 @@ class Engine:
         others = dict(given) if isinstance(given, Mapping) else {}
         return others if model is None else {**others, self._ref.identifier: model}
 
+    async def observed(self, events: AsyncGenerator[Event, None], session_id: str | None) -> None:
+        """Tell the telemetry of a run, as it happens."""
+        if self.telemetry:
+            async with aclosing(events):
+                async for event in events:
+                    self.telemetry.observe(event, conversation=session_id or "")
+
     async def told(self, run_id: str) -> Callable[[], list[Event]]:
         """Return what tells the events that a run has by now."""
         return await self.app.told(run_id, runtime=self._reading)
@@ -200,7 +212,13 @@ class Engine:
             this = await self._said_in(run_id)
             before = [one for one in await self._remembered(session_id) if one.place < this.place]
             runtime = self.runtime(self._since_it_began(before, this.at))
-            return await self.app.resume(run_id, answers=answers, runtime=runtime)
+            known = len((await self.told(run_id))()) if self.telemetry else 0
+            try:
+                return await self.app.resume(run_id, answers=answers, runtime=runtime)
+            finally:
+                if self.telemetry:
+                    for event in (await self.told(run_id))()[known:]:
+                        self.telemetry.observe(event, conversation=session_id)
 
     def _since_it_began(self, said: Sequence["_Said"], now: float) -> list[Message]:
         """Return the messages of the session that `now` is in: it ends when its time to live is over."""

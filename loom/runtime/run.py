@@ -178,7 +178,8 @@ class Run:
                 self._has_begun.set()
                 if self._is_cancelled:
                     self._graph_run.cancel()
-                return self._ended(await result_of(self._engine, await self._graph_run.wait()))
+                async with self._observed(self._graph_run):
+                    return self._ended(await result_of(self._engine, await self._graph_run.wait()))
         except Exception as error:  # noqa: BLE001 - raised again below, as callers know it
             self._state, failure = RunState.FAILED, known(error, self._engine.secrets)
         except asyncio.CancelledError:
@@ -187,6 +188,18 @@ class Run:
         finally:
             self._has_begun.set()
         raise failure
+
+    @contextlib.asynccontextmanager
+    async def _observed(self, graph_run: "GraphRun[AgentState]") -> AsyncGenerator[None, None]:
+        """Have the telemetry follow the run, to its end."""
+        if self._engine.telemetry is None:
+            yield
+            return
+        observing = asyncio.create_task(self._engine.observed(graph_run.events(), self.session_id))
+        try:
+            yield
+        finally:
+            await observing
 
     async def _go_on(
         self, answers: Mapping[str, Any], before: "asyncio.Task[RunResult]", state_before: RunState
