@@ -158,15 +158,11 @@ class Door(Mapping[str, Tool]):
 
     async def _judge_again(self, decision: Decision, run_id: str) -> None:
         call = ToolCall(id=decision.call_id, name=decision.tool, arguments=decision.arguments)
-        again = await self.judge(call, run_id=run_id)
+        again = await self._judge.judge(call, run_id, is_answered=decision.outcome == "ask")
         if again.outcome == "deny" or (again.outcome == "ask" and decision.outcome == "allow"):
             raise ToolPermissionError(again.reason)
         if again.digest != decision.digest:
             raise ToolPermissionError(f'the hooks now want other arguments for tool "{decision.tool}": judge it anew')
-        if again.outcome == "ask":
-            wait_s = self._limiter.take(decision.digest)
-            if wait_s:
-                raise ToolPermissionError(self._limiter.full(wait_s))
         self._limiter.use(decision.digest)
 
     async def _made(self, tool: Tool, arguments: dict[str, Any]) -> tuple[MessageContent, bool]:

@@ -67,15 +67,18 @@ class Judge:
     limiter: Limiter
     redactor: Redactor
 
-    async def judge(self, call: ToolCall, run_id: str) -> Decision:
-        """Decide about a call. A bad call is denied; nothing is raised."""
+    async def judge(self, call: ToolCall, run_id: str, *, is_answered: bool = False) -> Decision:
+        """Decide about a call. A bad call is denied; nothing is raised.
+
+        `is_answered`: if there is something to ask, it was asked and allowed, so the call takes its place now.
+        """
         case = _Case(call, run_id, call.arguments)
         try:
-            return await self._decided(case)
+            return await self._decided(case, is_answered)
         except _Denied as denied:
             return self._denial(case, denied)
 
-    async def _decided(self, case: _Case) -> Decision:
+    async def _decided(self, case: _Case, is_answered: bool) -> Decision:
         name = case.call.name
         if name not in self.tools:
             hint = did_you_mean(name, self.tools)
@@ -94,7 +97,8 @@ class Judge:
             return Decision(
                 call_id=case.call.id, tool=name, outcome="allow", digest=case.digest, arguments=case.arguments
             )
-        self.limiter.give_back(case.digest)  # a call that is asked about is counted when it is made
+        if veto is not None or not is_answered:
+            self.limiter.give_back(case.digest)  # a call that is asked about is counted when it is made
         if veto is not None:
             raise _Denied("rule", veto[0], f'safety rule "{veto[0]}": {veto[1]}')
         if asked is not None:

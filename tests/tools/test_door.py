@@ -116,6 +116,15 @@ async def test_no_way_leads_to_a_tool_but_through_the_door() -> None:
     assert spy.calls == [("staging", 1)]
 
 
+async def test_what_was_denied_by_somebody_else_is_not_run() -> None:
+    spy = Spy()
+    door = Door([spy.tool])
+    allowed = await door.judge(wanted(env="x"), run_id="r")
+    with pytest.raises(ToolPermissionError, match="the call was denied: not today"):
+        await door.run(changed(allowed, outcome="deny", reason="not today"), run_id="r")
+    assert spy.calls == []
+
+
 @pytest.mark.parametrize("event", ["hook", "policy", "rate limit", "permission"])
 async def test_a_forged_decision_has_no_more_rights_than_a_judged_one(event: str) -> None:
     spy = Spy()

@@ -345,3 +345,8 @@ async def test_reasons_tell_no_secret() -> None:
 
     decision = await judged(Door([deploy], hooks=before(refuse), secrets=["sk-1"]), env="sk-1")
     assert decision.reason == "not with [redacted]"
+
+
+async def test_a_reason_is_no_longer_than_a_person_reads() -> None:
+    decision = await judged(Door([deploy], hooks=before(lambda told: (HookDecision.DENY, "x" * 10_000))), env="x")
+    assert decision.reason == "x" * 2000 + " …"

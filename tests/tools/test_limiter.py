@@ -41,6 +41,19 @@ def test_a_place_given_back_does_not_count_and_one_used_cannot_be_given_back() -
     assert limiter.take("c") > 0
 
 
+def test_a_place_counts_from_when_it_was_used_and_keeps_no_other_one_back() -> None:
+    clock = Clock()
+    limiter = Limiter(2, clock)
+    limiter.take("a")
+    clock.now += 30
+    limiter.take("b")
+    clock.now += 10
+    limiter.use("a")
+    clock.now += 50
+    assert limiter.take("c") == 0
+    assert limiter.take("d") == pytest.approx(10)
+
+
 def test_a_place_is_used_once_and_only_while_the_window_lasts() -> None:
     clock = Clock()
     limiter = Limiter(5, clock)
