@@ -37,10 +37,12 @@ from loom.graphs.agent import agent
 from loom.graphs.harness import harness
 from loom.runs.app import CompiledGraph
 from loom.testing import ScriptedModel
+from loom.tools.door import Door
 from loom.tools.tool import tool
 from loom.tools.workspace import guarded_files
 from loom.types.messages import ToolCall
 from loom.types.models import ModelRequest
+from loom.types.policy import PolicyConfig, ToolAccessPolicy, ToolPolicy
 from loom.types.tools import Tool
 from tests.graphs.briefs import BRIEF, CHECKS, COMMAND, EVALUATOR, GENERATOR, PLANNER, TEST, answer
 
@@ -129,31 +131,40 @@ class Case:
     inputs: Callable[[World], dict[str, Any]] = lambda _: {}
     says: str | Callable[[ModelRequest], Any] = ""
     has: Mapping[str, str] = field(default_factory=dict[str, str])
-    tools: Callable[[World], dict[str, Tool]] = lambda _: {}
+    tools: Callable[[World], Mapping[str, Tool]] = lambda _: {}
 
 
 # The prebuilt graphs.
 
 
 def reply(request: ModelRequest) -> str | list[ToolCall]:
-    """Pay twice, wish for what is forbidden and for what there is not, then say so."""
+    """Pay twice, wish for what is forbidden, needs permission or is not there, then say so."""
     turn = sum(message.role == "assistant" for message in request.messages)
-    wishes = [["pay"], ["pay", "drop"], ["fly"]]
+    wishes = [["pay"], ["pay", "drop"], ["sign", "look", "sign"], ["fly"]]
     if turn == len(wishes):
         return "Paid."
     return [ToolCall(id=f"{turn}{name}", name=name, arguments={}) for name in wishes[turn]]
 
 
-def paying(world: World) -> dict[str, Tool]:
+def paying(world: World) -> Door:
     @tool
     async def pay() -> str:
-        return world.did("1: pay")
+        return world.did("0: pay")
+
+    @tool(requires_permission=True)
+    async def sign() -> str:
+        return world.did(f"{'2' if world.effects()['0: sign'] else '0'}: sign")
+
+    @tool(read_only=True)
+    async def look() -> str:
+        return f"seen {world.effects()['0: sign']}"
 
     @tool
     async def drop() -> str:
         raise AssertionError("not to be called")
 
-    return {"pay": pay, "drop": drop}
+    policy = PolicyConfig(tools=ToolPolicy(access=ToolAccessPolicy(deny=["drop"])))
+    return Door([pay, sign, look, drop], policy=policy)
 
 
 def judged(world: World, **parts: Any) -> Graph[Any]:
@@ -172,7 +183,7 @@ JUDGED = partial(Case, inputs=briefed, says=answer)
 CHECKED = partial(JUDGED, has={"test_add.py": TEST})
 PAYER = ModelRef("given", "payer")
 PREBUILT = {
-    "agent": Case(lambda _: agent(PAYER, deny={"drop"}), lambda _: {"prompt": "Pay!"}, reply, tools=paying),
+    "agent": Case(lambda _: agent(PAYER), lambda _: {"prompt": "Pay!"}, reply, tools=paying),
     "harness": JUDGED(judged),
     "harness with planner": JUDGED(partial(judged, planner=PLANNER)),
     "harness with evaluator": JUDGED(partial(judged, evaluator=EVALUATOR)),
@@ -315,7 +326,7 @@ async def uninterrupted(case: Case, world: World, store: Watching) -> Whole:
     model, app = ScriptedModel([case.says] * 50), case.drawn(world).compile()
     runtime = Runtime(checkpointer=store, models=model, tools=case.tools(world))
     first = await app.run(case.inputs(world), run_id="r", runtime=runtime)
-    result = await answered(app, first, runtime, lambda ask: "now")
+    result = await answered(app, first, runtime, lambda ask: True if ask.kind == "approve" else "now")
     assert result.status == "completed"
     journal = await store.read("r")
     records = [decode(line, "r") for line in journal.records]
@@ -329,8 +340,8 @@ async def resumed(case: Case, world: World, whole: Whole, cut: int) -> None:
     saved = Counter(record["key"] for record in kept if record["kind"] == "effect")
 
     def decide(ask: Ask) -> object:
-        if ask.kind == "ask":
-            return "now"
+        if ask.kind != "in_doubt":
+            return True if ask.kind == "approve" else "now"
         key = ask.payload["effect"]
         if world.effects()[key] == saved[key]:
             return "retry"

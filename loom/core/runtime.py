@@ -134,6 +134,8 @@ class Runtime:
             raise ConfigError(f"Runtime(checkpointer=…) must be a store, as SqliteCheckpointer(path); got {given}")
         if not isinstance(self.tools, Mapping):
             raise ConfigError(f"Runtime(tools=…) must map names to tools; got {self.tools!r:.80}")
+        if not isinstance(self.resources, Mapping):
+            raise ConfigError(f"Runtime(resources=…) must map names to objects; got {self.resources!r:.80}")
         secrets: object = self.secrets
         if not isinstance(secrets, tuple) or not all(isinstance(one, str) for one in self.secrets):
             raise ConfigError("Runtime(secrets=…) must be a tuple of texts")  # which are shown nowhere

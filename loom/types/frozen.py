@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NoReturn, Self, cast
 
 from pydantic import AfterValidator
+from pydantic_core import CoreSchema, core_schema
 
 # Any, in this module: JSON.
 
@@ -19,6 +20,11 @@ class FrozenDict(dict[str, Any]):
     __slots__ = ()
     __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:
+        # Without it pydantic could not write a default of this type into a JSON Schema.
+        return core_schema.no_info_after_validator_function(frozen, core_schema.dict_schema())
+
     def __copy__(self) -> Self:
         return self
 
@@ -32,6 +38,11 @@ class FrozenList(list[Any]):
     __slots__ = ()
     __setitem__ = __delitem__ = append = extend = insert = remove = pop = clear = sort = reverse = _refuse
     __iadd__ = __imul__ = _refuse
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:
+        # Without it pydantic could not write a default of this type into a JSON Schema.
+        return core_schema.no_info_after_validator_function(frozen, core_schema.list_schema())
 
     def __copy__(self) -> Self:
         return self

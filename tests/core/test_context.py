@@ -113,6 +113,18 @@ async def test_the_resources_are_those_of_the_runtime() -> None:
     assert seen == [client]
 
 
+async def test_the_resources_are_the_very_objects_of_the_runtime() -> None:
+    seen: list[object] = []
+    client = object()
+
+    async def look(ctx: Context) -> None:
+        seen.append(ctx.resources.get("client"))
+
+    await chain("a", a=look).run(runtime=Runtime(resources={"client": client}))
+    await chain("a", a=look).run()
+    assert seen == [client, None]
+
+
 async def test_a_step_that_is_run_again_sees_the_same_times_and_random_numbers() -> None:
     seen: list[tuple[float, float, float]] = []
 

@@ -98,6 +98,7 @@ def test_a_runtime_is_frozen_and_changed_by_copy() -> None:
             "Runtime(checkpointer=…) must be a store, as SqliteCheckpointer(path); got 'loom.db'",
         ),
         ({"tools": ["x"]}, "Runtime(tools=…) must map names to tools; got ['x']"),
+        ({"resources": 5}, "Runtime(resources=…) must map names to objects; got 5"),
     ],
 )
 def test_a_runtime_of_the_wrong_parts_is_refused(settings: dict[str, Any], said: str) -> None:

@@ -5,6 +5,7 @@ from pydantic import BaseModel
 
 from loom import ConfigError, Context, Node, node
 from loom.testing import ScriptedModel, run_node
+from loom.types.content import TextBlock
 from loom.types.events import Event
 from loom.types.messages import Message
 from loom.types.models import ModelRef
@@ -72,6 +73,26 @@ async def test_a_sync_function_gets_its_context() -> None:
 async def test_a_model_can_be_given_by_identifier() -> None:
     models = {"local:small": ScriptedModel(["yes"])}
     assert (await run_node(ASK, {"text": "?"}, model=models)).answer == "yes"
+
+
+async def test_a_resource_is_the_very_object_that_was_given() -> None:
+    @node(writes="total")
+    async def look(ctx: Context) -> bool:
+        return ctx.resources["client"] is client
+
+    client = object()
+    assert await run_node(look, resources={"client": client}) is True
+    with pytest.raises(KeyError, match="client"):
+        await run_node(look)
+
+
+async def test_a_record_inside_an_output_keeps_what_is_its_default() -> None:
+    class Picture(Node[Question, Message]):
+        async def run(self, inputs: Question, ctx: Context) -> Message:
+            return Message(role="user", content=(TextBlock(text=inputs.text),))
+
+    out = await run_node(Picture(), {"text": "a"})
+    assert out.content == (TextBlock(text="a"),)
 
 
 @pytest.mark.parametrize(

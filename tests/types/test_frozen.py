@@ -1,11 +1,11 @@
 import copy
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel
 
 from loom.core.values import values_of
-from loom.types.frozen import FrozenDict, FrozenJson, FrozenList, frozen
+from loom.types.frozen import FREEZE, FrozenDict, FrozenJson, FrozenList, frozen
 from loom.types.messages import Message, ToolCall
 
 GIVEN: dict[str, Any] = {"list": [1, {"deep": [2]}], "text": "a"}
@@ -19,8 +19,8 @@ def changes(value: Any) -> list[Any]:
         lambda: value.__ior__({"text": "b"}),
         lambda: value["list"].append(3),
         lambda: value["list"].__iadd__([3]),
-        lambda: value["list"][1].clear(),
-        lambda: value["list"][1]["deep"].sort(),
+        value["list"][1].clear,
+        value["list"][1]["deep"].sort,
     ]
 
 
@@ -55,3 +55,13 @@ def test_a_record_is_its_own_whatever_becomes_of_what_it_was_made_of() -> None:
     record = Record(given=given)
     given["a"].append(2)
     assert record.given == {"a": [1]}
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_default_that_is_frozen_stands_in_the_schema() -> None:
+    class Record(BaseModel):
+        names: FrozenJson = FrozenDict()
+        rows: Annotated[list[int], FREEZE] = FrozenList()
+
+    properties = Record.model_json_schema()["properties"]
+    assert (properties["names"]["default"], properties["rows"]["default"]) == ({}, [])
