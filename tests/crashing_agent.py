@@ -58,7 +58,8 @@ def tool_of(name: str, command: Command, ledger: Ledger) -> ToolSpec[[], Any]:
         return f"{name} done"
 
     settings = SETTINGS[command.kind if name == "third" else "write"]
-    return ToolSpec(work, **{**settings, "name": name})
+    work.__name__ = name
+    return ToolSpec(work, **settings)
 
 
 async def hang() -> None:
