@@ -3,24 +3,25 @@
 A run is a header and a list of records, numbered by their index without gaps. A record is one line
 of JSON with a `kind`:
 
-    input    at, values, taken                         the run begins; seq 0, node START
-    step     seq, node, branch, attempt, at, s, writes, taken, held?, usage?, events?
+    input    at, values, taken, held?                  the run begins; seq 0, node START
+    step     seq, node, branch, attempt, at, s, writes, taken, held?, usage?
     attempt  node, branch, attempt, at, error, usage?  a node failed and is tried again
-    taken    node, branch, at, taken                    a way chosen after its step was recorded
+    taken    node, branch, at, taken, held?             a way chosen after its step was recorded
     intent   node, branch, key, effect, id, at         `ctx.once` is about to call its function
     effect   node, branch, key, at, result | error     the function returned, or raised
     ask      node, branch, id, key, ask, question, answer_type, payload, at
     answer   id, value, at
     set      at, values                                fields replaced by a fork
     migrated at, state, values                         what follows is under a newer version of the state
-    resume   at                                        the run was taken up again
+    resume   at, passes?, held?, changed?              the run was taken up again
     end      status, at, reason?, error?, node?, abandoned?, asks?, usage?
                                                        the run ended, or this walk of it
 
 `writes` are as the node wrote them, `taken` names the targets that follow, `held` names the branches
-that did not start. `events` are those that nodes emitted since the record before. `times` are what
-`ctx.now()` gave to the node since then. Records of an inner graph have `in`: the branches and nodes
-that lead to it, from the outside. Unknown kinds are refused, so a journal written by a newer version
+that did not start. With `passes` a resume went past breakpoints; `changed` names the form of the graph
+that the run goes on under, and what nodes were called before. Any record may have `events`, those that
+nodes emitted since the record before, and those of a step `times`, what `ctx.now()` gave to the node.
+Records of an inner graph have `in`: the branches and nodes that lead to it, from the outside. Unknown kinds are refused, so a journal written by a newer version
 is never read half.
 """
 
@@ -131,7 +132,7 @@ class Checkpointer(Protocol):
         ...
 
     async def delete(self, run_id: str) -> None:
-        """Remove a run and all its records."""
+        """Remove a run and all its records. One that is at work is `RunConflictError`."""
         ...
 
     async def close(self) -> None:
