@@ -21,8 +21,8 @@ of JSON with a `kind`:
 that did not start. With `passes` a resume went past breakpoints; `changed` names the form of the graph
 that the run goes on under, and what nodes were called before. Any record may have `events`, those that
 nodes emitted since the record before, and those of a step `times`, what `ctx.now()` gave to the node.
-Records of an inner graph have `in`: the branches and nodes that lead to it, from the outside. Unknown kinds are refused, so a journal written by a newer version
-is never read half.
+Records of an inner graph have `in`: the branches and nodes that lead to it, from the outside. Unknown
+kinds are refused, so a journal written by a newer version is never read half.
 """
 
 import json
