@@ -26,7 +26,7 @@ from loom.errors import (
 )
 from loom.models.blocks import Json
 from loom.models.breaker import BREAKER, Breaker
-from loom.models.chat import ChatClient
+from loom.models.chat import Refused
 from loom.models.pool import pool
 from loom.models.providers import Route, provider_of, route
 from loom.models.quiet import log_of
@@ -115,14 +115,12 @@ class LiteLLMModel(BaseModel):
 
     async def _open(self, library: Library, way: Route, arguments: Json) -> Record:
         connections = await pool()
-        if way.provider.prefix == "openai":
-            client = connections.chat(way.api_base or "", way.api_key, self.ref.organization)
-        else:
-            client = connections.handler(self.timeout_s)
         try:
-            stream = await library.acompletion(**arguments, client=client, litellm_logging_obj=log_of(arguments))
-            # Our own stream is read as it is, past litellm's reading of it.
-            return stream.completion_stream if isinstance(client, ChatClient) else stream
+            if way.provider.prefix == "openai":
+                chat = connections.chat(way.api_base or "", way.api_key, self.ref.organization)
+                return await chat.ask(self.ref.name, arguments, self.timeout_s)
+            handler = connections.handler(self.timeout_s)
+            return await library.acompletion(**arguments, client=handler, litellm_logging_obj=log_of(arguments))
         except Exception as error:  # litellm raises whatever its 100 providers' code raises
             raise self._translated(error, way) from error
 
@@ -162,7 +160,8 @@ class LiteLLMModel(BaseModel):
         status = getattr(error, "status_code", None)
         detail = _detail(error, way.api_key)
         where = self._where(way)
-        if type(error).__name__ == "ContextWindowExceededError" or 413 in _statuses(error):
+        is_overflow = isinstance(error, Refused) and error.is_overflow
+        if is_overflow or type(error).__name__ == "ContextWindowExceededError" or 413 in _statuses(error):
             return ContextOverflowError(f"{where}: the request does not fit the model's window: {detail}")
         if status == 429:
             wish_s = _header_wish_s(error)
@@ -195,8 +194,6 @@ def _load() -> Library:
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
     try:
         library: Library = import_module("litellm")
-        # The SDK loads this on its first call, which takes as long as litellm itself and would stop the loop.
-        import_module("openai.resources")
     except ImportError as error:
         raise ProviderUnavailableError(
             f'models at providers need the package "litellm", which cannot be imported ({error}): '

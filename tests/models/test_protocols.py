@@ -17,7 +17,7 @@ from loom.models.litellm import LiteLLMModel, client
 from loom.models.retry import Backoff
 from loom.types.content import DocumentBlock, ImageBlock, TextBlock
 from loom.types.messages import Message, ToolCall
-from loom.types.models import ModelRequest, ToolSchema
+from loom.types.models import ModelRef, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
 from tests.models.loopback import (
     ASK,
@@ -110,6 +110,33 @@ async def test_broken_arguments_of_anthropic_are_an_error_that_names_the_tool() 
         pytest.raises(ProviderError, match='called tool "add" with arguments that are no JSON object'),
     ):
         await ask(client(ANTHROPIC.ref(server.base)))
+
+
+async def test_deepseek_is_spoken_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "secret-key")
+    with provider(OPENAI.hello, OPENAI.two_calls, failing(402, OPENAI.error("no money"))) as server:
+        model = client(ModelRef.deepseek(api_base=f"{server.base}/v1"))
+        said, heard = await ask(model)
+        called, _ = await ask(model)
+        with pytest.raises(ProviderError, match="no money"):
+            await ask(model)
+    assert (said.text, heard[0]) == ("Hello", TextDelta(delta="Hel"))
+    assert said.usage.cost_usd is not None
+    assert [call.name for call in called.tool_calls] == ["add", "sub"]
+
+
+@pytest.mark.parametrize(("name", "limit"), [("gpt-4o", "max_tokens"), ("o3-mini", "max_completion_tokens")])
+async def test_a_limit_is_named_as_the_model_wants_it(name: str, limit: str) -> None:
+    with provider(OPENAI.hello) as server:
+        model = client(ModelRef.openai(name, api_base=f"{server.base}/v1"))
+        await ask(model, ASK.model_copy(update={"max_output_tokens": 7}))
+    assert server.asked[0].body[limit] == 7
+
+
+async def test_what_a_model_cannot_do_is_an_error_before_it_is_asked() -> None:
+    model = client(ModelRef.openai("o3-mini", api_base="http://127.0.0.1:1/v1"))
+    with pytest.raises(ProviderError, match="temperature"):
+        await ask(model, ASK.model_copy(update={"temperature": 0.5}))
 
 
 @every_protocol
