@@ -29,8 +29,10 @@ class Rules:
     """Safety rules by the tools that they are about."""
 
     def __init__(self, rules: Sequence[SafetyRule], tools: Mapping[str, Tool], *, limit_s: float = LIMIT_S) -> None:
-        bound = [_Rule(rule, rule.holds, rule.looks_at if rule.tool_names else frozenset()) for rule in rules]
-        self._of = {name: [each for each in bound if each.rule.concerns(name)] for name in tools}
+        self._of = {
+            name: [_Rule(rule, rule.holds, _wanted(rule, tool)) for rule in rules if rule.concerns(name)]
+            for name, tool in tools.items()
+        }
         self._limit_s = limit_s
         for rule in rules:
             _check(rule, tools)
@@ -62,11 +64,20 @@ class Rules:
         return bool(await bounded(evaluate, tool, arguments, limit_s=self._limit_s))
 
 
+def _arguments(tool: Tool) -> frozenset[str]:
+    return frozenset(tool.schema.parameters.get("properties", ()))
+
+
+def _wanted(rule: SafetyRule, tool: Tool) -> frozenset[str]:
+    """Return what a call must have for the rule to be judged; a rule for all tools passes by those it does not fit."""
+    return rule.looks_at if rule.tool_names or rule.looks_at <= _arguments(tool) else frozenset()
+
+
 def _check(rule: SafetyRule, tools: Mapping[str, Tool]) -> None:
     """Refuse a rule about a tool or argument that is not there: it would forbid nothing, and nobody would notice."""
     check_names(f'safety rule "{rule.name}" names the tool', rule.tool_names, tools)
     wanted = rule.looks_at
-    known = {name: set(tool.schema.parameters.get("properties", ())) for name, tool in tools.items()}
+    known = {name: _arguments(tool) for name, tool in tools.items()}
     for name in known.keys() & set(rule.tool_names):
         for argument in sorted(wanted - known[name]):
             raise ConfigError(

@@ -84,7 +84,16 @@ async def test_a_call_that_leaves_out_what_a_rule_about_the_tool_looks_at_is_for
     about = SafetyRule(name="r", reason="no", tool_names=["deploy"], arg_equals={"env": "x"})
     assert await veto(about, {}) == ("r", 'it looks at "env", which the call leaves out')
     everywhere = SafetyRule(name="r", reason="no", arg_equals={"env": "x"})
-    assert await veto(everywhere, {}) is None
+    assert await veto(everywhere, {}) == ("r", 'it looks at "env", which the call leaves out')
+
+
+async def test_a_rule_for_all_tools_passes_by_those_that_do_not_have_its_argument() -> None:
+    @tool
+    def look(place: str) -> str:
+        return place
+
+    rules = Rules([SafetyRule(name="r", reason="no", arg_equals={"env": "x"})], {**TOOLS, "look": look})
+    assert await rules.veto("look", {"place": "x"}) is None
 
 
 async def test_what_cannot_be_folded_is_forbidden() -> None:
