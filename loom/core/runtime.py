@@ -132,6 +132,9 @@ class Runtime:
         if self.checkpointer is not None and not hasattr(self.checkpointer, "append"):
             given = repr(self.checkpointer)
             raise ConfigError(f"Runtime(checkpointer=…) must be a store, as SqliteCheckpointer(path); got {given}")
+        if not (self.models is None or isinstance(self.models, Mapping) or hasattr(self.models, "complete")):
+            given = repr(self.models)
+            raise ConfigError(f"Runtime(models=…) must be a model, or map identifiers to models; got {given:.80}")
         if not isinstance(self.tools, Mapping):
             raise ConfigError(f"Runtime(tools=…) must map names to tools; got {self.tools!r:.80}")
         if not isinstance(self.resources, Mapping):
