@@ -179,8 +179,8 @@ class SqliteFile:
 
 
 def _close_if_ours(connection: sqlite3.Connection, lock: threading.RLock, opened_by: int) -> None:
-    with lock:  # leases may be renewed in a thread until the end
-        if opened_by == os.getpid():
+    if opened_by == os.getpid():  # in a child the lock may be held by a thread that only its parent has
+        with lock:  # leases may be renewed in a thread until the end
             connection.close()
 
 
