@@ -34,7 +34,7 @@ class Agent:
     `telemetry` is told of every run: as it happens, but of one that is resumed once it has ended.
 
     Raises:
-        ConfigError: a setting is wrong, or rules and policy name a tool or argument that is not there.
+        ConfigError: a setting is wrong, the provider is unknown, or rules and policy name what is not there.
     """
 
     def __init__(

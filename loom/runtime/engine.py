@@ -19,7 +19,7 @@ from loom.core.result import GraphResult
 from loom.core.runtime import Runtime
 from loom.errors import ConfigError, ProviderUnavailableError
 from loom.graphs.agent import AgentState, agent
-from loom.models.providers import secrets_in
+from loom.models.providers import provider_of, secrets_in
 from loom.nodes.observe import HISTORY
 from loom.runs.app import CompiledGraph
 from loom.runs.inputs import new_run_id
@@ -75,6 +75,8 @@ class Engine:
             raise ConfigError(
                 "MemoryConfig(backend=…) names a file, and Runtime(checkpointer=…) is a store too; give one of them"
             )
+        if self._model is None and self._replacement is None:
+            provider_of(self._ref)
         safety = (config.safety_rules or []) if self.settings.features.enable_safety else []
         self.door = Door(
             config.tools,
@@ -145,9 +147,14 @@ class Engine:
             resources={**given.resources, HISTORY: tuple(history)},
         )
 
-    def _models(self) -> Mapping[str, Model]:
+    @property
+    def _replacement(self) -> Model | None:
+        """The model that the runtime puts in the place of the configured one."""
         given = self._given.models
-        own = given.get(self._ref.identifier) if isinstance(given, Mapping) else given
+        return given.get(self._ref.identifier) if isinstance(given, Mapping) else given
+
+    def _models(self) -> Mapping[str, Model]:
+        given, own = self._given.models, self._replacement
         model = self._model if own is None else own
         if self.settings.features.fallback.mode is RuntimeFallbackMode.LOCAL_SUMMARY:
             model = _Fallback(self._ref, model)

@@ -1,0 +1,96 @@
+"""Agents for tests: a script for a model, three tools, a clock that is set by hand."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from loom import Agent, AgentConfig, Runtime, SqliteCheckpointer, create_agent, tool
+from loom.config import MemoryConfig, RuntimeConfig, RuntimeFeatures, RuntimeLimits
+from loom.testing import ScriptedModel
+from loom.types.models import ModelRequest
+
+ROOT = Path(__file__).parents[2]
+
+
+@tool(read_only=True, concurrency_safe=True)
+async def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@tool(requires_permission=True)
+async def deploy(env: str, version: int = 1) -> str:
+    """Deploy to an environment."""
+    return f"deployed {version} to {env}"
+
+
+@tool(read_only=True)
+async def broken() -> str:
+    """Fail."""
+    raise ValueError("the disk is full")
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+# Any: settings of an agent, which the agent judges.
+def made(
+    model: ScriptedModel | Sequence[Any],
+    runtime: Runtime | None = None,
+    session_ttl_hours: float = 24,
+    limits: RuntimeLimits | None = None,
+    features: RuntimeFeatures | None = None,
+    **settings: Any,
+) -> Agent:
+    """Return an agent that remembers, has the three tools, and replies as it is told."""
+    given = model if isinstance(model, ScriptedModel) else ScriptedModel(model)
+    config: dict[str, Any] = {"model": given, "tools": [add, deploy, broken], "memory": MemoryConfig()}
+    config["runtime"] = RuntimeConfig(
+        limits=limits or RuntimeLimits(),
+        features=features or RuntimeFeatures(),
+        extensions={"session_ttl_hours": session_ttl_hours},
+    )
+    return create_agent(AgentConfig(**config | settings), runtime=runtime)
+
+
+def stored(path: Path) -> Runtime:
+    """Return a runtime whose runs are kept in a file."""
+    return Runtime(checkpointer=SqliteCheckpointer(path))
+
+
+def said(request: ModelRequest) -> list[tuple[str, str]]:
+    """Return who said what in a request."""
+    return [(message.role, message.text) for message in request.messages]
+
+
+class Held:
+    """A reply that waits until it is let go; `asked` is set when the model is asked."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.asked = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def __call__(self, request: ModelRequest) -> str:
+        self.asked.set()
+        await self.let_go.wait()
+        return self.text
+
+
+def run_python(code: str, cwd: Path) -> str:
+    """Run a program in a process of its own and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
