@@ -3,7 +3,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from loom.models.pool import close
 from loom.types.messages import Message, ToolCall
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
@@ -11,6 +10,7 @@ from loom.types.usage import Usage
 
 if TYPE_CHECKING:
     from loom.models.litellm import LiteLLMModel, client
+    from loom.models.pool import close
 
 __all__ = [
     "Emit",
@@ -32,10 +32,13 @@ __all__ = [
 ]
 
 
+_HOMES = {"LiteLLMModel": "litellm", "client": "litellm", "close": "pool"}
+
+
 def __getattr__(name: str) -> object:
-    if name not in {"LiteLLMModel", "client"}:
+    if name not in _HOMES:
         raise AttributeError(f'module "{__name__}" has no name "{name}"')
-    value: object = getattr(import_module("loom.models.litellm"), name)
+    value: object = getattr(import_module(f"loom.models.{_HOMES[name]}"), name)
     return value
 
 

@@ -18,10 +18,10 @@ class Pool:
 
     def __init__(self) -> None:
         aiohttp = import_module("aiohttp")
+        self._http: Client = import_module("litellm.llms.custom_httpx.http_handler")
         # No limit: how many calls there are at once is the graph's to decide, and a stream holds its connection.
-        handlers = import_module("litellm.llms.custom_httpx.http_handler")
         connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=KEEPALIVE_S, ssl=handlers.get_ssl_configuration() or False
+            limit=0, keepalive_timeout=KEEPALIVE_S, ssl=self._http.get_ssl_configuration() or False
         )
         self._session: Client = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         self._handlers: dict[float, Client] = {}
@@ -30,8 +30,7 @@ class Pool:
     def handler(self, timeout_s: float) -> Client:
         """Return the client that litellm's own protocols are spoken with."""
         if timeout_s not in self._handlers:
-            make = import_module("litellm.llms.custom_httpx.http_handler").AsyncHTTPHandler
-            self._handlers[timeout_s] = make(timeout=timeout_s, shared_session=self._session)
+            self._handlers[timeout_s] = self._http.AsyncHTTPHandler(timeout=timeout_s, shared_session=self._session)
         return self._handlers[timeout_s]
 
     def chat(self, api_base: str, api_key: str, organization: str | None) -> ChatClient:

@@ -40,17 +40,22 @@ def _message(message: Message, provider: Provider) -> Json:
         wire["content"] = wire["content"] or None
         wire["tool_calls"] = [
             {
-                "id": call.id,
+                "id": _id(call.id, provider),
                 "type": "function",
                 "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
             }
             for call in message.tool_calls
         ]
     if message.tool_call_id is not None:
-        wire["tool_call_id"] = message.tool_call_id
+        wire["tool_call_id"] = _id(message.tool_call_id, provider)
     if message.name is not None:
         wire["name"] = message.name
     return wire
+
+
+def _id(call_id: str, provider: Provider) -> str:
+    """Return a call's id without the thought that litellm writes into those of Gemini, which alone reads it again."""
+    return call_id if provider.prefix == "gemini" else call_id.partition("__thought__")[0]
 
 
 def _tool(tool: ToolSchema) -> Json:

@@ -5,7 +5,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from loom.errors import ProviderError
-from loom.models.providers import Provider, Structured
+from loom.models.providers import PROVIDERS, Provider, Structured
 from loom.models.wire import Assembly, is_closed, request_arguments
 from loom.types.messages import Message, ToolCall
 from loom.types.models import ModelRequest, ToolSchema
@@ -78,6 +78,16 @@ def test_a_turn_of_calls_has_no_text_and_its_results_name_them() -> None:
         },
         {"role": "tool", "content": "5", "tool_call_id": "a", "name": "add"},
     ]
+
+
+def test_what_gemini_thought_of_a_call_is_told_to_gemini_alone() -> None:
+    call = ToolCall(id="a__thought__c2VjcmV0", name="add")
+    request = asked(
+        Message(role="assistant", tool_calls=(call,)), Message(role="tool", content="5", tool_call_id=call.id)
+    )
+    for provider, told in ((SCHEMA, "a"), (PROVIDERS["gemini"], call.id)):
+        turn, result = request_arguments(request, provider)["messages"]
+        assert (turn["tool_calls"][0]["id"], result["tool_call_id"]) == (told, told)
 
 
 def test_a_tool_without_parameters_takes_an_empty_object() -> None:
