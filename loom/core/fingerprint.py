@@ -232,9 +232,10 @@ def _contents(value: Any, seen: Seen) -> Any:
         return [_value(one, seen) for one in cast("Sequence[Any]", value)]
     if isinstance(value, (set, frozenset)):
         return sorted(_hash(_value(one, seen)) for one in cast("Iterable[Any]", value))
+    if isinstance(value, Iterator):  # looking into it would use it up, and it may have no end
+        return _type_of(cast("object", value))
     try:
-        # Looking into an iterator would use it up, and one may have no end.
-        return _type_of(value) if isinstance(value, Iterator) else to_json(value).decode()
+        return to_json(value).decode()
     except ValueError:
         return _type_of(value)
 
