@@ -1,0 +1,123 @@
+"""A conversation in a model's window, for those who run a loop of their own."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from loom.context.view import handed_off, last_turn, tokens_in_content
+from loom.context.window import Edits, Window
+from loom.errors import ConfigError, ContextOverflowError
+from loom.types.handoff import HandoffArtifact
+from loom.types.messages import Message
+
+
+class ContextManager:
+    """Holds a conversation, tells how full the window of `max_tokens` is, and begins anew when it is asked to.
+
+    `goal`, `instructions` and `constraints` stand in the first message, the same bytes at all times; without a `goal`
+    it is what the user said first. `reserved_output_tokens` are kept for the model's reply. Nothing that was said is
+    lost: a renewal leaves it out of the view.
+
+    Raises:
+        ConfigError: a number is out of its range, or `constraints` is a text.
+    """
+
+    def __init__(
+        self,
+        max_tokens: int,
+        goal: str = "",
+        instructions: str = "",
+        constraints: Sequence[str] = (),
+        reserved_output_tokens: int = 0,
+    ) -> None:
+        for name, number, least in (
+            ("max_tokens", max_tokens, 1),
+            ("reserved_output_tokens", reserved_output_tokens, 0),
+        ):
+            if not isinstance(number, int) or isinstance(number, bool) or number < least:
+                raise ConfigError(f"ContextManager({name}=…) must be a whole number from {least}, got {number!r}")
+        if isinstance(constraints, str):
+            raise ConfigError(f"ContextManager(constraints=…) must be a list of texts, got {constraints!r:.80}")
+        self.goal = goal
+        self._window = Window(max_tokens=max_tokens, reserved_output_tokens=reserved_output_tokens)
+        self._fixed = _fixed(goal, instructions, constraints)
+        self._transcript: tuple[Message, ...] = ()
+        self._edits = Edits()
+
+    @property
+    def last_handoff(self) -> HandoffArtifact | None:
+        """What the last renewal handed on; None before the first."""
+        return self._edits.handoff
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens the view takes, those that are reserved for the reply included."""
+        return self._tokens(self._edits)
+
+    @property
+    def rho(self) -> float:
+        """The pressure: `tokens` over those of the window. From 1 on it does not fit."""
+        return self.tokens / self._window.max_tokens
+
+    def extend(self, messages: Iterable[Message]) -> None:
+        """Add what was said, oldest first.
+
+        Raises:
+            ConfigError: something is no `Message`; nothing is added.
+        """
+        added = tuple(messages)
+        for number, message in enumerate(added):
+            if not isinstance(message, Message):
+                raise ConfigError(f"extend: messages[{number}] must be a Message, got {type(message).__name__}")
+        self._transcript += added
+
+    def messages(self) -> tuple[Message, ...]:
+        """Return the view: what a model is to be shown, oldest first."""
+        first = (Message(role="system", content=self._fixed),) if self._fixed else ()
+        return (*first, *self._view(self._edits))
+
+    def renew(self) -> HandoffArtifact:
+        """Begin anew: the view is then a handoff and, where there is room for it, the last turn.
+
+        Raises:
+            ContextOverflowError: even so it would not fit; nothing is changed.
+        """
+        handoff = self._handoff()
+        said = self._transcript
+        for since in (last_turn(said), len(said)):
+            edits = Edits(since=since, handoff=handoff)
+            if self._tokens(edits) < self._window.max_tokens:
+                self._edits = edits
+                return handoff
+        edits = Edits(since=len(said), handoff=handoff)
+        fixed, reserved = tokens_in_content(self._fixed), self._window.reserved_output_tokens
+        raise ContextOverflowError(
+            f"the window holds {self._window.max_tokens} tokens, and what can never be left out takes "
+            f"{self._tokens(edits)}: goal, instructions and constraints {fixed}, "
+            f"handoff {tokens_in_content(handoff.to_system_prompt())}, reserved for the reply {reserved}; "
+            "shorten it, or use a model with a larger window"
+        )
+
+    def _handoff(self) -> HandoffArtifact:
+        sprint = self.last_handoff.sprint + 1 if self.last_handoff else 1
+        said = self._transcript or (Message(role="user", content=self.goal),)
+        at = datetime.now(UTC).isoformat()
+        handoff = handed_off(said, sprint=sprint, rho=self.rho, at=at)
+        return handoff.model_copy(update={"goal": self.goal}) if self.goal else handoff
+
+    def _view(self, edits: Edits) -> tuple[Message, ...]:
+        if edits.handoff and not self._transcript:
+            return (Message(role="user", content=edits.handoff.to_system_prompt()),)
+        return edits.view((), self._transcript)
+
+    def _tokens(self, edits: Edits) -> int:
+        return self._window.tokens(self._fixed, self._view(edits), ())
+
+
+def _fixed(goal: str, instructions: str, constraints: Sequence[str]) -> str:
+    """Return what is shown at all times."""
+    parts = [instructions] if instructions else []
+    if goal:
+        parts.append(f"## Goal\n\n{goal}")
+    if constraints:
+        parts.append("## Constraints\n\n" + "\n".join(f"- {constraint}" for constraint in constraints))
+    return "\n\n".join(parts)
