@@ -144,7 +144,7 @@ async def compile_choices(lap: Lap) -> None:
     graph.compile()
 
 
-@tool
+@tool(read_only=True)
 async def add_one(x: int) -> str:
     return str(x + 1)
 

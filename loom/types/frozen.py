@@ -51,11 +51,15 @@ class FrozenList(list[Any]):
         return self
 
 
+_DONE = frozenset((FrozenDict, FrozenList, str, int, float, bool, type(None)))
+
+
 def frozen(value: Any) -> Any:  # noqa: ANN401 - JSON
     """Return JSON as containers that cannot be changed."""
-    if isinstance(value, FrozenDict | FrozenList):
+    kind = value.__class__
+    if kind in _DONE:  # asked first, as it is by far the commonest and cheap to tell
         return value
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return FrozenDict({name: frozen(item) for name, item in cast("Mapping[str, Any]", value).items()})
     if isinstance(value, list | tuple):
         return FrozenList([frozen(item) for item in cast("list[Any]", value)])
