@@ -194,6 +194,10 @@ def _load() -> Library:
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
     try:
         library: Library = import_module("litellm")
+        # Else the first call would load them, and stop the loop for as long.
+        for part in ("llms.custom_httpx.http_handler", "litellm_core_utils.litellm_logging", "utils"):
+            import_module(f"litellm.{part}")
+        library.utils.get_optional_params(model="", custom_llm_provider="openai", messages=[])
     except ImportError as error:
         raise ProviderUnavailableError(
             f'models at providers need the package "litellm", which cannot be imported ({error}): '
