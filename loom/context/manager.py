@@ -102,7 +102,11 @@ class ContextManager:
         said = self._transcript or (Message(role="user", content=self.goal),)
         at = datetime.now(UTC).isoformat()
         handoff = handed_off(said, sprint=sprint, rho=self.rho, at=at)
-        return handoff.model_copy(update={"goal": self.goal}) if self.goal else handoff
+        progress = handoff.progress_summary
+        room = self._window.max_tokens  # in characters: about a quarter of the window
+        if len(progress) > room:
+            progress = f"{progress[:room]} […]"
+        return handoff.model_copy(update={"goal": self.goal or handoff.goal, "progress_summary": progress})
 
     def _view(self, edits: Edits) -> tuple[Message, ...]:
         if edits.handoff and not self._transcript:

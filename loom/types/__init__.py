@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from loom.types.contracts import SprintContract, SprintResult, Verdict
     from loom.types.decisions import Decision, ToolRun
     from loom.types.events import Event
+    from loom.types.frozen import FrozenDict, FrozenList
+    from loom.types.handoff import HandoffArtifact
     from loom.types.knowledge import (
         KnowledgeBundle,
         KnowledgeCitation,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
         ToolPolicy,
         ToolRateLimitPolicy,
     )
+    from loom.types.settings import Settings
     from loom.types.stream import (
         DoneEvent,
         ErrorEvent,
@@ -66,6 +69,9 @@ __all__ = [
     "ErrorEvent",
     "Event",
     "Extensions",
+    "FrozenDict",
+    "FrozenList",
+    "HandoffArtifact",
     "HookDecision",
     "HookOutcome",
     "ImageBlock",
@@ -92,6 +98,7 @@ __all__ = [
     "Role",
     "SafetyEvaluator",
     "SafetyRule",
+    "Settings",
     "SprintContract",
     "SprintResult",
     "StreamEvent",
@@ -128,6 +135,9 @@ _HOMES = {
     "ErrorEvent": "stream",
     "Event": "events",
     "Extensions": "models",
+    "FrozenDict": "frozen",
+    "FrozenList": "frozen",
+    "HandoffArtifact": "handoff",
     "HookDecision": "policy",
     "HookOutcome": "policy",
     "ImageBlock": "content",
@@ -154,6 +164,7 @@ _HOMES = {
     "Role": "messages",
     "SafetyEvaluator": "policy",
     "SafetyRule": "policy",
+    "Settings": "settings",
     "SprintContract": "contracts",
     "SprintResult": "contracts",
     "StreamEvent": "stream",

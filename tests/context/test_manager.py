@@ -71,6 +71,13 @@ def test_a_last_turn_that_is_too_large_is_left_out() -> None:
     assert manager.rho < 1
 
 
+def test_last_words_that_are_too_long_are_cut_in_the_handoff() -> None:
+    manager = ContextManager(2000, goal="A report")
+    manager.extend([Message(role="user", content="Begin"), Message(role="assistant", content="x" * 9000)])
+    assert manager.renew().progress_summary.endswith("x […]")
+    assert manager.rho < 1
+
+
 def test_what_can_never_be_left_out_and_does_not_fit_is_told_in_numbers() -> None:
     manager = ContextManager(100, goal="A report", instructions="x" * 4000)
     manager.extend(talk(1))
