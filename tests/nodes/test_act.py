@@ -177,9 +177,11 @@ async def test_no_more_are_under_way_at_once_than_there_is_room() -> None:
 
 async def test_a_call_that_is_not_safe_beside_others_has_the_place_for_itself() -> None:
     under_way: list[str] = []
+    made: list[str] = []
 
     @tool(concurrency_safe=True)
     async def look(name: str) -> str:
+        made.append(name)
         under_way.append(name)
         await anyio.sleep(0.01)
         under_way.remove(name)
@@ -187,6 +189,7 @@ async def test_a_call_that_is_not_safe_beside_others_has_the_place_for_itself() 
 
     @tool
     async def change() -> str:
+        made.append("change")
         before = list(under_way)
         await anyio.sleep(0.01)
         return f"{before} {under_way}"
@@ -196,3 +199,4 @@ async def test_a_call_that_is_not_safe_beside_others_has_the_place_for_itself() 
     decisions = [await door.judge(one, run_id="test") for one in wishes]
     out = await run_node(Act(), {"decisions": decisions}, tools=door)
     assert [result.text for result in out.results] == ["a", "b", "[] []", "c", "[] []"]
+    assert made == ["a", "b", "change", "c", "change"]
