@@ -157,7 +157,7 @@ def busy(at_work: AtWork, seconds: Mapping[str, float] | None = None) -> AnyNode
 @pytest.mark.anyio
 async def test_the_order_is_that_of_the_items_whoever_is_first() -> None:
     at_work = AtWork()
-    app = drawn(busy(at_work, {"a": 0.03, "b": 0.02, "c": 0.01})).compile()
+    app = drawn(busy(at_work, {"a": 0.3, "b": 0.2, "c": 0.1})).compile()
     result = await app.run({"tasks": ["a", "b", "c"]}, run_id="r")
     assert (at_work.ended, result.state.out) == (["c", "b", "a"], ["A", "B", "C"])
     points = await app.history("r")
