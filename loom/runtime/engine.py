@@ -24,6 +24,7 @@ from loom.nodes.observe import HISTORY
 from loom.runs.app import CompiledGraph
 from loom.runs.inputs import new_run_id
 from loom.runs.secrets import secrets_of
+from loom.runtime.discreet import Discreet
 from loom.tools.door import Door
 from loom.tools.hooks import HookManager
 from loom.types.events import Event
@@ -154,12 +155,13 @@ class Engine:
         return given.get(self._ref.identifier) if isinstance(given, Mapping) else given
 
     def _models(self) -> Mapping[str, Model]:
-        given, own = self._given.models, self._replacement
-        model = self._model if own is None else own
+        given = self._given.models
+        model = self._replacement or self._model or _Client(self._ref)
         if self.settings.features.fallback.mode is RuntimeFallbackMode.LOCAL_SUMMARY:
-            model = _Fallback(self._ref, model)
-        others = dict(given) if isinstance(given, Mapping) else {}
-        return others if model is None else {**others, self._ref.identifier: model}
+            model = _Fallback(model)
+        if secrets := self.secrets:
+            model = Discreet(model, secrets)
+        return {**(given if isinstance(given, Mapping) else {}), self._ref.identifier: model}
 
     async def observed(self, events: AsyncGenerator[Event, None], session_id: str | None) -> None:
         """Tell the telemetry of a run, as it happens."""
@@ -270,25 +272,30 @@ class _Said:
         return self.place[0]
 
 
+class _Client:
+    """Asks the provider of a model."""
+
+    def __init__(self, ref: ModelRef) -> None:
+        self._ref = ref
+
+    async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
+        """Return the provider's reply."""
+        from loom.models.litellm import client  # noqa: PLC0415 - heavy, needed only to ask a provider
+
+        return await client(self._ref).complete(request, emit)
+
+
 class _Fallback:
     """Asks a model; where no provider can be reached, answers in a fixed form that says so."""
 
-    def __init__(self, ref: ModelRef, model: Model | None) -> None:
-        self._ref = ref
+    def __init__(self, model: Model) -> None:
         self._model = model
 
     async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
         """Return the model's reply, or one whose finish reason is `fallback`."""
         try:
-            return await self._asked().complete(request, emit)
+            return await self._model.complete(request, emit)
         except ProviderUnavailableError as error:
             prompt = next((one.text for one in reversed(request.messages) if one.role == "user"), "")
             text = f"No model could be asked ({error}). The goal was: {prompt}"
             return ModelReply(text=text, usage=Usage(), finish_reason=FALLBACK)
-
-    def _asked(self) -> Model:
-        if self._model is not None:
-            return self._model
-        from loom.models.litellm import client  # noqa: PLC0415 - heavy, needed only to ask a provider
-
-        return client(self._ref)

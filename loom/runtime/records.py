@@ -56,9 +56,9 @@ class RunContext(Settings):
             found["knowledge"] = self.knowledge.to_context_payload()
         return found
 
-    def to_text(self) -> str:
-        """Return the payload as text; empty if there is nothing."""
-        payload = self.to_payload()
+    def to_text(self, cleaned: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> str:
+        """Return the payload as text, once it is `cleaned`; empty if there is nothing."""
+        payload = cleaned(self.to_payload())
         return json.dumps(payload, ensure_ascii=False) if payload else ""
 
 

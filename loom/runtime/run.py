@@ -56,7 +56,7 @@ class Run:
         self.session_id = session_id
         self.run_id = engine.run_id(session_id)
         self._engine = engine
-        self._said = self.context.to_text()
+        self._said = self.context.to_text(engine.without_secrets)
         self._turn = engine.turn(session_id or self.run_id)
         self._graph_run: GraphRun[AgentState] | None = None
         self._later_walk: anyio.CancelScope | None = None
