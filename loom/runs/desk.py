@@ -191,10 +191,10 @@ class Desk:
         gets none. If it has not ended by then it is cancelled, and the effect stays in doubt.
         """
         task = asyncio.ensure_future(call())
-        over = asyncio.get_running_loop().create_future()
-        task.add_done_callback(lambda _: over.done() or over.set_result(None))
+        over = asyncio.Event()
+        task.add_done_callback(lambda _: over.set())
         try:
-            await over  # not the task itself, which would be cancelled with us
+            await over.wait()  # not the task itself, which would be cancelled with us
         except asyncio.CancelledError as cancelled:
             try:
                 with anyio.CancelScope(shield=True):

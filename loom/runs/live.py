@@ -49,12 +49,6 @@ class Live:
             reader.queue.append((self.head, event))
             reader.changed.set()
 
-    def cut(self, head: int) -> None:
-        """Say that what was emitted is in the records up to `head`; what comes now waits for a later one."""
-        self.head = head
-        if self.emitted:
-            self.emitted.clear()
-
     def wake(self) -> None:
         """Say that a record was committed."""
         for reader in self.readers:

@@ -83,23 +83,25 @@ class Run:
     @property
     def has_emitted(self) -> bool:
         """Tell whether events wait for the next record."""
-        return len(self._live.emitted) > 0
+        return bool(self._live.emitted)
 
     async def append(self, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None) -> None:
         """Commit records. Callers beside others hold `commits`."""
         if self.has_secrets:
             records = [self.secrets.clean_record(record) for record in records]
-        head = self._claim.head + len(records)
-        self._live.cut(head)
+        claim, live = self._claim, self._live
+        live.head = head = claim.head + len(records)
+        if live.emitted:  # they are in these records
+            live.emitted.clear()
         try:
-            await self._store.append(self._claim, records, status, snapshot)
+            await self._store.append(claim, records, status, snapshot)
         except LoomError as error:
             self.store_failure = error
             raise
         finally:  # also when the caller was cancelled while it was committed
-            self.is_claimed = self._claim.head != head or status == "running"
-        if self._live.readers:
-            self._live.wake()
+            self.is_claimed = claim.head != head or status == "running"
+        if live.readers:
+            live.wake()
 
     async def take_turn(self) -> None:
         """Wait until no other branch is saving: records stand in the order in which the walk takes steps in.

@@ -261,7 +261,8 @@ class Walker:
             except LoomError as error:  # of a reducer, where branches meet
                 run.totals.seq -= 1
                 raise self._node_error(branch, task, error) from error
-        admitted = due if self._admits_all and not self._is_ending() else self._admit(due)
+        is_open = self._admits_all and self._crew is None and run.scope is None and not self.is_asked_to_end()
+        admitted = due if is_open else self._admit(due)
         record = self._record(finished, taken, b"" if admitted is due else held_part(due, admitted))
         if not self._is_top:
             await run.append((record,))
@@ -333,7 +334,9 @@ class Walker:
 
     def _admit(self, due: list[Branch]) -> list[Branch]:
         """Return those of the due branches that may start now: no breakpoint, limit or failure holds them."""
-        return [] if self._is_ending() else self._run.admit(due)
+        if self._is_ending():
+            return []
+        return due if self._admits_all else self._run.admit(due)
 
 
 async def _called(task: Task, branch: Branch, ctx: Context | None) -> Any:
