@@ -17,7 +17,53 @@ def run(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[st
 
 
 def test_every_example_is_run_here() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"demo.py", "record.py", "work.py"}
+    harness = {"demo.py", "record.py", "work.py"}
+    agents = {"quick_start.py", "sessions.py", "streaming.py", "approval.py", "crash_and_resume.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == harness | agents
+    assert all(len((EXAMPLES / name).read_text().splitlines()) < 60 for name in agents)
+
+
+def said_by(name: str, *arguments: str, cwd: Path) -> str:
+    """Return what an example prints when all goes well."""
+    result = run(name, *arguments, cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return result.stdout
+
+
+def test_the_quick_start_answers(tmp_path: Path) -> None:
+    said = said_by("quick_start.py", cwd=tmp_path)
+    assert said.startswith("A checkpoint is saved after every step.\ncompleted, ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_session_remembers_also_in_the_next_process(tmp_path: Path) -> None:
+    first, second = (said_by("sessions.py", cwd=tmp_path).splitlines()[-1].strip() for _ in range(2))
+    assert first == "This is question 3; the first was: What makes a good API?"
+    assert second == "This is question 6; the first was: What makes a good API?"
+
+
+def test_the_stream_shows_words_calls_and_results(tmp_path: Path) -> None:
+    said = said_by("streaming.py", cwd=tmp_path)
+    assert "[count_files {'folder': 'src'}]\n" in said
+    assert "[count_files gave 12]\n" in said
+    assert "12 and 9: 21 files.\nsuccess after 2 turns\n" in said
+    assert said.endswith("run.completed \noutput 12 and 9: 21 files.\n")
+
+
+@pytest.mark.parametrize(("answer", "told"), [("yes", "1.4 is live in staging"), ("no", "the call was not approved")])
+def test_a_person_allows_or_denies(answer: str, told: str, tmp_path: Path) -> None:
+    asked, said = said_by("approval.py", answer, cwd=tmp_path).splitlines()
+    assert "'env': 'staging'" in asked
+    assert said == f'Told: {told}; safety rule "not_to_production": nobody deploys there'
+
+
+def test_what_was_paid_before_the_kill_is_paid_once(tmp_path: Path) -> None:
+    said = said_by("crash_and_resume.py", cwd=tmp_path)
+    assert 'the process to "begin" ended with -9' in said
+    assert "in_doubt: " in said
+    assert [line for line in said.splitlines() if line.startswith("paid")] == [f"paid {n}" for n in range(1, 6)]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_demo_fails_first_is_killed_resumes_and_passes(tmp_path: Path) -> None:
