@@ -24,7 +24,7 @@ from loom.nodes.observe import HISTORY
 from loom.runs.app import CompiledGraph
 from loom.runs.inputs import new_run_id
 from loom.runs.secrets import secrets_of
-from loom.runtime.discreet import Discreet
+from loom.runtime.veil import Veiled
 from loom.tools.door import Door
 from loom.tools.hooks import HookManager
 from loom.types.events import Event
@@ -160,7 +160,7 @@ class Engine:
         if self.settings.features.fallback.mode is RuntimeFallbackMode.LOCAL_SUMMARY:
             model = _Fallback(model)
         if secrets := self.secrets:
-            model = Discreet(model, secrets)
+            model = Veiled(model, secrets)
         return {**(given if isinstance(given, Mapping) else {}), self._ref.identifier: model}
 
     async def observed(self, events: AsyncGenerator[Event, None], session_id: str | None) -> None:

@@ -9,7 +9,7 @@ from loom.types.models import Emit, Model, ModelReply, ModelRequest
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
 
 
-class Discreet:
+class Veiled:
     """Asks a model, and lets no secret of the given ones through in its deltas, however they are cut."""
 
     def __init__(self, model: Model, secrets: Sequence[str]) -> None:

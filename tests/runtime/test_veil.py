@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loom.runtime.discreet import Discreet, Veil
+from loom.runtime.veil import Veiled, Veil
 from loom.types.models import Emit, ModelReply, ModelRequest
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
 
@@ -26,7 +26,7 @@ class Says:
 
 async def heard(*deltas: ModelDelta) -> list[ModelDelta]:
     found: list[ModelDelta] = []
-    await Discreet(Says(*deltas), (SECRET,)).complete(ModelRequest(messages=()), found.append)
+    await Veiled(Says(*deltas), (SECRET,)).complete(ModelRequest(messages=()), found.append)
     return found
 
 
