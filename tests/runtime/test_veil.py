@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loom.runtime.veil import Veiled, Veil
+from loom.runtime.veil import Veil, Veiled
 from loom.types.models import Emit, ModelReply, ModelRequest
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
 
