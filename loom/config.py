@@ -82,7 +82,7 @@ class MemoryBackend(Settings):
 
     @classmethod
     def in_memory(cls) -> Self:
-        """Keep sessions as long as the process lives."""
+        """Keep sessions as long as the process lives: the last 1,000 runs that the agent has finished."""
         return cls(name="in_memory")
 
     @classmethod

@@ -255,7 +255,8 @@ class Engine:
     async def _said_in(self, run_id: str) -> "_Said":
         (begin, *_) = await self.app.history(run_id, runtime=self._reading)
         state = await self.state(run_id)
-        return _Said((state.number, run_id), begin.at, state.messages)
+        # As the model saw it last: what was put aside for want of room stays aside.
+        return _Said((state.number, run_id), begin.at, state.edits.view((), state.messages))
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ class Run:
     ) -> None:
         if context is not None and not isinstance(context, RunContext):
             raise ConfigError(f"context must be RunContext, got {type(context).__name__}")
+        if not _has_loop():
+            raise ConfigError("a run needs a running asyncio loop; begin it in async code, or use agent.run_sync(…)")
         self.prompt = prompt
         self.context = context or RunContext()
         self.session_id = session_id
@@ -230,6 +232,14 @@ class Run:
 
     async def _told(self) -> list[Event]:
         return (await self._engine.told(self.run_id))() if self._graph_run else []
+
+
+def _has_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextlib.asynccontextmanager

@@ -274,6 +274,11 @@ async def test_a_prompt_of_another_kind_is_refused() -> None:
     assert [event async for event in run.events()] == []
 
 
+def test_a_run_begun_where_no_loop_runs_says_what_to_call() -> None:
+    with pytest.raises(ConfigError, match=r"use agent\.run_sync"):
+        begun(ScriptedModel([]))
+
+
 async def test_a_limit_of_the_runtime_stops_a_run_by_its_name() -> None:
     from loom import Limits
 

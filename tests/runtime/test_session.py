@@ -16,8 +16,9 @@ from loom import (
     Runtime,
     SessionConfig,
     SqliteCheckpointer,
+    tool,
 )
-from loom.config import MemoryBackend, MemoryConfig
+from loom.config import MemoryBackend, MemoryConfig, RuntimeLimits
 from loom.runtime.records import RunState
 from loom.testing import ScriptedModel, call
 from tests.runtime.agents import Clock, Held, made, run_python, said, stored
@@ -83,6 +84,22 @@ async def test_an_agent_without_memory_remembers_nothing() -> None:
         await session.run("first")
         await session.run("second")
         assert said(model.requests[1]) == [("user", "second")]
+
+
+async def test_what_was_put_aside_for_want_of_room_stays_aside_in_the_next_run() -> None:
+    @tool(read_only=True)
+    async def page(number: int) -> str:
+        """Read a page."""
+        return f"{number} " * 2000
+
+    calls = [call("page", number=number) for number in range(4)]
+    model = ScriptedModel([*calls, "read", "yes"])
+    agent = made(model, tools=[page], limits=RuntimeLimits(max_context_tokens=4000))
+    session = agent.session(DEMO)
+    assert "context.compressed" in [event.type for event in (await session.run("Read four pages")).events]
+    await session.run("sure?")
+    before, after = model.requests[4].messages, model.requests[5].messages
+    assert after[: len(before)] == before
 
 
 async def test_a_failed_run_is_not_remembered() -> None:
