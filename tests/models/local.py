@@ -29,7 +29,7 @@ def local_model() -> Generator[ModelRef]:
     server = Path(os.environ[SERVER])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = int(taken.getsockname()[1])
-    command = [server, "-m", os.environ[MODEL], "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(server), "-m", os.environ[MODEL], "--host", "127.0.0.1", "--port", str(port)]
     command += ["-c", "2048", "-t", "1", "--parallel", "1", "--jinja", "--no-webui"]
     environ = os.environ | {"LD_LIBRARY_PATH": str(server.parent)}
     process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
