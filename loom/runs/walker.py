@@ -58,13 +58,15 @@ class Walker:
     async def walk_on(self) -> None:
         """Walk until nothing may start any more: the graph is over, or waits, or the run stops."""
         self.is_asked_to_end = asked_to_end()
-        due = await self._first()
+        due, self._past.opening = self._past.opening, []
+        if self._past.undecided:
+            due += await self._decide_all()
         while due:
             due = await (self._alone_on(due[0]) if len(due) == 1 else self._together(due))
 
-    async def _first(self) -> list[Branch]:
-        """Return what may start first: what was let start, and what follows steps recorded without a way on."""
-        due, self._past.opening = self._past.opening, []
+    async def _decide_all(self) -> list[Branch]:
+        """Return what may start after steps that were recorded without a way on."""
+        due: list[Branch] = []
         for branch in sorted(self._past.undecided.values(), key=lambda one: one.place):
             due += await self._decide(branch)
         return due
