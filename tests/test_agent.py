@@ -14,6 +14,7 @@ from loom import (
     AgentConfig,
     AnswerError,
     ConfigError,
+    GenerationConfig,
     KnowledgeQuery,
     KnowledgeSource,
     ModelRef,
@@ -266,7 +267,8 @@ def test_everything_public_says_what_it_does() -> None:
 @needs_local_model
 async def test_an_agent_with_a_real_small_model_streams_and_ends() -> None:
     with local_model() as ref:
-        async with create_agent(AgentConfig(model=ref, instructions="Answer in one short sentence.")) as agent:
+        generation = GenerationConfig(temperature=0, max_output_tokens=48)
+        async with create_agent(AgentConfig(model=ref, generation=generation)) as agent:
             told = [event async for event in agent.run_streaming("What is the capital of France?")]
     words = [event.delta for event in told if event.type == "text_delta"]
     end = told[-1]

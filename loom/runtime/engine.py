@@ -76,6 +76,7 @@ class Engine:
             raise ConfigError(
                 "MemoryConfig(backend=…) names a file, and Runtime(checkpointer=…) is a store too; give one of them"
             )
+        self.app = self._compiled()  # here, as the first time takes long enough to be felt in an event loop
         if self._model is None and self._replacement is None:
             provider_of(self._ref)
         safety = (config.safety_rules or []) if self.settings.features.enable_safety else []
@@ -97,9 +98,7 @@ class Engine:
             raise ConfigError("GenerationConfig(extensions=…) are a provider's; a model of your own has none")
         return ModelRef("given", type(config.model).__name__), config.model
 
-    @cached_property
-    def app(self) -> CompiledGraph[AgentState]:
-        """The agent as a compiled graph."""
+    def _compiled(self) -> CompiledGraph[AgentState]:
         limits, generation = self.settings.limits, self.config.generation
         return agent(
             self._ref,
