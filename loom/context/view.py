@@ -18,6 +18,7 @@ CHARACTERS_PER_TOKEN = 4
 FRAME_TOKENS = 4  # what a message takes beside its text
 IMAGE_TOKENS = 1600
 DOCUMENT_TOKENS = 3000
+LAST_WORDS = 1000  # characters of them in a handoff
 
 
 def tokens_in(messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
@@ -80,14 +81,24 @@ def last_turn(messages: Sequence[Message]) -> int:
 
 
 def progress_of(messages: Sequence[Message]) -> str:
-    """Return in a few lines what was done in a transcript: its tool calls, counted, and the last words."""
+    """Return in a few lines what was done in a transcript: its tool calls, counted, and the last words.
+
+    Of words that are long the beginning and the end are told, so that a handoff always makes room.
+    """
     counts: dict[str, int] = {}
     for message in messages:
         for call in message.tool_calls:
             counts[call.name] = counts.get(call.name, 0) + 1
     lines = [f"- called {name} {count} time{'s' if count > 1 else ''}" for name, count in counts.items()]
     said = next((one.text for one in reversed(messages) if one.role == "assistant" and one.text), "")
-    return "\n".join([*lines, *([f"- last said: {said}"] if said else [])])
+    return "\n".join([*lines, *([f"- last said: {_ends_of(said)}"] if said else [])])
+
+
+def _ends_of(text: str) -> str:
+    if len(text) <= LAST_WORDS:
+        return text
+    end = LAST_WORDS // 2
+    return f"{text[:end]} … {len(text) - 2 * end} characters left out … {text[-end:]}"
 
 
 def handed_off(messages: Sequence[Message], *, sprint: int, rho: float, at: str) -> HandoffArtifact:

@@ -58,6 +58,17 @@ def test_progress_counts_the_calls_and_has_the_last_words() -> None:
     assert progress_of(TALK[:1]) == ""
 
 
+def test_of_last_words_that_are_long_both_ends_are_told() -> None:
+    said = Message(role="assistant", content="First, " + "x" * 100_000 + " that is all.")
+    told = progress_of([said])
+    assert told.startswith("- last said: First, xxx")
+    assert told.endswith("xxx that is all.")
+    assert " … 99021 characters left out … " in told
+    assert len(told) < 1100
+    whole = Message(role="assistant", content="x" * 1000)
+    assert progress_of([whole]) == f"- last said: {whole.text}"
+
+
 def test_the_goal_of_a_handoff_is_the_first_message_byte_by_byte() -> None:
     goal = "  Read a.\r\n\tDo it — now!\n\n"
     handoff = handed_off((Message(role="user", content=goal), *TALK[1:]), sprint=2, rho=0.96789, at="2026-01-01")

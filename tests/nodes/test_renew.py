@@ -9,7 +9,7 @@ from loom.nodes.renew import Renew, RenewOut
 from loom.testing import run_node
 from loom.types.content import ImageBlock, TextBlock
 from loom.types.events import Event
-from loom.types.messages import Message
+from loom.types.messages import Message, ToolCall
 from tests.nodes.test_compress import UNEDITED, letters, talk
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +50,15 @@ async def test_what_the_model_has_not_seen_is_left_out_where_there_is_no_room_fo
     out = await renewed(talk(40, 8000))
     assert [message.role for message in out.edits.view((), talk(40, 8000))] == ["user"]
     assert out.rho < 1
+
+
+async def test_last_words_that_fill_the_window_are_no_reason_to_give_up() -> None:
+    said = Message(role="assistant", content="x" * 8000, tool_calls=(ToolCall(id="1", name="read"),))
+    result = Message(role="tool", name="read", tool_call_id="1", content="short")
+    out = await renewed((Message(role="user", content="Go on."), said, result))
+    assert out.rho < 1
+    assert out.edits.handoff
+    assert "- last said: xxx" in out.edits.handoff.progress_summary
 
 
 async def test_each_renewal_counts_and_tells_all_that_was_done() -> None:
