@@ -84,4 +84,5 @@ class Renew(Node[RenewIn, RenewOut]):
     def _handoff(self, inputs: RenewIn, now: float) -> HandoffArtifact:
         last = inputs.edits.handoff
         at = datetime.fromtimestamp(now, UTC).isoformat()
-        return handed_off(inputs.messages, sprint=last.sprint + 1 if last else 1, rho=inputs.rho, at=at)
+        sprint = last.sprint + 1 if last else 1
+        return handed_off(inputs.messages, sprint=sprint, rho=inputs.rho, at=at, max_tokens=self.window.max_tokens)

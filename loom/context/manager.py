@@ -101,12 +101,8 @@ class ContextManager:
         sprint = self.last_handoff.sprint + 1 if self.last_handoff else 1
         said = self._transcript or (Message(role="user", content=self.goal),)
         at = datetime.now(UTC).isoformat()
-        handoff = handed_off(said, sprint=sprint, rho=self.rho, at=at)
-        progress = handoff.progress_summary
-        room = self._window.max_tokens  # in characters: about a quarter of the window
-        if len(progress) > room:
-            progress = f"{progress[:room]} […]"
-        return handoff.model_copy(update={"goal": self.goal or handoff.goal, "progress_summary": progress})
+        handoff = handed_off(said, sprint=sprint, rho=self.rho, at=at, max_tokens=self._window.max_tokens)
+        return handoff.model_copy(update={"goal": self.goal or handoff.goal})
 
     def _view(self, edits: Edits) -> tuple[Message, ...]:
         if edits.handoff and not self._transcript:

@@ -18,7 +18,6 @@ CHARACTERS_PER_TOKEN = 4
 FRAME_TOKENS = 4  # what a message takes beside its text
 IMAGE_TOKENS = 1600
 DOCUMENT_TOKENS = 3000
-LAST_WORDS = 1000  # characters of them in a handoff
 
 
 def tokens_in(messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
@@ -80,10 +79,10 @@ def last_turn(messages: Sequence[Message]) -> int:
     return next((place for place in places if messages[place].role == "assistant"), len(messages))
 
 
-def progress_of(messages: Sequence[Message]) -> str:
+def progress_of(messages: Sequence[Message], room: int) -> str:
     """Return in a few lines what was done in a transcript: its tool calls, counted, and the last words.
 
-    Of words that are long the beginning and the end are told, so that a handoff always makes room.
+    Of words longer than `room` characters the beginning and the end are told.
     """
     counts: dict[str, int] = {}
     for message in messages:
@@ -91,25 +90,25 @@ def progress_of(messages: Sequence[Message]) -> str:
             counts[call.name] = counts.get(call.name, 0) + 1
     lines = [f"- called {name} {count} time{'s' if count > 1 else ''}" for name, count in counts.items()]
     said = next((one.text for one in reversed(messages) if one.role == "assistant" and one.text), "")
-    return "\n".join([*lines, *([f"- last said: {_ends_of(said)}"] if said else [])])
+    return "\n".join([*lines, *([f"- last said: {_ends_of(said, room)}"] if said else [])])
 
 
-def _ends_of(text: str) -> str:
-    if len(text) <= LAST_WORDS:
+def _ends_of(text: str, room: int) -> str:
+    if len(text) <= room:
         return text
-    end = LAST_WORDS // 2
-    return f"{text[:end]} … {len(text) - 2 * end} characters left out … {text[-end:]}"
+    end = room // 2
+    return f"{text[:end]} … {len(text) - 2 * end} characters left out … {text[len(text) - end :]}"
 
 
-def handed_off(messages: Sequence[Message], *, sprint: int, rho: float, at: str) -> HandoffArtifact:
+def handed_off(messages: Sequence[Message], *, sprint: int, rho: float, at: str, max_tokens: int) -> HandoffArtifact:
     """Return what is to be known of a transcript by whoever goes on without it; `at` is a time in ISO 8601.
 
-    The goal is its first message.
+    The goal is its first message. The last words take at most about a quarter of a window of `max_tokens`.
     """
     return HandoffArtifact(
         goal=messages[0].text,
         sprint=sprint,
-        progress_summary=progress_of(messages),
+        progress_summary=progress_of(messages, room=max_tokens),
         context_snapshot={"rho": round(rho, 3), "messages": len(messages)},
         handoff_ts=at,
     )

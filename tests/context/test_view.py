@@ -54,30 +54,32 @@ def test_the_last_turn_begins_where_the_model_last_spoke() -> None:
 
 
 def test_progress_counts_the_calls_and_has_the_last_words() -> None:
-    assert progress_of(TALK) == "- called read 2 times\n- last said: I will."
-    assert progress_of(TALK[:1]) == ""
+    assert progress_of(TALK, room=100) == "- called read 2 times\n- last said: I will."
+    assert progress_of(TALK[:1], room=100) == ""
 
 
 def test_of_last_words_that_are_long_both_ends_are_told() -> None:
     said = Message(role="assistant", content="First, " + "x" * 100_000 + " that is all.")
-    told = progress_of([said])
+    told = progress_of([said], room=1000)
     assert told.startswith("- last said: First, xxx")
     assert told.endswith("xxx that is all.")
-    assert " … 99021 characters left out … " in told
+    assert " … 99020 characters left out … " in told
     assert len(told) < 1100
     whole = Message(role="assistant", content="x" * 1000)
-    assert progress_of([whole]) == f"- last said: {whole.text}"
+    assert progress_of([whole], room=1000) == f"- last said: {whole.text}"
 
 
 def test_the_goal_of_a_handoff_is_the_first_message_byte_by_byte() -> None:
     goal = "  Read a.\r\n\tDo it — now!\n\n"
-    handoff = handed_off((Message(role="user", content=goal), *TALK[1:]), sprint=2, rho=0.96789, at="2026-01-01")
+    handoff = handed_off(
+        (Message(role="user", content=goal), *TALK[1:]), sprint=2, rho=0.96789, at="2026-01-01", max_tokens=1000
+    )
     assert (handoff.goal, handoff.sprint, handoff.handoff_ts) == (goal, 2, "2026-01-01")
     assert handoff.context_snapshot == {"rho": 0.968, "messages": 4}
 
 
 def test_a_conversation_begins_anew_with_the_handoff_and_the_images_of_the_prompt() -> None:
-    handoff = handed_off(TALK, sprint=1, rho=1.0, at="2026-01-01")
+    handoff = handed_off(TALK, sprint=1, rho=1.0, at="2026-01-01", max_tokens=1000)
     assert with_handoff(TALK[0], handoff) == Message(role="user", content=handoff.to_system_prompt())
     first = Message(role="user", content=(TextBlock(text="Look."), IMAGE))
     assert with_handoff(first, handoff).content == (IMAGE, TextBlock(text=handoff.to_system_prompt()))

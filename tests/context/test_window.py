@@ -10,7 +10,7 @@ TALK = (
     Message(role="user", content="And?"),
 )
 EARLIER = (Message(role="user", content="Hello."),)
-HANDOFF = handed_off(TALK, sprint=1, rho=0.9, at="2026-01-01")
+HANDOFF = handed_off(TALK, sprint=1, rho=0.9, at="2026-01-01", max_tokens=1000)
 
 
 def test_without_edits_all_is_shown_after_what_was_earlier() -> None:
