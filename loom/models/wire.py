@@ -9,7 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 from loom.errors import ProviderError
 from loom.models.blocks import Json, readable, wire_content
 from loom.models.providers import Provider, Structured
-from loom.types.messages import Message, ToolCall
+from loom.types.messages import MALFORMED, Message, ToolCall
 from loom.types.models import ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
 from loom.types.usage import Usage
@@ -159,7 +159,7 @@ class Assembly:
         return ToolCallDelta(index=self._calls.index(call), id=call.id, name=call.name, arguments=written)
 
     def reply(self, finish_reason: str, cost_usd: float | None) -> ModelReply:
-        """Return what has arrived. Raises `ProviderError` for tool arguments that are no JSON object."""
+        """Return what has arrived. Raises `ProviderError` for a tool call that was cut off."""
         return ModelReply(
             text="".join(self._text),
             tool_calls=tuple(self._tool_call(number, call, finish_reason) for number, call in enumerate(self._calls)),
@@ -173,11 +173,12 @@ class Assembly:
         try:
             arguments = ARGUMENTS.validate_json(text)
         except ValueError as error:
-            hint = "; the reply was cut off: raise max_output_tokens" if finish_reason == "length" else ""
-            raise ProviderError(
-                f'model "{self._model}" called tool "{call.name}" with arguments that are no JSON object: '
-                f"{text!r} (finish_reason {finish_reason!r}){hint}"
-            ) from error
+            if finish_reason == "length":  # trying again would be cut off as well
+                raise ProviderError(
+                    f'model "{self._model}" called tool "{call.name}" and was cut off in its arguments: {text!r}; '
+                    "raise max_output_tokens"
+                ) from error
+            arguments = {MALFORMED: text}
         return ToolCall(id=call.id or f"call_{self._turn}_{number + 1}", name=call.name, arguments=arguments)
 
 

@@ -13,7 +13,7 @@ from loom.tools.limiter import Limiter
 from loom.tools.results import Redactor
 from loom.tools.rules import Rules
 from loom.types.decisions import DecidedBy, Decision, Outcome
-from loom.types.messages import ToolCall
+from loom.types.messages import MALFORMED, ToolCall
 from loom.types.policy import HookDecision
 from loom.types.tools import Tool
 
@@ -107,6 +107,9 @@ class Judge:
 
     def _validate(self, case: _Case, tool: Tool, arguments: Mapping[str, Any]) -> None:
         """Put the validated arguments and their digest into the case."""
+        if MALFORMED in arguments:
+            why = f'tool "{tool.name}" was not called: its arguments are no JSON object: {arguments[MALFORMED]}'
+            raise _Denied("arguments", "", why)
         validated = getattr(tool, "validated", None)
         try:
             case.arguments = held_against_schema(tool, arguments) if validated is None else validated(arguments)

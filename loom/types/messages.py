@@ -9,9 +9,15 @@ from loom.types.frozen import FrozenDict, FrozenJson
 
 Role = Literal["system", "user", "assistant", "tool"]
 
+MALFORMED = "malformed_arguments"
+"""The only argument of a call whose arguments the model wrote wrong, as no JSON object: what it wrote instead."""
+
 
 class ToolCall(BaseModel):
-    """A model's wish to call a tool. `arguments` is what it wrote, not yet validated."""
+    """A model's wish to call a tool. `arguments` is what it wrote, not yet validated.
+
+    Where that is no JSON object it is a text under the name `MALFORMED`; such a call is denied, and the model told.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,6 +1,7 @@
 """The client against real HTTP servers on loopback, through litellm itself."""
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import anyio
 import pytest
 from pydantic import BaseModel
 
+from loom import AgentConfig, create_agent
 from loom.errors import (
     ConfigError,
     ContextOverflowError,
@@ -26,7 +28,8 @@ from loom.errors import (
 from loom.models.breaker import Breaker
 from loom.models.litellm import LiteLLMModel, client
 from loom.models.retry import Backoff
-from loom.types.messages import Message, ToolCall
+from loom.tools.tool import tool
+from loom.types.messages import MALFORMED, Message, ToolCall
 from loom.types.models import Model, ModelRef, ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
 from loom.types.usage import Usage
@@ -148,13 +151,25 @@ async def test_tool_calls_have_their_ids_and_arguments() -> None:
     assert reply.finish_reason == "tool_calls"
 
 
-async def test_broken_arguments_are_an_error_that_names_the_tool() -> None:
-    broken = {"index": 0, "id": "a", "type": "function", "function": {"name": "add", "arguments": '{"x": '}}
-    with (
-        provider(calls(broken)) as server,
-        pytest.raises(ProviderError, match='called tool "add" with arguments that are no JSON object'),
-    ):
-        await ask(client(server.ref))
+@tool(read_only=True)
+async def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+async def test_a_model_that_wrote_broken_arguments_is_told_and_may_try_again() -> None:
+    broken, right = [
+        {"index": 0, "id": "a", "type": "function", "function": {"name": "add", "arguments": text}}
+        for text in ('{"a": 1, "b": ', '{"a": 1, "b": 2}')
+    ]
+    with provider(calls(broken), calls(right), HELLO) as server:
+        agent = create_agent(AgentConfig(model=server.ref, tools=[add]))
+        result = await agent.run("Add 1 and 2.")
+    assert result.output == "Hello"
+    _, again, last = [asked.body["messages"] for asked in server.asked]
+    assert json.loads(again[-2]["tool_calls"][0]["function"]["arguments"]) == {MALFORMED: '{"a": 1, "b":'}
+    assert again[-1]["content"] == ('tool "add" was not called: its arguments are no JSON object: {"a": 1, "b":')
+    assert last[-1]["content"] == "3"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from loom.tools.door import Door
 from loom.tools.hooks import HookManager
 from loom.tools.tool import tool
 from loom.types.decisions import Decision
-from loom.types.messages import ToolCall
+from loom.types.messages import MALFORMED, ToolCall
 from loom.types.models import ToolSchema
 from loom.types.policy import (
     HookDecision,
@@ -330,6 +330,13 @@ async def test_a_foreign_tools_arguments_are_held_against_its_schema(
     assert (decision.outcome, decision.by) == (outcome, by)
     if outcome == "allow":
         assert decision.arguments == {**arguments, "mode": "fast"}
+
+
+async def test_arguments_that_are_no_json_object_are_denied_though_the_tool_would_take_any() -> None:
+    foreign: Any = Foreign({"type": "object"})
+    decision = await judged(Door([foreign]), "foreign", **{MALFORMED: '{"env": '})
+    assert (decision.outcome, decision.by) == ("deny", "arguments")
+    assert decision.reason == 'tool "foreign" was not called: its arguments are no JSON object: {"env": '
 
 
 async def test_a_foreign_call_without_what_a_rule_looks_at_is_denied() -> None:
