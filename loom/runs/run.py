@@ -24,7 +24,7 @@ from loom.types.tools import Tool
 # Any, in this module: JSON of records.
 
 
-_SNAPSHOT_BYTES = 8192  # replaying less than this is quicker than saving it was
+_SNAPSHOT_BYTES = 4096  # replaying less than this is quicker than saving it was
 
 
 class Run:
