@@ -103,15 +103,27 @@ class _Turn:
                 run = await self._door.run(decision, run_id=ctx.run_id)
             except ToolPermissionError as error:
                 run = _refused(decision, str(error))
+            return finished(run)
+
+        def finished(run: ToolRun) -> ToolRun:
             came: dict[str, object] = {"is_error": run.result.is_error, "content": run.result.text}
             ctx.emit(Event(type="tool.finished", payload=about | came | ({"notes": run.notes} if run.notes else {})))
-            return run
+            return run.model_copy(update={"is_told": True})
 
+        key = f"{number}: {decision.tool}"
         made: ToolRun | None = await ctx.once(
-            f"{number}: {decision.tool}", call, idempotent=tool.idempotent, effect=tool.effect, result_type=ToolRun
+            key, call, idempotent=tool.idempotent, effect=tool.effect, result_type=ToolRun
         )
-        # None where whoever was asked about a call in doubt said to skip it.
-        self.done[number] = made or _refused(decision, f'the call of tool "{decision.tool}" was skipped')
+        if made is not None and made.is_told:
+            self.done[number] = made
+            return
+        # The call was in doubt, and whoever was asked said to skip it, or what came of it.
+        answer = made or _refused(decision, f'the call of tool "{decision.tool}" was skipped')
+
+        async def answered() -> ToolRun:
+            return finished(answer)
+
+        self.done[number] = await ctx.once(f"{key}, as answered", answered, effect="pure", result_type=ToolRun)
 
     def _tool(self, decision: Decision) -> Tool:
         if decision.tool not in self._door:

@@ -17,14 +17,17 @@ from loom import (
     GenerationConfig,
     KnowledgeQuery,
     KnowledgeSource,
+    Limits,
     ModelRef,
     ProviderError,
+    Result,
     RunNotFoundError,
     Runtime,
     SessionConfig,
     ToolPermissionError,
     VetoError,
     create_agent,
+    tool,
 )
 from loom.config import PolicyConfig, SafetyRule, ToolAccessPolicy, ToolPolicy
 from loom.runtime.records import RunState
@@ -169,6 +172,33 @@ async def test_resuming_a_completed_run_gives_its_result_again() -> None:
     first = await agent.run("Hi")
     again = await agent.resume(first.run_id)
     assert (again.output, again.state, len(model.requests)) == ("Hello", RunState.COMPLETED, 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "content", "is_error"),
+    [
+        ("skip", 'the call of tool "pay" was skipped', True),
+        (Result({"result": {"tool_call_id": "call_1", "content": "paid"}}), "paid", False),
+    ],
+)
+async def test_what_was_answered_about_a_call_in_doubt_is_told_once(answer: Any, content: str, is_error: bool) -> None:
+    @tool
+    async def pay() -> None:
+        await asyncio.Event().wait()
+
+    runtime = Runtime(limits=Limits(grace_s=0))
+    agent = made([call("pay"), ProviderError("gone"), "Done."], runtime, tools=[pay])
+    run = agent.session().start("Pay.")
+    async for event in run.events():
+        if event.type == "tool.started":
+            run.cancel()
+    (ask,) = (await agent.resume(run.run_id)).asks
+    with pytest.raises(ProviderError, match="gone"):
+        await agent.resume(run.run_id, answers={ask.id: answer})
+    result = await agent.resume(run.run_id)
+    assert result.output == "Done."
+    finished = [event.payload for event in result.events if event.type == "tool.finished"]
+    assert finished == [{"tool": "pay", "call": "call_1", "is_error": is_error, "content": content}]
 
 
 async def test_resuming_raises_what_running_raises() -> None:

@@ -38,7 +38,8 @@ class ToolRun(BaseModel):
     """What came of a call that was made.
 
     Where the output was too long, `kept` holds the whole of it by the reference that `result` names. `notes` tell what
-    went wrong after the call, such as a hook that failed: the call has happened nonetheless.
+    went wrong after the call, such as a hook that failed: the call has happened nonetheless. `is_told`: an event told
+    of the result.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,3 +47,4 @@ class ToolRun(BaseModel):
     result: ToolResult
     kept: FrozenTexts = FrozenDict()
     notes: tuple[str, ...] = ()
+    is_told: bool = False
