@@ -1,1 +1,5 @@
 """What a model is shown of a long conversation."""
+
+from loom.context.manager import ContextManager
+
+__all__ = ["ContextManager"]

@@ -150,7 +150,8 @@ class Run:
         except Exception as error:  # noqa: BLE001 - the stream's last word, whatever it was
             yield ErrorEvent(message=str(error))
             return
-        status = "success" if result.state is RunState.COMPLETED else result.stop_reason or str(result.state)
+        well = FALLBACK if result.is_fallback else "success"
+        status = well if result.state is RunState.COMPLETED else result.stop_reason or str(result.state)
         turns = sum(event.type == "model.finished" and event.payload["node"] == "reason" for event in result.events)
         yield DoneEvent(output=result.output, iterations=turns, status=status)
 

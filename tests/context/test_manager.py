@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from loom import ConfigError, ContextOverflowError
-from loom.context.manager import ContextManager
+from loom.context import ContextManager
 from loom.types.messages import Message, ToolCall
 
 CALL = ToolCall(id="c1", name="read", arguments={"path": "a.py"})

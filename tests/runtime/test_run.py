@@ -249,7 +249,7 @@ async def test_without_a_provider_a_run_fails_unless_a_fallback_is_wanted() -> N
     with pytest.raises(ProviderUnavailableError, match="no network"):
         await begun(ScriptedModel([gone])).wait()
     wanted = RuntimeFeatures(fallback=RuntimeFallback(mode=RuntimeFallbackMode.LOCAL_SUMMARY))
-    model = ScriptedModel(["hello", gone])
+    model = ScriptedModel(["hello", gone, gone])
     session = made(model, features=wanted).session()
     assert not (await session.run("first")).is_fallback
     result = await session.run("second")
@@ -258,6 +258,8 @@ async def test_without_a_provider_a_run_fails_unless_a_fallback_is_wanted() -> N
     assert "second" in result.output
     finished = [event for event in result.events if event.type == "model.finished"]
     assert finished[0].payload["finish_reason"] == "fallback"
+    told = [one async for one in session.run_streaming("third")]
+    assert told == [DoneEvent(output=result.output.replace("second", "third"), iterations=1, status="fallback")]
 
 
 async def test_a_context_of_another_kind_is_refused() -> None:
