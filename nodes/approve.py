@@ -59,7 +59,7 @@ class Approve(Node[ApproveIn, ApproveOut]):
         return ApproveOut(decisions=tuple(decisions), approved=tuple(sorted(approved)), open_questions=0)
 
     async def _ask(self, number: int, decision: Decision, answers: dict[int, bool], ctx: Context) -> None:
-        because = f": {decision.reason}" if decision.reason else ""
+        because = f" ({decision.reason})" if decision.reason else ""
         answers[number] = await ctx.ask(
             f'May the tool "{decision.tool}" be called{because}?',
             answer_type=bool,

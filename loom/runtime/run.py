@@ -90,7 +90,10 @@ class Run:
         await asyncio.wait([self._task])
 
     def cancel(self) -> None:
-        """Ask the run to end now; `wait` then gives the state `cancelled`. What was finished is kept."""
+        """Ask the run to end now; `wait` then gives the state `cancelled`. What was finished is kept.
+
+        A call of a tool that writes has `Limits(grace_s=…)` seconds to end.
+        """
         self._is_cancelled = True
         if self._graph_run:
             self._graph_run.cancel()

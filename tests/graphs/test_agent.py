@@ -233,7 +233,7 @@ async def test_a_call_that_needs_permission_waits_for_it_in_any_process(tmp_path
     assert (paused.status, ask.kind, ask.question) == (
         "paused",
         "approve",
-        'May the tool "pay" be called: tool "pay" requires permission?',
+        'May the tool "pay" be called (tool "pay" requires permission)?',
     )
     assert ask.payload["tool"] == "pay"
     assert ask.payload["arguments"] == {"amount": 7}
