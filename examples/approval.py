@@ -26,6 +26,13 @@ never = SafetyRule.when_argument_equals(
 )
 
 
+def said_by_a_person() -> str:
+    """Return the answer of the command line, else of the terminal; where nobody is there, it is no."""
+    if len(sys.argv) > 1:
+        return sys.argv[1]
+    return input("yes or no? ") if sys.stdin.isatty() else "no"
+
+
 async def main() -> None:
     """Let the run pause, ask, and go on; between the two the process might end."""
     config = AgentConfig(model=model, tools=[deploy], safety_rules=[never])
@@ -36,8 +43,7 @@ async def main() -> None:
         answers: dict[str, bool] = {}
         for ask in result.asks:
             print(f"{ask.question} {ask.payload['arguments']}")
-            said = sys.argv[1] if len(sys.argv) > 1 else input("yes or no? ")  # noqa: ASYNC250 - nothing else runs
-            answers[ask.id] = said == "yes"
+            answers[ask.id] = said_by_a_person() == "yes"
         result = await agent.resume(result.run_id, answers)
     print(result.output)
 

@@ -58,6 +58,15 @@ def test_a_person_allows_or_denies(answer: str, told: str, tmp_path: Path) -> No
     assert said == f'Told: {told}; safety rule "not_to_production": nobody deploys there'
 
 
+def test_where_nobody_is_there_to_allow_a_call_it_is_not_made(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "approval.py")]
+    result = subprocess.run(
+        command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "the call was not approved" in result.stdout
+
+
 def test_what_was_paid_before_the_kill_is_paid_once(tmp_path: Path) -> None:
     said = said_by("crash_and_resume.py", cwd=tmp_path)
     assert 'the process to "begin" ended with -9' in said
