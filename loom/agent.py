@@ -12,6 +12,7 @@ from loom.errors import ConfigError
 from loom.graphs.agent import AgentState
 from loom.knowledge.bundle import resolve
 from loom.runs.app import CompiledGraph
+from loom.runs.handle import has_running_loop
 from loom.runtime.engine import Engine
 from loom.runtime.failures import known
 from loom.runtime.records import RunContext, RunResult, SessionConfig
@@ -85,11 +86,7 @@ class Agent:
 
     def run_sync(self, prompt: MessageContent, context: RunContext | None = None) -> RunResult:
         """`run`, from code that is not async. Raises what `run` raises."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
+        if has_running_loop():
             raise ConfigError("run_sync was called where an event loop runs; use `await agent.run(…)`")
         return asyncio.run(self.run(prompt, context))
 

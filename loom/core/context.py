@@ -104,7 +104,7 @@ class Context:
 
     @property
     def spent(self) -> "Usage | None":
-        """The same, or None where nothing was used."""
+        """What this attempt used so far, or None where it used nothing."""
         return self._usage
 
     def model(self, ref: "ModelRef") -> "ModelPort":

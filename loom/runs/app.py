@@ -21,7 +21,7 @@ from loom.runs.answers import Answers, answer_records
 from loom.runs.changes import OnChange, Rename, header_of, read_back
 from loom.runs.executor import Executor
 from loom.runs.fork import ReplayReport, forked, replayed
-from loom.runs.handle import GraphRun
+from loom.runs.handle import GraphRun, has_running_loop
 from loom.runs.inputs import Inputs, checked_run_id, new_run_id, starting_values, starting_way
 from loom.runs.live import Live, follow_stored
 from loom.runs.opening import input_record, open_walk
@@ -96,7 +96,7 @@ class CompiledGraph(Generic[S]):
         self, inputs: Inputs | None = None, *, run_id: str | None = None, runtime: Runtime | None = None
     ) -> GraphResult[S]:
         """`run`, from code that is not async. Raises what `run` raises."""
-        if _has_running_loop():
+        if has_running_loop():
             raise ConfigError(
                 f'run_sync of graph "{self.name}" was called where an event loop runs; use `await app.run(…)`'
             )
@@ -136,7 +136,7 @@ class CompiledGraph(Generic[S]):
         Raises:
             ConfigError: no event loop runs. What else is wrong is raised by the handle's `wait`.
         """
-        if not _has_running_loop():
+        if not has_running_loop():
             raise ConfigError(f'start of graph "{self.name}" needs a running event loop; use `app.run_sync(…)`')
         runtime, run_id, live = _given(runtime), checked_run_id(run_id), Live()
         story = Story(self._plan, run_id)
@@ -342,14 +342,6 @@ class CompiledGraph(Generic[S]):
             records.append(encode(resumed))
             run.claimed(await store.claim(run_id, journal.head, records))
         return Executor(run, past)
-
-
-def _has_running_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _known_run_id(given: str) -> str:

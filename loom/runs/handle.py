@@ -68,3 +68,12 @@ class GraphRun(Generic[S]):
         finally:
             self._has_begun.set()
             self._live.close()
+
+
+def has_running_loop() -> bool:
+    """Tell whether an asyncio loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

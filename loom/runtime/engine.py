@@ -1,8 +1,7 @@
 """What stands behind an agent: its compiled graph, its door to tools, its store."""
 
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -155,19 +154,13 @@ class Engine:
 
     def _models(self) -> Mapping[str, Model]:
         given = self._given.models
-        model = self._replacement or self._model or _Client(self._ref)
+        chosen = self._model if self._replacement is None else self._replacement
+        model = _Client(self._ref) if chosen is None else chosen
         if self.settings.features.fallback.mode is RuntimeFallbackMode.LOCAL_SUMMARY:
             model = _Fallback(model)
         if secrets := self.secrets:
             model = Veiled(model, secrets)
         return {**(given if isinstance(given, Mapping) else {}), self._ref.identifier: model}
-
-    async def observed(self, events: AsyncGenerator[Event, None], session_id: str | None) -> None:
-        """Tell the telemetry of a run, as it happens."""
-        if self.telemetry:
-            async with aclosing(events):
-                async for event in events:
-                    self.telemetry.observe(event, conversation=session_id or "")
 
     async def told(self, run_id: str) -> Callable[[], list[Event]]:
         """Return what tells the events that a run has by now."""

@@ -10,6 +10,7 @@ import anyio
 from loom.core.result import GraphResult
 from loom.errors import AnswerError, ConfigError
 from loom.graphs.agent import AgentState
+from loom.runs.handle import has_running_loop
 from loom.runtime.engine import FALLBACK, Engine
 from loom.runtime.failures import known
 from loom.runtime.records import Artifact, RunContext, RunResult, RunState, artifacts_in
@@ -51,7 +52,7 @@ class Run:
     ) -> None:
         if context is not None and not isinstance(context, RunContext):
             raise ConfigError(f"context must be RunContext, got {type(context).__name__}")
-        if not _has_loop():
+        if not has_running_loop():
             raise ConfigError("a run needs a running asyncio loop; begin it in async code, or use agent.run_sync(…)")
         self.prompt = prompt
         self.context = context or RunContext()
@@ -198,10 +199,15 @@ class Run:
     @contextlib.asynccontextmanager
     async def _observed(self, graph_run: "GraphRun[AgentState]") -> AsyncGenerator[None, None]:
         """Have the telemetry follow the run, to its end."""
-        if self._engine.telemetry is None:
+        if (telemetry := self._engine.telemetry) is None:
             yield
             return
-        observing = asyncio.create_task(self._engine.observed(graph_run.events(), self.session_id))
+
+        async def observe() -> None:
+            async for event in graph_run.events():
+                telemetry.observe(event, conversation=self.session_id or "")
+
+        observing = asyncio.create_task(observe())
         try:
             yield
         finally:
@@ -236,14 +242,6 @@ class Run:
 
     async def _told(self) -> list[Event]:
         return (await self._engine.told(self.run_id))() if self._graph_run else []
-
-
-def _has_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 @contextlib.asynccontextmanager

@@ -112,3 +112,18 @@ def failing(*errors: Exception | None) -> Body:
             raise error
 
     return body
+
+
+# A journal written by hand: its first record and those of its steps.
+
+NESTED = graph_of((START, "a", ["b", "c"]), ("b", ["d", "e"], "f"), (["c", "f"], "g", END)).compile()
+
+
+def step(seq: int, node: str, taken: list[str] | None, branch: str = "", **more: object) -> dict[str, Any]:
+    return {
+        "kind": "step", "seq": seq, "node": node, "branch": branch, "attempt": 1, "s": 0.5,
+        "writes": {"log": [node]}, "taken": taken, **more,
+    }  # fmt: skip
+
+
+BEGUN: dict[str, Any] = {"kind": "input", "values": {"log": [], "note": ""}, "taken": ["a"]}

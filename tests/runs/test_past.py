@@ -18,23 +18,10 @@ from loom import (
     node,
 )
 from loom.runs.past import Past
-from tests.core.letters import after_crash, chain, fan, graph_of, journal_of, plan_of
+from tests.core.letters import BEGUN, after_crash, chain, fan, journal_of, plan_of, step
 from tests.core.sketches import INPUTS, Sketch, idle, sketches
 
 pytestmark = pytest.mark.anyio
-
-NESTED = graph_of((START, "a", ["b", "c"]), ("b", ["d", "e"], "f"), (["c", "f"], "g", END)).compile()
-
-
-def step(seq: int, node: str, taken: list[str] | None, branch: str = "", **more: object) -> dict[str, Any]:
-    return {
-        "kind": "step", "seq": seq, "node": node, "branch": branch, "attempt": 1, "s": 0.5,
-        "writes": {"log": [node]}, "taken": taken, **more,
-    }  # fmt: skip
-
-
-BEGUN: dict[str, Any] = {"kind": "input", "values": {"log": [], "note": ""}, "taken": ["a"]}
-
 
 # What is read back.
 

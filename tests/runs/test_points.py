@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 
 from loom import (
@@ -14,21 +12,9 @@ from loom import (
     node,
 )
 from loom.runs.points import past_at, points
-from tests.core.letters import chain, failing, graph_of, journal_of, plan_of
+from tests.core.letters import BEGUN, NESTED, chain, failing, graph_of, journal_of, plan_of, step
 
 pytestmark = pytest.mark.anyio
-
-NESTED = graph_of((START, "a", ["b", "c"]), ("b", ["d", "e"], "f"), (["c", "f"], "g", END)).compile()
-
-
-def step(seq: int, node: str, taken: list[str] | None, branch: str = "", **more: object) -> dict[str, Any]:
-    return {
-        "kind": "step", "seq": seq, "node": node, "branch": branch, "attempt": 1, "s": 0.5,
-        "writes": {"log": [node]}, "taken": taken, **more,
-    }  # fmt: skip
-
-
-BEGUN: dict[str, Any] = {"kind": "input", "values": {"log": [], "note": ""}, "taken": ["a"]}
 
 
 async def test_the_points_of_a_run_are_its_input_and_its_steps() -> None:
