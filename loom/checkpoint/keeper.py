@@ -1,5 +1,7 @@
 """Keeps leases alive while their runs are at work, whatever the event loop is busy with."""
 
+import _thread
+import os
 import threading
 from collections.abc import Callable, Sequence
 
@@ -18,16 +20,16 @@ class Keeper:
         self._held: dict[tuple[str, int], Claim] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self._ended.set()
+        self._thread = self._process = 0
 
     def hold(self, claim: Claim) -> None:
         """Keep this claim alive from now on."""
         with self._lock:
             self._held[claim.run_id, claim.token] = claim
-            if self._thread is None or not self._thread.is_alive():
-                self._wake.clear()
-                self._thread = threading.Thread(target=self._keep, name="loom leases", daemon=True)
-                self._thread.start()
+            if self._ended.is_set() or self._process != os.getpid():  # no thread is carried over a fork
+                self._begin()
 
     def drop(self, claim: Claim) -> None:
         """Keep this claim no longer."""
@@ -38,16 +40,25 @@ class Keeper:
         """End the thread and wait for it."""
         with self._lock:
             self._held.clear()
-            thread, self._thread = self._thread, None
-        self._wake.set()
-        if thread and thread is not threading.current_thread():
-            thread.join()
+            self._wake.set()
+            ended = self._ended
+        if self._process == os.getpid() and self._thread != threading.get_ident():
+            ended.wait()
 
-    def _keep(self) -> None:
-        while not self._wake.wait(self._every_s):
-            with self._lock:
-                held = list(self._held.values())
-                if not held:
-                    self._thread = None
-                    return
-            self._renew(held)
+    def _begin(self) -> None:
+        wake, ended = threading.Event(), threading.Event()
+        # Not by `threading`, which waits until the thread is at work: that takes longer than to claim a run.
+        self._thread = _thread.start_new_thread(self._keep, (wake, ended))
+        self._wake, self._ended, self._process = wake, ended, os.getpid()
+
+    def _keep(self, wake: threading.Event, ended: threading.Event) -> None:
+        try:
+            while not wake.wait(self._every_s):
+                with self._lock:
+                    held = list(self._held.values())
+                    if not held:
+                        ended.set()
+                        return
+                self._renew(held)
+        finally:
+            ended.set()

@@ -32,7 +32,11 @@ def _started(pid: int) -> str:
 
 def this_process() -> str:
     """Return the name of this process: boot, process namespace, number, start."""
-    pid = os.getpid()
+    return _name_of(os.getpid())
+
+
+@cache
+def _name_of(pid: int) -> str:
     return f"{_boot()} {_namespace()} {pid} {_started(pid)}"
 
 

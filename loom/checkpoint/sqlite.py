@@ -153,10 +153,8 @@ class SqliteCheckpointer:
 
     def _claim(self, run_id: str, head: int, records: Sequence[bytes]) -> Claim:
         now = time.time()
-        self._numbers.pop(run_id, None)  # the run may have been deleted and made anew elsewhere
         with self._file.transaction(f'claim run "{run_id}"') as connection:
-            number = self._number(connection, run_id)
-            token = _free(connection, number, run_id)
+            number, token = self._free(connection, run_id)
             if self._head(connection, number) != head:
                 raise RunConflictError(f'run "{run_id}" went on while it was read; resume it again')
             connection.execute(
@@ -336,10 +334,8 @@ class SqliteCheckpointer:
             return [RunInfo(*row) for row in rows]
 
     def _delete(self, run_id: str) -> None:
-        self._numbers.pop(run_id, None)
         with self._file.transaction(f'delete run "{run_id}"') as connection:
-            number = self._number(connection, run_id)
-            _free(connection, number, run_id)
+            number, _ = self._free(connection, run_id)
             bounds = (first_key(number), first_key(number + 1))
             connection.execute("DELETE FROM records WHERE key >= ? AND key < ?", bounds)
             connection.execute("DELETE FROM snapshots WHERE number = ?", (number,))
@@ -360,6 +356,27 @@ class SqliteCheckpointer:
         (key,) = connection.execute("SELECT max(key) FROM records WHERE key >= ? AND key < ?", bounds).fetchone()
         return 0 if key is None else int(key) - bounds[0] + 1
 
+    def _free(self, connection: sqlite3.Connection, run_id: str) -> tuple[int, int]:
+        """Return the number and the token of a run that is not at work.
+
+        Raises:
+            RunConflictError: its claim is alive.
+        """
+        now = time.time()
+        row = connection.execute(
+            "SELECT number, token, owner, expires_at FROM runs WHERE run_id = ?", (run_id,)
+        ).fetchone()
+        if row is None:
+            raise self._not_found(connection, run_id)
+        number, token, owner, expires_at = row
+        if owner and expires_at > now and (run_id, token) not in _GIVEN_UP and not is_surely_dead(owner):
+            raise RunConflictError(
+                f'run "{run_id}" is at work elsewhere (process {owner.split(" ")[2]}); wait for it, or for its '
+                f"lease to expire in {expires_at - now:.0f} s"
+            )
+        self._numbers[run_id] = number
+        return number, token
+
     def _not_found(self, connection: sqlite3.Connection, run_id: str) -> LoomError:
         (found,) = connection.execute("PRAGMA integrity_check(runs)").fetchone()  # its index may be damaged
         if found != "ok":
@@ -373,21 +390,3 @@ class SqliteCheckpointer:
 
 def _in_thread(work: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> asyncio.Future[T]:
     return asyncio.get_running_loop().run_in_executor(None, partial(work, *arguments))
-
-
-def _free(connection: sqlite3.Connection, number: int, run_id: str) -> int:
-    """Return the token of a run that is not at work.
-
-    Raises:
-        RunConflictError: its claim is alive.
-    """
-    now = time.time()
-    token, owner, expires_at = connection.execute(
-        "SELECT token, owner, expires_at FROM runs WHERE number = ?", (number,)
-    ).fetchone()
-    if owner and expires_at > now and (run_id, token) not in _GIVEN_UP and not is_surely_dead(owner):
-        raise RunConflictError(
-            f'run "{run_id}" is at work elsewhere (process {owner.split(" ")[2]}); wait for it, or for its '
-            f"lease to expire in {expires_at - now:.0f} s"
-        )
-    return int(token)

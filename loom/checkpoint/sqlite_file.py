@@ -146,9 +146,11 @@ class SqliteFile:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        if _number(connection, "application_id") == 0:
+        application = _number(connection, "application_id")
+        if application == 0:
             self._create(connection)
-        if _number(connection, "application_id") != _APPLICATION:
+            application = _number(connection, "application_id")
+        if application != _APPLICATION:
             raise CheckpointError(f"{self.path} is a database of something else than Loom; choose another path")
         version = _number(connection, "user_version")
         if version != _VERSION:

@@ -341,6 +341,7 @@ class CompiledGraph(Generic[S]):
                 resumed["held"] = held
             records.append(encode(resumed))
             run.claimed(await store.claim(run_id, journal.head, records))
+            run.taken_up(journal)
         return Executor(run, past)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 from pydantic_core import from_json, to_json
 
-from loom.core.journal import Checkpointer, Claim, encode
+from loom.core.journal import Checkpointer, Claim, Journal, encode
 from loom.core.result import Status
 from loom.core.runtime import NO_LIMITS, Runtime
 from loom.core.walk import Branch
@@ -24,7 +24,7 @@ from loom.types.tools import Tool
 # Any, in this module: JSON of records.
 
 
-_SNAPSHOT_BYTES = 4096  # replaying less than this is quicker than saving it was
+_SNAPSHOT_BYTES = 2048  # replaying less than this is quicker than saving it was
 
 
 class Run:
@@ -129,6 +129,11 @@ class Run:
     def snapshot_taken(self, size: int) -> None:
         """Count anew, until the journal has grown by as much as the snapshot holds."""
         self._grown, self._enough = 0, max(size, _SNAPSHOT_BYTES)
+
+    def taken_up(self, journal: Journal) -> None:
+        """Count on from what the journal has grown by since its last snapshot."""
+        self.snapshot_taken(len(journal.snapshot or b""))
+        self._grown = sum(map(len, journal.records))
 
     async def note(self, record: dict[str, Any], more: bytes = b"") -> None:
         """Commit one record of a step that is not finished; `more` is a further part of it, as JSON."""

@@ -8,6 +8,7 @@ from loom import (
     END,
     START,
     Context,
+    Graph,
     Limits,
     MemoryCheckpointer,
     ModelRef,
@@ -15,6 +16,8 @@ from loom import (
     Retry,
     Runtime,
     SqliteCheckpointer,
+    State,
+    node,
 )
 from loom.core.journal import Claim
 from loom.core.result import Status
@@ -249,3 +252,27 @@ async def test_an_event_that_cannot_be_saved_fails_the_node_that_emits_it() -> N
 
     with pytest.raises(NodeError, match="Unable to serialize unknown type"):
         await chain("a", a=emit).run()
+
+
+async def test_a_run_that_is_resumed_for_single_steps_is_read_from_a_late_snapshot(tmp_path: Path) -> None:
+    class Count(State):
+        i: int = 0
+
+    @node(writes="i")
+    async def one_more(i: int) -> int:
+        return i + 1
+
+    graph = Graph("long", Count)
+    graph.node("a", one_more)
+    graph.edge(START, "a")
+    graph.switch("a", {"i < 100": "a"}, default=END)
+    app = graph.compile()
+    store = SqliteCheckpointer(tmp_path / "x.db")
+    await app.run(run_id="r", runtime=Runtime(checkpointer=store, limits=Limits(max_steps=1)))
+    for steps in range(2, 101):
+        result = await app.resume("r", runtime=Runtime(checkpointer=store, limits=Limits(max_steps=steps)))
+    assert result.status == "completed"
+    whole = sum(map(len, (await store.read("r")).records))
+    after_it = sum(map(len, (await store.read("r", from_snapshot=True)).records))
+    assert whole > 10_000
+    assert after_it < 2_500
