@@ -55,8 +55,12 @@ def test_the_thread_ends_when_nothing_is_held_and_begins_again() -> None:
 
 def test_a_forked_process_keeps_its_own_claims() -> None:
     """The parent's thread is not carried over."""
-    keeper = Keeper(lambda claims: os.write(told, claims[-1].run_id.encode()), 0.01)
     reading, told = os.pipe()
+
+    def renew(claims: Sequence[Claim]) -> None:
+        os.write(told, claims[-1].run_id.encode())
+
+    keeper = Keeper(renew, 0.01)
     keeper.hold(Claim("p", 1, 0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads, which is what is tried

@@ -265,10 +265,10 @@ async def test_a_run_that_is_resumed_for_single_steps_is_read_from_a_late_snapsh
     graph = Graph("long", Count)
     graph.node("a", one_more)
     graph.edge(START, "a")
-    graph.switch("a", {"i < 100": "a"}, default=END)
+    graph.switch("a", {"i < 100": "a"}, END)
     app = graph.compile()
     store = SqliteCheckpointer(tmp_path / "x.db")
-    await app.run(run_id="r", runtime=Runtime(checkpointer=store, limits=Limits(max_steps=1)))
+    result = await app.run(run_id="r", runtime=Runtime(checkpointer=store, limits=Limits(max_steps=1)))
     for steps in range(2, 101):
         result = await app.resume("r", runtime=Runtime(checkpointer=store, limits=Limits(max_steps=steps)))
     assert result.status == "completed"
