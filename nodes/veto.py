@@ -46,5 +46,6 @@ class Veto(Node[VetoIn, VetoOut]):
 
 def judged(decision: Decision) -> Event:
     """Return a decision as an event."""
-    payload = decision.model_dump(mode="json", include={"call_id", "tool", "outcome", "by", "rule", "reason", "digest"})
+    names = ("call_id", "tool", "outcome", "by", "rule", "reason", "digest")
+    payload = {name: getattr(decision, name) for name in names}
     return Event(type="veto.denied" if decision.outcome == "deny" else "tool.judged", payload=payload)

@@ -19,10 +19,12 @@ class Host(Protocol):
     """What runs a node, as far as its context needs it."""
 
     run_id: str
-    tools: "Mapping[str, Tool]"
-    # Any: what the nodes of a graph and who runs it agree on.
-    resources: Mapping[str, Any]
 
+    @property
+    def tools(self) -> "Mapping[str, Tool]": ...
+    # Any: what the nodes of a graph and who runs it agree on.
+    @property
+    def resources(self) -> Mapping[str, Any]: ...
     def model(self, ref: "ModelRef") -> "Model": ...
     def emit(self, event: "Event") -> None: ...
     def emit_live(self, event: "Event") -> None: ...
@@ -114,7 +116,7 @@ class Context:
         return ModelPort(self._host, ref, self.node, self._count)
 
     def _count(self, used: "Usage") -> None:
-        self.usage += used
+        self._usage = used if self._usage is None else self._usage + used
 
     def now(self) -> float:
         """Return the Unix time in seconds. A step that is run again sees the same times, in the same order."""

@@ -21,7 +21,7 @@ from loom.core.values import Values, type_name, values_of
 from loom.core.walk import Branch
 from loom.errors import AnswerError, ConfigError, EffectError, LoomError
 from loom.runs.notes import Effect as Saved
-from loom.runs.notes import branch_of, path_of
+from loom.runs.notes import Notes, branch_of, path_of
 from loom.runs.past import Past
 from loom.runs.run import Run
 from loom.types.events import Event
@@ -40,19 +40,36 @@ class Desk:
 
     def __init__(self, run: Run, past: Past, branch: Branch, task: Task, place: str) -> None:
         self.run_id = run.run_id
-        self.tools: Mapping[str, Tool] = run.tools
-        self.resources: Mapping[str, Any] = run.resources
         self.scope: anyio.CancelScope | None = None
         self._run = run
         self._past = past
         self._branch = branch
         self._task = task
-        self._notes = past.notes_of(branch.id)
         self._outer_place = place
-        self._path = path_of(past.hops, task.name)
         self._used: set[tuple[str, str]] = set()
         self._told = 0
-        self._saved_times = len(self._notes.times)
+        notes = past.notes.get(branch.id)
+        self._saved_times = len(notes.times) if notes else 0
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """The tools of the runtime, by name."""
+        return self._run.tools
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """The live objects of the runtime, by name."""
+        return self._run.resources
+
+    # What few nodes need is worked out when it is asked for.
+
+    @property
+    def _notes(self) -> Notes:
+        return self._past.notes_of(self._branch.id)
+
+    @property
+    def _path(self) -> str:
+        return path_of(self._past.hops, self._task.name)
 
     @property
     def _place(self) -> str:
@@ -72,10 +89,11 @@ class Desk:
 
     def now(self) -> float:
         """Return the time; when the step is run again, the same times in the same order."""
-        if self._told == len(self._notes.times):
-            self._notes.times.append(self._run.clock())
+        times = self._notes.times
+        if self._told == len(times):
+            times.append(self._run.clock())
         self._told += 1
-        return self._notes.times[self._told - 1]
+        return times[self._told - 1]
 
     def remaining_s(self) -> float | None:
         """Return the seconds left until the run's deadline, at least 0; None without one."""
@@ -139,15 +157,16 @@ class Desk:
             )
         saved = self._notes.effects.get(key)
         if saved and saved.state == "done":
-            return values.restore(saved.result)
+            return values.restore(from_json(saved.result))
         is_write = rank == len(EFFECTS) - 1
         if saved and saved.state == "in_doubt" and is_write and not idempotent:
             choice, given = await self._in_doubt(key, saved.intents, values)
             if choice != "retry":
                 return given
-        own_id = self.idempotency_key(key)
-        await self._note({"kind": "intent", "key": key, "effect": EFFECTS[rank], "id": own_id})
-        self._notes.effects[key] = Saved(intents=saved.intents + 1 if saved else 1, id=own_id)
+        if is_write:  # anything else is called again, with an intent or without
+            own_id = self.idempotency_key(key)
+            await self._note({"kind": "intent", "key": key, "id": own_id})
+            self._notes.effects[key] = Saved(intents=saved.intents + 1 if saved else 1, id=own_id)
         return await self._call(key, partial(call_off_loop, fn, *arguments), values, is_write=is_write)
 
     async def _call(self, key: str, call: Callable[[], Awaitable[Any]], values: Values, *, is_write: bool) -> Any:
@@ -161,7 +180,7 @@ class Desk:
         except Exception as error:
             with anyio.CancelScope(shield=True):
                 await self._note({"kind": "effect", "key": key, "error": f"{type(error).__name__}: {error}"})
-            self._notes.effects[key].state = "failed"
+            self._effect(key).state = "failed"
             if cancelled:
                 raise cancelled from error
             raise
@@ -177,10 +196,14 @@ class Desk:
         text = self._run.secrets.clean_json(text)
         with anyio.CancelScope(shield=True):
             await self._note({"kind": "effect", "key": key}, b',"result":' + text)
-        self._notes.effects[key].state, self._notes.effects[key].result = "done", from_json(text)
+        effect = self._effect(key)
+        effect.state, effect.result = "done", text
         if cancelled:
             raise cancelled
         return values.load_json(text) if self._run.secrets else values.round_trip(value, text)
+
+    def _effect(self, key: str) -> Saved:
+        return self._notes.effects.setdefault(key, Saved())
 
     async def _see_through(
         self, call: Callable[[], Awaitable[Any]]
@@ -271,9 +294,12 @@ class Desk:
 
     def unsaved_times(self) -> dict[str, list[float]]:
         """Return what the next record of this step has to hold of `now`."""
-        unsaved = self._notes.times[self._saved_times :]
+        notes = self._past.notes.get(self._branch.id)
+        if notes is None or len(notes.times) == self._saved_times:
+            return {}
+        unsaved = notes.times[self._saved_times :]
         self._saved_times += len(unsaved)
-        return {"times": unsaved} if unsaved else {}
+        return {"times": unsaved}
 
     def _use(self, what: str, key: str) -> None:
         if (what, key) in self._used:

@@ -99,7 +99,7 @@ def _in_doubt(records: Sequence[Record]) -> set[int]:
             open_intents[place] = index
             found.add(index)
         elif kind == "effect":
-            found.discard(open_intents[place])
+            found.discard(open_intents.get(place, -1))  # what writes nothing has no intent
         elif record["ask"] == "in_doubt":
             asks.setdefault(record["id"], {open_intents[place]}).add(index)
             found |= asks[record["id"]]

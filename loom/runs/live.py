@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 import anyio
+from pydantic_core import from_json
 
 from loom.core.journal import Checkpointer, decode
 from loom.runs.story import Story
@@ -16,7 +17,7 @@ _POLL_S = 0.2
 _RECENT = 4096  # events
 
 
-def _recent() -> deque[tuple[int, Event]]:
+def _recent() -> deque[tuple[int, Event | bytes]]:
     return deque(maxlen=_RECENT)
 
 
@@ -25,24 +26,24 @@ class Live:
     """What a run shows to readers in its own process. `head` is the index its next record gets.
 
     `first` is the index of the first record after the claim: what ends before that ended an earlier walk.
-    `emitted` are the events that wait to be saved with the next record, `recent` the last that were shown,
-    each with the head at that time: a reader that comes a little late misses nothing. A reader has a queue
-    of its own, so a slow one holds nothing up.
+    `emitted` are the events that wait to be saved with the next record, as its JSON; `recent` the last that were
+    shown, each with the head at that time: a reader that comes a little late misses nothing. Those that are saved are
+    parsed only where there is a reader. A reader has a queue of its own, so a slow one holds nothing up.
     """
 
     head: int = 0
     first: int = 0
-    emitted: list[Event] = field(default_factory=list[Event])
-    recent: deque[tuple[int, Event]] = field(default_factory=_recent)
+    emitted: list[bytes] = field(default_factory=list[bytes])
+    recent: deque[tuple[int, Event | bytes]] = field(default_factory=_recent)
     readers: list["Reader"] = field(default_factory=list["Reader"])
     is_closed: bool = False
 
-    def emit(self, event: Event) -> None:
+    def emit(self, saved: bytes) -> None:
         """Show an event and keep it for the next record."""
-        self.emitted.append(event)
-        self.show(event)
+        self.emitted.append(saved)
+        self.show(saved)
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Event | bytes) -> None:
         """Show an event without keeping it for the next record."""
         self.recent.append((self.head, event))
         for reader in self.readers:
@@ -64,7 +65,7 @@ class Reader:
     """One reader of a live run."""
 
     def __init__(self, live: Live) -> None:
-        self.queue: deque[tuple[int, Event]] = deque(live.recent)
+        self.queue: deque[tuple[int, Event | bytes]] = deque(live.recent)
         self.changed = anyio.Event()
 
     def take(self, index: int, story: Story) -> list[Event]:
@@ -73,7 +74,7 @@ class Reader:
         while self.queue and self.queue[0][0] <= index:
             head, event = self.queue.popleft()
             if head == index:
-                taken.append(story.number(event))
+                taken.append(story.number(Event(**from_json(event)) if isinstance(event, bytes) else event))
         return taken
 
 

@@ -17,11 +17,11 @@ Hops = tuple[tuple[str, str], ...]
 class Effect:
     """One `ctx.once` of a step: in doubt while it has an intent and neither a result nor an error.
 
-    `id` is its idempotency key, kept so that no change of the graph changes it.
+    `result` is JSON. `id` is the idempotency key, kept so that no change of the graph changes it.
     """
 
     state: Literal["in_doubt", "done", "failed"] = "in_doubt"
-    result: Any = None
+    result: bytes = b"null"
     intents: int = 0
     id: str = ""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from loom.core.binding import View
 from loom.core.branches import OPENED_BY_START
@@ -196,7 +196,10 @@ class Past:
 
     def notes_of(self, branch: str) -> Notes:
         """Return the notes of the step that is due on a branch."""
-        return self.notes.setdefault(branch, Notes())
+        notes = self.notes.get(branch)
+        if notes is None:
+            notes = self.notes[branch] = Notes()
+        return notes
 
     def waits_for_answer(self, branch: Branch) -> bool:
         """Tell whether the step that is due on a branch has asked and was not answered."""
@@ -256,8 +259,8 @@ class Past:
                 effect = notes.effects.setdefault(record["key"], Effect(id=record.get("id", "")))
                 effect.state, effect.intents = "in_doubt", effect.intents + 1
             case "effect":
-                effect = notes.effects[record["key"]]
-                effect.state, effect.result = "failed" if "error" in record else "done", record.get("result")
+                effect = notes.effects.setdefault(record["key"], Effect())
+                effect.state, effect.result = "failed" if "error" in record else "done", to_json(record.get("result"))
             case _:  # "ask": `decode` lets nothing else pass
                 self._take_ask(record, notes)
 

@@ -167,7 +167,7 @@ class Run:
 
     def emitted(self) -> bytes:
         """Return the events that wait for the next record, as JSON."""
-        return to_json([{"type": e.type, "payload": e.payload, "at": e.at} for e in self._live.emitted])
+        return b"[" + b",".join(self._live.emitted) + b"]"
 
     def admit(self, due: list[Branch]) -> list[Branch]:
         """Return those of the due branches that may start now: no breakpoint, limit or end of the run holds them."""
@@ -216,8 +216,8 @@ class Run:
 
     def emit(self, event: Event) -> None:
         """Show an event, and save it with the next record. It is shown as it will be read back."""
-        payload = self.secrets.clean(from_json(to_json(event.payload)))
-        self._live.emit(Event(type=event.type, payload=payload, at=self.clock()))
+        payload = self.secrets.clean_json(to_json(event.payload))
+        self._live.emit(b'{"type":%b,"payload":%b,"at":%.6f}' % (to_json(event.type), payload, self.clock()))
 
     def emit_live(self, event: Event) -> None:
         """Show an event to those who read now."""

@@ -164,8 +164,8 @@ class Walker:
 
     async def _try(self, branch: Branch, task: Task) -> tuple[dict[str, Any], bytes, int, Usage | None]:
         """Run a node under its policies: context, timeout, retries."""
-        notes, run = self._past.notes_of(branch.id), self._run
-        attempt = notes.attempts + 1
+        notes, run = self._past.notes.get(branch.id), self._run
+        attempt = notes.attempts + 1 if notes else 1
         key = task.cache.key(branch.view) if task.cache else b""
         if task.cache and (known := task.cache.get(key, run.clock())):
             return self._past.restore(from_json(known)), known, attempt, None
@@ -182,7 +182,7 @@ class Walker:
                 run.unsaved_usage += self._spend(ctx) or NOTHING
                 raise
             except (Exception, asyncio.CancelledError) as error:
-                notes.attempts = attempt
+                self._past.notes_of(branch.id).attempts = attempt
                 usage, retry, failure = self._spend(ctx), task.retry, error
                 if not _is_worth_another(error, retry, attempt) or retry is None:
                     run.unsaved_usage += usage or NOTHING

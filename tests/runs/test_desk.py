@@ -109,11 +109,11 @@ async def cut(store: MemoryCheckpointer, after: str, run_id: str = "r") -> Runti
     return Runtime(checkpointer=left)
 
 
-async def in_doubt(app: CompiledGraph[Seen]) -> tuple[Runtime, GraphResult[Seen]]:
+async def in_doubt(app: CompiledGraph[Seen], after: str = "intent") -> tuple[Runtime, GraphResult[Seen]]:
     """Run an app, cut it off after its newest intent, and take it up again."""
     store = MemoryCheckpointer()
     await app.run(run_id="r", runtime=Runtime(checkpointer=store))
-    runtime = await cut(store, "intent")
+    runtime = await cut(store, after)
     return runtime, await app.resume("r", runtime=runtime)
 
 
@@ -380,16 +380,22 @@ async def test_what_was_tried_again_and_cut_off_again_is_asked_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("declared", "settings"),
-    [("write", {"idempotent": True}), ("write", {"effect": "read"}), ("read", {}), ("model", {}), ("pure", {})],
+    ("declared", "settings", "last"),
+    [
+        ("write", {"idempotent": True}, "intent"),
+        ("write", {"effect": "read"}, "input"),  # what writes nothing has no intent
+        ("read", {}, "input"),
+        ("model", {}, "input"),
+        ("pure", {}, "input"),
+    ],
 )
-async def test_what_may_be_repeated_is_called_again_with_the_same_key(declared: Any, settings: Any) -> None:
+async def test_what_may_be_repeated_is_called_again_with_the_same_key(declared: Any, settings: Any, last: str) -> None:
     world = World()
 
     async def body(ctx: Context) -> Any:
         return await ctx.once("act", world.act, ctx.idempotency_key("act"), **settings)
 
-    _, result = await in_doubt(acting(body, effect=declared))
+    _, result = await in_doubt(acting(body, effect=declared), after=last)
     assert (result.status, result.state.seen) == ("completed", [2])
     assert world.calls[0] == world.calls[1]
 
