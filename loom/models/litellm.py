@@ -1,4 +1,4 @@
-"""The client of every provider: litellm, loaded on first use, silent, offline but for the call itself."""
+"""The client of every provider, with what litellm knows of them: loaded on first use, silent, offline."""
 
 import os
 import random
@@ -26,10 +26,10 @@ from loom.errors import (
 )
 from loom.models.blocks import Json
 from loom.models.breaker import BREAKER, Breaker
-from loom.models.chat import Refused
+from loom.models.chat import Refused, events
 from loom.models.pool import pool
-from loom.models.providers import Route, provider_of, route
-from loom.models.quiet import log_of
+from loom.models.protocols import NOT_SAID, Post, Reader, load, post
+from loom.models.providers import Provider, Route, provider_of, route
 from loom.models.retry import Backoff, retry_after_s
 from loom.models.wire import Assembly, Record, request_arguments
 from loom.types.models import Emit, ModelRef, ModelReply, ModelRequest
@@ -43,7 +43,7 @@ SECRET = 8  # a key of fewer characters is a placeholder
 
 
 class LiteLLMModel(BaseModel):
-    """A model at a provider, asked over the network through litellm.
+    """A model at a provider, asked over the network.
 
     Rate limits and outages are asked again as `backoff` says, but never once a piece of the reply was emitted.
     `timeout_s` is the longest silence: before the reply begins and between two of its pieces. The request's own
@@ -71,11 +71,12 @@ class LiteLLMModel(BaseModel):
         timeout_s = request.timeout_s
         with anyio.move_on_after(timeout_s):
             library = await _library()
+            sent = self._post(way, arguments)
             with self.breaker.guard((self.ref.identifier, way.api_base), self._where(way)):
-                return await self._settled(library, way, arguments, len(request.messages), emit)
+                return await self._settled(library, way, sent, len(request.messages), emit)
         raise ProviderUnavailableError(f"{self._where(way)} did not finish in the {timeout_s:g} s that it had")
 
-    async def _settled(self, library: Library, way: Route, arguments: Json, turn: int, emit: Emit) -> ModelReply:
+    async def _settled(self, library: Library, way: Route, sent: Post, turn: int, emit: Emit) -> ModelReply:
         """Ask, and ask again while there is reason, time and nothing said yet."""
         heard = False
 
@@ -87,9 +88,9 @@ class LiteLLMModel(BaseModel):
         attempt = 1
         while True:
             try:
-                return await self._ask(library, way, arguments, Assembly(self.ref.identifier, turn), hear)
+                return await self._ask(library, way, sent, Assembly(self.ref.identifier, turn), hear)
             except (ProviderUnavailableError, RateLimitError) as error:
-                wait_s = None if heard else self.backoff.wait_s(attempt, _wish_s(error), self.chance())
+                wait_s = None if heard else self.backoff.wait_s(attempt, _wish_s(error.__cause__), self.chance())
                 if wait_s is None or wait_s >= anyio.current_effective_deadline() - anyio.current_time():
                     if attempt > 1:
                         error.add_note(f"asked {attempt} times")
@@ -97,56 +98,27 @@ class LiteLLMModel(BaseModel):
             await self.sleep(wait_s)
             attempt += 1
 
-    async def _ask(self, library: Library, way: Route, arguments: Json, assembly: Assembly, emit: Emit) -> ModelReply:
-        stream = await self._open(library, way, arguments)
-        async with aclosing(stream):
-            while (chunk := await self._next(stream, way)) is not None:
-                for delta in assembly.add(chunk):
-                    emit(delta)
-        # At the end of a stream that broke off, litellm makes up a chunk that says "stop". (For Gemini it makes up the
-        # reason itself: there only a transfer that is cut can be told, not one that ends early in good order.)
-        finish_reason = stream.received_finish_reason or stream.intermittent_finish_reason
-        if finish_reason is None:
-            raise ProviderUnavailableError(
-                f'model "{self.ref.identifier}" broke off after {assembly.characters} characters: '
-                "the stream ended without a finish reason"
-            )
-        return assembly.reply(finish_reason, _cost_usd(library, way, self.ref.name, assembly.usage))
-
-    async def _open(self, library: Library, way: Route, arguments: Json) -> Record:
-        connections = await pool()
+    async def _ask(self, library: Library, way: Route, sent: Post, assembly: Assembly, emit: Emit) -> ModelReply:
+        read = sent.reader()
         try:
-            if way.provider.prefix == "openai":
-                chat = connections.chat(way.api_base or "", way.api_key, self.ref.organization)
-                return await chat.ask(self.ref.name, arguments, self.timeout_s)
-            handler = connections.handler(self.timeout_s)
-            return await library.acompletion(**arguments, client=handler, litellm_logging_obj=log_of(arguments))
-        except Exception as error:  # litellm raises whatever its 100 providers' code raises
+            async with aclosing(events(await pool(), sent, self.timeout_s)) as said:
+                async for event in said:
+                    for delta in _taken(assembly, read, event):
+                        emit(delta)
+        except Refused as error:
             raise self._translated(error, way) from error
+        return assembly.reply(_cost_usd(library, way.provider, self.ref.name, assembly.usage))
 
-    async def _next(self, stream: Record, way: Route) -> Record | None:
+    def _post(self, way: Route, arguments: Json) -> Post:
         try:
-            return await anext(stream, None)
-        except Exception as error:  # as above
-            raise self._translated(error, way) from error
+            return post(way, self.ref.name, self.ref.organization, arguments)
+        except Exception as error:  # litellm raises whatever its providers' code raises
+            detail = _detail(error, way.api_key)
+            raise ProviderError(f"{self._where(way)} cannot be asked this: {detail}") from error
 
     def _arguments(self, way: Route, request: ModelRequest) -> Json:
-        arguments: Json = {
-            "model": way.model,
-            "api_key": way.api_key,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            "timeout": self.timeout_s,
-            # Asking again is ours: by default the SDK and litellm both do, out of sight.
-            "max_retries": 0,
-            "num_retries": 0,
-            **request_arguments(request, way.provider),
-        }
-        if way.api_base is not None:
-            arguments["api_base"] = way.api_base
-        if self.ref.organization is not None:
-            arguments["organization"] = self.ref.organization
-        if taken := arguments.keys() & self.ref.extensions.keys():
+        arguments = request_arguments(request, way.provider)
+        if taken := (arguments.keys() | NOT_SAID) & self.ref.extensions.keys():
             raise ConfigError(
                 f'model "{self.ref.identifier}": extensions must not set {quoted(taken)}, which the request sets'
             )
@@ -155,21 +127,17 @@ class LiteLLMModel(BaseModel):
     def _where(self, way: Route) -> str:
         return f'model "{self.ref.identifier}"' + (f' at "{way.api_base}"' if way.api_base else "")
 
-    def _translated(self, error: BaseException, way: Route) -> LoomError:
-        error = _original(error)
-        status = getattr(error, "status_code", None)
+    def _translated(self, error: Refused, way: Route) -> LoomError:
         detail = _detail(error, way.api_key)
         where = self._where(way)
-        is_overflow = isinstance(error, Refused) and error.is_overflow
-        if is_overflow or type(error).__name__ == "ContextWindowExceededError" or 413 in _statuses(error):
+        if error.is_overflow:
             return ContextOverflowError(f"{where}: the request does not fit the model's window: {detail}")
-        if status == 429:
-            wish_s = _header_wish_s(error)
+        if error.status == 429:
+            wish_s = _wish_s(error)
             when = "" if wish_s is None else f"; asks to wait {wish_s:g} s"
             return RateLimitError(f"{where} wants fewer calls{when}: {detail}", retry_after_s=wish_s)
-        code = f" (status {status})" if getattr(error, "litellm_response_headers", None) else ""
-        # litellm gives status 500 to what never got an answer, too.
-        if isinstance(status, int) and (status >= 500 or status == 408):
+        code = "" if error.headers is None else f" (status {error.status})"
+        if error.status >= 500 or error.status == 408:
             hint = "" if code or way.provider.keys else "; is its server running?"
             return ProviderUnavailableError(f"{where} is not available{code}: {detail}{hint}")
         return ProviderError(f"{where} refused the request{code}: {detail}")
@@ -192,69 +160,49 @@ def _load() -> Library:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+    if "LITELLM_LOG" not in os.environ:
+        getLogger("LiteLLM").setLevel(CRITICAL)
     try:
         library: Library = import_module("litellm")
-        # Else the first call would load them, and stop the loop for as long.
-        for part in ("llms.custom_httpx.http_handler", "litellm_core_utils.litellm_logging", "utils"):
-            import_module(f"litellm.{part}")
-        library.utils.get_optional_params(model="", custom_llm_provider="openai", messages=[])
+        library.suppress_debug_info = True
+        load()
+        import_module("aiohttp")
     except ImportError as error:
         raise ProviderUnavailableError(
             f'models at providers need the package "litellm", which cannot be imported ({error}): '
             'pip install "loom-agent[agent]"'
         ) from error
-    library.suppress_debug_info = True
-    # Else counting the tokens of a model whose name looks like Llama asks the network, five times.
-    library.disable_hf_tokenizer_download = True
-    if "LITELLM_LOG" not in os.environ:
-        getLogger("LiteLLM").setLevel(CRITICAL)
     return library
 
 
-def _original(error: BaseException) -> BaseException:
-    """Return the error inside litellm's mark of a stream that failed, which has neither its headers nor its type."""
-    original = getattr(error, "original_exception", None)
-    return original if isinstance(original, BaseException) else error
-
-
-def _statuses(error: BaseException) -> set[object]:
-    """Return every status on the way from the provider's answer to `error`: litellm makes a 400 of some."""
-    found = set[object]()
-    step: BaseException | None = error
-    while step is not None:
-        found.add(getattr(step, "status_code", None))
-        step = step.__context__
-    return found
+def _taken(assembly: Assembly, read: Reader, event: Json) -> list[ModelDelta]:
+    """Take one event of an answer in; return what of it can be shown at once."""
+    try:
+        return assembly.add(read(event))
+    except Exception as error:  # litellm's readers raise what they happen to
+        raise Refused(500, f"an event that cannot be read ({error!r}): {str(event)[:200]}") from error
 
 
 def _detail(error: BaseException, key: str) -> str:
-    """Return the provider's own words, without litellm's prefixes and without the key."""
-    said, *_ = str(error).split("\nTraceback ")
-    text = re.sub(r"^(?:(?:litellm\.)?[A-Za-z ]*(?:Error|Exception|Timeout)(?:: | - ))+", "", said)
+    """Return the provider's own words, or litellm's without prefixes and without the messages; never the key."""
+    said, *_ = str(error).split("\nReceived Messages=")
+    text = re.sub(r"^(?:litellm\.[A-Za-z]+: )+", "", said)
     if len(key) >= SECRET:
         text = text.replace(key, "***")
     return text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}…"
 
 
-def _header_wish_s(error: BaseException) -> float | None:
-    headers = getattr(error, "litellm_response_headers", None)
-    return retry_after_s(headers, time.time()) if headers else None
+def _wish_s(error: BaseException | None) -> float | None:
+    headers = error.headers if isinstance(error, Refused) else None
+    return None if headers is None else retry_after_s(headers, time.time())
 
 
-def _wish_s(error: ProviderError) -> float | None:
-    if isinstance(error, RateLimitError):
-        return error.retry_after_s
-    return None if error.__cause__ is None else _header_wish_s(_original(error.__cause__))
-
-
-def _cost_usd(library: Library, way: Route, name: str, usage: Record) -> float | None:
+def _cost_usd(library: Library, provider: Provider, name: str, usage: Record) -> float | None:
     """Return the price of a call by litellm's offline table, None where it has none."""
-    if way.provider.prices is None or usage is None:
+    if provider.prices is None or usage is None:
         return None
     try:
-        prompt, completion = library.cost_per_token(
-            model=name, custom_llm_provider=way.provider.prices, usage_object=usage
-        )
+        prompt, completion = library.cost_per_token(model=name, custom_llm_provider=provider.prices, usage_object=usage)
     except library.ModelNotMappedError:
         return None
     # Models that are listed without a price come out as 0.

@@ -4,45 +4,32 @@ import asyncio
 from collections.abc import AsyncGenerator
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from loom.models.chat import ChatClient
-
-# Any: objects of litellm and aiohttp, whose types are not imported, since they load for seconds.
-Client = Any
+# Any: a session of aiohttp, whose types are not imported, since they load for long.
+Session = Any
 
 KEEPALIVE_S = 60  # how long an idle connection is kept: a turn of tools should find it open
 
 
 class Pool:
-    """The connections of one event loop, and the clients that litellm sends through them."""
+    """The connections of one event loop."""
 
     def __init__(self) -> None:
         aiohttp = import_module("aiohttp")
-        self._http: Client = import_module("litellm.llms.custom_httpx.http_handler")
+        ssl = import_module("litellm.llms.custom_httpx.http_handler").get_ssl_configuration() or False
         # No limit: how many calls there are at once is the graph's to decide, and a stream holds its connection.
-        connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=KEEPALIVE_S, ssl=self._http.get_ssl_configuration() or False
-        )
-        self._session: Client = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        self._handlers: dict[float, Client] = {}
-        self._chats: dict[tuple[str, str, str | None], ChatClient] = {}
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=ssl)
+        self.session: Session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        self._proxies: dict[tuple[str, str], str | None] = {}
 
-    def handler(self, timeout_s: float) -> Client:
-        """Return the client that litellm's own protocols are spoken with."""
-        if timeout_s not in self._handlers:
-            self._handlers[timeout_s] = self._http.AsyncHTTPHandler(timeout=timeout_s, shared_session=self._session)
-        return self._handlers[timeout_s]
-
-    def chat(self, api_base: str, api_key: str, organization: str | None) -> ChatClient:
-        """Return the client that OpenAI's protocol is spoken with."""
-        key = (api_base, api_key, organization)
-        if key not in self._chats:
-            self._chats[key] = ChatClient(self._session, *key)
-        return self._chats[key]
-
-    async def close(self) -> None:
-        """Close every connection. Calls that are under way fail."""
-        await self._session.close()
+    def proxy(self, url: str) -> str | None:
+        """Return the proxy that the environment names for `url`, as it was when the server was first asked."""
+        scheme, server, *_ = urlsplit(url)
+        if (scheme, server) not in self._proxies:
+            self._proxies[scheme, server] = None if proxy_bypass(server) else getproxies().get(scheme)
+        return self._proxies[scheme, server]
 
 
 _pools: dict[asyncio.AbstractEventLoop, tuple[Pool, AsyncGenerator[Pool]]] = {}
@@ -74,4 +61,4 @@ async def _kept(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[Pool]:
         yield kept
     finally:
         del _pools[loop]
-        await kept.close()
+        await kept.session.close()

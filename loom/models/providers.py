@@ -1,4 +1,4 @@
-"""Where each provider is reached: its name in litellm, its key, its server. No network, no litellm."""
+"""Where each provider is reached: its protocol, its key, its server. No network, no litellm."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Structured = Literal["schema", "closed", "object", "words"]
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One row of the table. `keys` are the variables that may hold the key, the first is named in errors."""
+    """One row of the table. `prefix` names its protocol; `keys` are the variables that may hold its key."""
 
     prefix: str
     keys: tuple[str, ...] = ()
@@ -31,12 +31,13 @@ class Provider:
     fetches_documents: tuple[str, ...] = ()
 
 
-# Every server that speaks OpenAI's protocol goes through prefix "openai" with a base of its own, so that litellm
-# looks for neither keys nor bases in variables of its own choosing.
+# Every server that speaks OpenAI's protocol goes through prefix "openai" with a base of its own.
 PROVIDERS: Mapping[str, Provider] = {
     "anthropic": Provider(
         "anthropic",
         ("ANTHROPIC_API_KEY",),
+        "https://api.anthropic.com",
+        base_env="ANTHROPIC_BASE_URL",
         prices="anthropic",
         structured="closed",
         tool_files=True,
@@ -46,7 +47,14 @@ PROVIDERS: Mapping[str, Provider] = {
     "openai": Provider(
         "openai", ("OPENAI_API_KEY",), "https://api.openai.com/v1", base_env="OPENAI_BASE_URL", prices="openai"
     ),
-    "gemini": Provider("gemini", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), prices="gemini", fetches_images=()),
+    # Which of Google's servers has a model, its protocol knows.
+    "gemini": Provider(
+        "gemini",
+        ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        base_env="GEMINI_API_BASE",
+        prices="gemini",
+        fetches_images=(),
+    ),
     # Only some of Qwen's models enforce a schema; most enforce JSON.
     "qwen": Provider(
         "openai",
@@ -70,10 +78,9 @@ PROVIDERS: Mapping[str, Provider] = {
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How to reach one model. `model` is its name in litellm."""
+    """How to reach one model."""
 
     provider: Provider
-    model: str
     api_key: str = field(repr=False)
     api_base: str | None
 
@@ -96,12 +103,7 @@ def route(ref: ModelRef, environ: Mapping[str, str]) -> Route:
     `ProviderUnavailableError` naming the variable where a key is missing.
     """
     provider = provider_of(ref)
-    return Route(
-        provider=provider,
-        model=f"{provider.prefix}/{ref.name}",
-        api_key=_key(ref, provider, environ),
-        api_base=_base(ref, provider, environ),
-    )
+    return Route(provider, api_key=_key(ref, provider, environ), api_base=_base(ref, provider, environ))
 
 
 def _key(ref: ModelRef, provider: Provider, environ: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Requests and replies in the form of OpenAI's chat protocol, which litellm speaks to every provider. No I/O."""
+"""Requests and replies in the form of OpenAI's chat protocol, from which and to which litellm translates. No I/O."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from loom.errors import ProviderError
+from loom.errors import ProviderError, ProviderUnavailableError
 from loom.models.blocks import Json, readable, wire_content
 from loom.models.providers import Provider, Structured
 from loom.types.messages import MALFORMED, Message, ToolCall
@@ -14,13 +14,13 @@ from loom.types.models import ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
 from loom.types.usage import Usage
 
-# Any: what litellm hands back; which attributes its chunks have differs by provider.
+# Any: what a protocol's reader hands back; which attributes its chunks have differs by provider.
 Record = Any
 ARGUMENTS: TypeAdapter[Json] = TypeAdapter(Json)
 
 
 def request_arguments(request: ModelRequest, provider: Provider) -> Json:
-    """Return the arguments of litellm's `acompletion` that say what `request` asks; only what it sets."""
+    """Return what `request` asks, in litellm's names of OpenAI's parameters; only what it sets."""
     arguments: Json = {"messages": [_message(message, provider) for message in readable(request.messages, provider)]}
     if request.tools:
         arguments["tools"] = [_tool(tool) for tool in request.tools]
@@ -121,11 +121,7 @@ class Assembly:
         self._text: list[str] = []
         self._calls: list[_Call] = []
         self._usage: Record = None
-
-    @property
-    def characters(self) -> int:
-        """How much text has arrived."""
-        return sum(map(len, self._text))
+        self._finish_reason: str | None = None
 
     @property
     def usage(self) -> Record:
@@ -137,8 +133,11 @@ class Assembly:
         self._usage = getattr(chunk, "usage", None) or self._usage
         shown: list[ModelDelta] = []
         for choice in (chunk.choices or ())[:1]:
-            delta = choice.delta
-            if thought := getattr(delta, "reasoning_content", None):
+            self._finish_reason = choice.finish_reason or self._finish_reason
+            if (delta := choice.delta) is None:
+                continue
+            # Both names are used: the second by vLLM and Ollama.
+            if thought := getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None):
                 shown.append(ThinkingDelta(delta=thought))
             if text := delta.content:
                 self._text.append(text)
@@ -158,22 +157,31 @@ class Assembly:
         call.arguments += written
         return ToolCallDelta(index=self._calls.index(call), id=call.id, name=call.name, arguments=written)
 
-    def reply(self, finish_reason: str, cost_usd: float | None) -> ModelReply:
-        """Return what has arrived. Raises `ProviderError` for a tool call that was cut off."""
+    def reply(self, cost_usd: float | None) -> ModelReply:
+        """Return what has arrived.
+
+        Raises `ProviderUnavailableError` where it has no end, and `ProviderError` for a tool call that was cut off.
+        """
+        text = "".join(self._text)
+        if self._finish_reason is None:
+            raise ProviderUnavailableError(
+                f'model "{self._model}" broke off after {len(text)} characters: '
+                "the stream ended without a finish reason"
+            )
         return ModelReply(
-            text="".join(self._text),
-            tool_calls=tuple(self._tool_call(number, call, finish_reason) for number, call in enumerate(self._calls)),
+            text=text,
+            tool_calls=tuple(self._tool_call(number, call) for number, call in enumerate(self._calls)),
             usage=_usage(self._usage, cost_usd),
-            finish_reason=finish_reason,
+            finish_reason=self._finish_reason,
         )
 
-    def _tool_call(self, number: int, call: "_Call", finish_reason: str) -> ToolCall:
+    def _tool_call(self, number: int, call: "_Call") -> ToolCall:
         # No text at all is how a call without arguments is streamed.
         text = call.arguments.strip() or "{}"
         try:
             arguments = ARGUMENTS.validate_json(text)
         except ValueError as error:
-            if finish_reason == "length":  # trying again would be cut off as well
+            if self._finish_reason == "length":  # trying again would be cut off as well
                 raise ProviderError(
                     f'model "{self._model}" called tool "{call.name}" and was cut off in its arguments: {text!r}; '
                     "raise max_output_tokens"

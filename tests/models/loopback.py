@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from threading import Event, Semaphore, Thread
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
@@ -27,6 +27,16 @@ MARKS = [
     # litellm silences it when it is imported; pytest takes that back for each test.
     pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning"),
 ]
+
+Test = TypeVar("Test", bound=Callable[..., object])
+
+
+def live(test: Test) -> Test:
+    """Mark a test that asks a server, in a file whose others do not."""
+    for mark in [*MARKS, pytest.mark.usefixtures("keys")]:
+        test = mark(test)
+    return test
+
 
 ASK = ModelRequest(messages=(Message(role="user", content="hi"),))
 

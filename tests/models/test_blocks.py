@@ -1,12 +1,16 @@
-"""Tests of content blocks on their way to a provider. What each provider is sent is in test_litellm_blocks.py."""
+"""Tests of content blocks on their way to a provider."""
 
 import pytest
 
 from loom.errors import ConfigError
 from loom.models.blocks import readable, wire_content
+from loom.models.litellm import client
 from loom.models.providers import PROVIDERS
 from loom.types.content import DocumentBlock, ImageBlock, TextBlock, create_image_block_from_url
-from loom.types.messages import Message
+from loom.types.messages import Message, ToolCall
+from loom.types.models import ModelRequest, ToolSchema
+from tests.models import protocols as spoken
+from tests.models.loopback import ask, live, provider
 
 PNG = ImageBlock(source={"type": "base64", "media_type": "image/png", "data": "QUJD"})
 PDF = DocumentBlock(source={"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="})
@@ -31,22 +35,20 @@ def test_blocks_become_parts_in_their_order() -> None:
 
 def test_an_address_is_given_to_a_provider_that_fetches_it() -> None:
     image = create_image_block_from_url("https://example.com/a.png")
-    for provider in (OPENAI, ANTHROPIC):
-        assert wire_content((image,), provider) == [
-            {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
-        ]
+    for row in (OPENAI, ANTHROPIC):
+        assert wire_content((image,), row) == [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
 
 
 @pytest.mark.parametrize(
-    ("provider", "url", "why"),
+    ("name", "url", "why"),
     [
         ("gemini", "https://example.com/a.png", "fetches no images"),
         ("anthropic", "http://example.com/a.png", "fetches images only from https:// addresses"),
     ],
 )
-def test_an_address_that_would_be_fetched_on_this_machine_is_refused(provider: str, url: str, why: str) -> None:
+def test_an_address_that_would_be_fetched_on_this_machine_is_refused(name: str, url: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
-        wire_content((create_image_block_from_url(url),), PROVIDERS[provider])
+        wire_content((create_image_block_from_url(url),), PROVIDERS[name])
 
 
 def test_a_document_by_address_is_only_for_anthropic() -> None:
@@ -84,3 +86,70 @@ def test_files_stay_in_the_tool_result_where_the_provider_takes_them() -> None:
 def test_a_tool_result_of_text_blocks_is_their_text() -> None:
     messages = [Message(role="tool", tool_call_id="a", content=(TextBlock(text="x"), TextBlock(text="y")))]
     assert [message.content for message in readable(messages, OPENAI)] == ["x\ny"]
+
+
+@live
+@pytest.mark.parametrize(
+    ("protocol", "image", "document"),
+    [
+        (
+            spoken.OPENAI,
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}},
+            {
+                "type": "file",
+                "file": {"filename": "document.pdf", "file_data": "data:application/pdf;base64,JVBERg=="},
+            },
+        ),
+        (
+            spoken.ANTHROPIC,
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QUJD"}},
+            {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="}},
+        ),
+        (
+            spoken.GEMINI,
+            {"inline_data": {"data": "QUJD", "mime_type": "image/png"}},
+            {"inline_data": {"data": "JVBERg==", "mime_type": "application/pdf"}},
+        ),
+    ],
+    ids=["openai", "anthropic", "gemini"],
+)
+async def test_images_and_documents_are_sent_as_the_protocol_wants_them(
+    protocol: spoken.Protocol, image: object, document: object
+) -> None:
+    request = ModelRequest(messages=(Message(role="user", content=(TextBlock(text="see"), PNG, PDF)),))
+    with provider(protocol.hello) as server:
+        await ask(client(protocol.ref(server.base)), request)
+    (message,) = server.asked[0].body["contents" if protocol is spoken.GEMINI else "messages"]
+    text = {"text": "see"} if protocol is spoken.GEMINI else {"type": "text", "text": "see"}
+    assert message["parts" if protocol is spoken.GEMINI else "content"] == [text, image, document]
+
+
+@live
+async def test_anthropic_fetches_an_image_by_its_address() -> None:
+    image = ImageBlock(source={"type": "url", "url": "https://example.com/a.png"})
+    document = DocumentBlock(source={"type": "url", "url": "https://example.com/a.pdf"})
+    with provider(spoken.ANTHROPIC.hello) as server:
+        request = ModelRequest(messages=(Message(role="user", content=(image, document)),))
+        await ask(client(spoken.ANTHROPIC.ref(server.base)), request)
+    assert server.asked[0].body["messages"][0]["content"] == [
+        {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
+        {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}},
+    ]
+
+
+@live
+@spoken.every_protocol
+async def test_a_tool_may_answer_with_an_image(protocol: spoken.Protocol) -> None:
+    request = ModelRequest(
+        messages=(
+            Message(role="user", content="Draw."),
+            Message(role="assistant", tool_calls=(ToolCall(id="a", name="draw"),)),
+            Message(role="tool", name="draw", tool_call_id="a", content=(TextBlock(text="drawn"), PNG)),
+        ),
+        tools=(ToolSchema(name="draw"),),
+    )
+    with provider(protocol.hello) as server:
+        await ask(client(protocol.ref(server.base)), request)
+    sent = str(server.asked[0].body)
+    assert "drawn" in sent
+    assert "QUJD" in sent

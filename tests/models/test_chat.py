@@ -1,17 +1,19 @@
-"""Tests of OpenAI's protocol as servers really speak it: in pieces, with comments, with things left out."""
+"""Tests of a request on its way and of its answer as servers really give it: in pieces, cut, late, with comments."""
 
 import json
+from threading import Event
 
+import anyio
 import pytest
 
 from loom.errors import ContextOverflowError, ProviderError, ProviderUnavailableError, RateLimitError
 from loom.models import close
-from loom.models.litellm import client
-from loom.types.messages import ToolCall
+from loom.models.litellm import LiteLLMModel, client
+from loom.models.retry import Backoff
 from loom.types.models import ModelRef
-from loom.types.stream import TextDelta
-from loom.types.usage import Usage
+from loom.types.stream import ModelDelta, TextDelta
 from tests.models.loopback import (
+    ASK,
     HELLO,
     MARKS,
     USED,
@@ -22,17 +24,36 @@ from tests.models.loopback import (
     data,
     delta,
     end_stream,
+    endless,
     events,
     failing,
     openai,
     patient,
     provider,
     send,
+    silent,
 )
+from tests.models.loopback import stalled as stall
+from tests.models.protocols import ANTHROPIC, Protocol, anthropic, every_protocol, text_block
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.usefixtures("keys")]
 
 STOP = data(delta("stop"))
+
+
+async def test_text_is_heard_before_the_reply_is_finished() -> None:
+    heard_one = Event()
+
+    def answer(handler: Handler) -> None:
+        begin_stream(handler)
+        send(handler, data(delta(role="assistant", content="Hel")))
+        assert heard_one.wait(10)
+        send(handler, data(delta(content="lo")) + data(delta("stop")) + "data: [DONE]\n\n")
+        end_stream(handler)
+
+    with provider(answer) as server:
+        reply = await client(server.ref).complete(ASK, lambda _: heard_one.set())
+    assert reply.text == "Hello"
 
 
 async def test_an_event_may_arrive_in_pieces_and_several_at_once() -> None:
@@ -72,28 +93,6 @@ async def test_an_event_may_be_long() -> None:
     assert len(reply.text) == 1_000_000
 
 
-async def test_what_a_server_leaves_out_is_not_missed() -> None:
-    bare: list[Json] = [
-        {"choices": [{"delta": {"content": "Hel"}}]},
-        {"choices": None},
-        {},
-        {"choices": [{"delta": {"content": "lo", "tool_calls": [{"function": {"name": "now"}}]}}], "usage": None},
-        {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]},
-    ]
-    with provider(openai(*bare)) as server:
-        reply, _ = await ask(client(server.ref))
-    assert reply.text == "Hello"
-    assert reply.tool_calls == (ToolCall(id="call_1_1", name="now"),)
-    assert reply.usage == Usage(cost_usd=None)
-
-
-async def test_usage_may_stand_in_the_chunk_that_ends() -> None:
-    ending = delta("stop") | {"usage": {"prompt_tokens": 7, "completion_tokens": 3}}
-    with provider(openai(delta(content="Hello"), ending)) as server:
-        reply, _ = await ask(client(server.ref))
-    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (7, 3)
-
-
 @pytest.mark.parametrize(
     ("event", "error", "told"),
     [
@@ -102,7 +101,8 @@ async def test_usage_may_stand_in_the_chunk_that_ends() -> None:
         ('{"error": {"message": "bad grammar", "code": 400, "type": "invalid"}}', ProviderError, "bad grammar"),
         ('{"error": "out of luck"}', ProviderUnavailableError, "out of luck"),
         ('{"error": {"message": "no room", "code": 413}}', ContextOverflowError, "no room"),
-        ("{cut", ProviderUnavailableError, r"an event that is no JSON: b'\{cut'"),
+        ("{cut", ProviderUnavailableError, r"an event that is no JSON object: b'\{cut'"),
+        ("[1]", ProviderUnavailableError, r"an event that is no JSON object: b'\[1\]'"),
     ],
 )
 async def test_an_error_in_the_stream_is_told(event: str, error: type[Exception], told: str) -> None:
@@ -112,6 +112,46 @@ async def test_an_error_in_the_stream_is_told(event: str, error: type[Exception]
     ):
         await ask(patient(server.ref))
     assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("overloaded_error", ProviderUnavailableError),
+        ("api_error", ProviderUnavailableError),
+        ("rate_limit_error", RateLimitError),
+        ("invalid_request_error", ProviderError),
+        ("request_too_large", ContextOverflowError),
+        ("a_new_error", ProviderUnavailableError),
+    ],
+)
+async def test_an_error_of_anthropic_in_the_stream_is_typed_by_its_name(kind: str, error: type[Exception]) -> None:
+    failed = {"type": "error", "error": {"type": kind, "message": "because"}}
+    with (
+        provider(anthropic(*text_block(0, "Hel"), failed, stop_reason=None)) as server,
+        pytest.raises(error, match="because") as caught,
+    ):
+        await ask(client(ANTHROPIC.ref(server.base)))
+    assert type(caught.value) is error
+    assert len(server.asked) == 1
+
+
+@every_protocol
+async def test_an_error_that_is_the_whole_stream_is_asked_again(protocol: Protocol) -> None:
+    failed = {"type": "error", "error": {"code": 529, "type": "overloaded_error", "message": "Overloaded"}}
+    with provider(events(data(failed)), protocol.hello) as server:
+        reply, _ = await ask(patient(protocol.ref(server.base)))
+    assert reply.text == "Hello"
+
+
+@every_protocol
+async def test_an_event_that_cannot_be_read_is_told(protocol: Protocol) -> None:
+    odd = {"type": "content_block_delta", "choices": [7], "candidates": [7]}
+    with (
+        provider(events(data(odd))) as server,
+        pytest.raises(ProviderUnavailableError, match="an event that cannot be read"),
+    ):
+        await ask(patient(protocol.ref(server.base), max_attempts=1))
 
 
 @pytest.mark.parametrize(
@@ -128,14 +168,80 @@ async def test_a_refusal_in_other_words_is_told_as_it_is(body: Json, told: str) 
     assert told in str(caught.value)
 
 
-async def test_headers_and_fields_of_the_users_own_are_sent() -> None:
-    extensions = {"extra_headers": {"X-Team": "blue"}, "extra_body": {"min_p": 0.1}, "top_k": 5}
-    with provider(HELLO) as server:
-        await ask(client(ModelRef.local(f"{server.base}/v1/", extensions=extensions)))
-    (asked,) = server.asked
-    assert asked.path == "/v1/chat/completions"
-    assert asked.headers["x-team"] == "blue"
-    assert (asked.body["min_p"], asked.body["top_k"]) == (0.1, 5)
+@every_protocol
+@pytest.mark.parametrize("cut", [True, False], ids=["in its transfer", "in good order"])
+async def test_a_stream_that_breaks_off_is_no_reply_and_is_not_asked_again(protocol: Protocol, cut: bool) -> None:
+    heard: list[ModelDelta] = []
+    with provider(protocol.half(cut), protocol.hello) as server, pytest.raises(ProviderUnavailableError):
+        await patient(protocol.ref(server.base)).complete(ASK, heard.append)
+    assert heard == [TextDelta(delta="Hel")]
+    assert len(server.asked) == 1
+
+
+async def test_a_stream_that_breaks_off_before_its_first_word_is_asked_again() -> None:
+    with provider(openai(), HELLO) as server:
+        reply, heard = await ask(patient(server.ref))
+    assert reply.text == "Hello"
+    assert heard == [TextDelta(delta="Hel"), TextDelta(delta="lo")]
+
+
+async def test_silence_is_given_up_after_the_timeout() -> None:
+    done = Event()
+
+    def wait(handler: Handler) -> None:
+        done.wait(10)
+
+    with provider(wait) as server:
+        model = LiteLLMModel(ref=server.ref, timeout_s=0.2, backoff=Backoff(max_attempts=1))
+        with anyio.fail_after(5), pytest.raises(ProviderUnavailableError, match=r"silent for 0\.2 s"):
+            await ask(model)
+        done.set()
+
+
+@every_protocol
+async def test_a_stream_that_stalls_is_given_up(protocol: Protocol) -> None:
+    done = Event()
+    heard: list[ModelDelta] = []
+    with provider(stall(protocol.first, done)) as server:
+        model = LiteLLMModel(ref=protocol.ref(server.base), timeout_s=0.2)
+        with anyio.fail_after(5), pytest.raises(ProviderUnavailableError):
+            await model.complete(ASK, heard.append)
+        done.set()
+    assert heard == [TextDelta(delta="Hel")]
+
+
+@every_protocol
+async def test_a_cancelled_call_hangs_up(protocol: Protocol) -> None:
+    hung_up = Event()
+    with provider(endless(protocol.first, hung_up)) as server:
+        with anyio.CancelScope() as scope:
+            await client(protocol.ref(server.base)).complete(ASK, lambda _: scope.cancel())
+        assert scope.cancelled_caught
+        assert await anyio.to_thread.run_sync(hung_up.wait, 5)
+
+
+@every_protocol
+@pytest.mark.parametrize("speaks", [True, False], ids=["while it streams", "before its first word"])
+async def test_a_call_whose_time_is_up_hangs_up(protocol: Protocol, speaks: bool) -> None:
+    hung_up = Event()
+    request = ASK.model_copy(update={"timeout_s": 0.3})
+    with provider(endless(protocol.first, hung_up) if speaks else silent(hung_up)) as server:
+        with anyio.fail_after(5), pytest.raises(ProviderUnavailableError, match=r"did not finish in the 0\.3 s"):
+            await LiteLLMModel(ref=protocol.ref(server.base), backoff=Backoff()).complete(request, lambda _: None)
+        assert await anyio.to_thread.run_sync(hung_up.wait, 5)
+
+
+async def test_an_error_of_the_listener_is_its_own_and_hangs_up() -> None:
+    def listen(_: ModelDelta) -> None:
+        raise ZeroDivisionError
+
+    hung_up = Event()
+    with provider(endless(data(delta(content="la")), hung_up)) as server:
+        # Held while the test waits: the error's traceback keeps the stream from being collected.
+        with pytest.raises(ZeroDivisionError) as caught:
+            await client(server.ref).complete(ASK, listen)
+        assert await anyio.to_thread.run_sync(hung_up.wait, 5)
+        assert caught.value.__cause__ is None
 
 
 async def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

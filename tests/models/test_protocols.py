@@ -1,39 +1,19 @@
-"""What holds for every provider, whatever its protocol: through litellm, against real HTTP servers on loopback."""
+"""Tests of each provider's protocol against real HTTP servers on loopback: what is posted, and how answers are read."""
 
-from threading import Event
+from typing import Any
 
-import anyio
 import pytest
 from pydantic import BaseModel
 
-from loom.errors import (
-    ContextOverflowError,
-    LoomError,
-    ProviderError,
-    ProviderUnavailableError,
-    RateLimitError,
-)
-from loom.models.litellm import LiteLLMModel, client
-from loom.models.retry import Backoff
-from loom.types.content import DocumentBlock, ImageBlock, TextBlock
+from loom.errors import ProviderError
+from loom.models.litellm import client
+from loom.models.protocols import post
+from loom.models.providers import route
 from loom.types.messages import MALFORMED, Message, ToolCall
 from loom.types.models import ModelRef, ModelRequest, ToolSchema
-from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
-from tests.models.loopback import (
-    ASK,
-    MARKS,
-    Answer,
-    Waits,
-    ask,
-    delta,
-    endless,
-    failing,
-    openai,
-    patient,
-    provider,
-    silent,
-)
-from tests.models.loopback import stalled as stall
+from loom.types.stream import TextDelta, ThinkingDelta, ToolCallDelta
+from loom.types.usage import Usage
+from tests.models.loopback import ASK, HELLO, MARKS, Answer, Json, ask, data, delta, events, failing, openai, provider
 from tests.models.protocols import (
     ANTHROPIC,
     GEMINI,
@@ -44,13 +24,11 @@ from tests.models.protocols import (
     call_block,
     every_protocol,
     gemini,
+    gemini_chunk,
     text_block,
 )
 
 pytestmark = [*MARKS, pytest.mark.usefixtures("keys")]
-
-IMAGE = ImageBlock(source={"type": "base64", "media_type": "image/png", "data": "QUJD"})
-PDF = DocumentBlock(source={"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="})
 
 
 @every_protocol
@@ -156,190 +134,184 @@ async def test_a_turn_with_calls_and_results_is_sent(protocol: Protocol) -> None
         assert word in sent
 
 
-@pytest.mark.parametrize(
-    ("protocol", "image", "document"),
-    [
-        (
-            OPENAI,
-            {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}},
-            {
-                "type": "file",
-                "file": {"filename": "document.pdf", "file_data": "data:application/pdf;base64,JVBERg=="},
-            },
-        ),
-        (
-            ANTHROPIC,
-            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QUJD"}},
-            {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="}},
-        ),
-        (
-            GEMINI,
-            {"inline_data": {"data": "QUJD", "mime_type": "image/png"}},
-            {"inline_data": {"data": "JVBERg==", "mime_type": "application/pdf"}},
-        ),
-    ],
-    ids=["openai", "anthropic", "gemini"],
-)
-async def test_images_and_documents_are_sent_as_the_protocol_wants_them(
-    protocol: Protocol, image: object, document: object
-) -> None:
-    request = ModelRequest(messages=(Message(role="user", content=(TextBlock(text="see"), IMAGE, PDF)),))
-    with provider(protocol.hello) as server:
-        await ask(client(protocol.ref(server.base)), request)
-    (message,) = server.asked[0].body["contents" if protocol is GEMINI else "messages"]
-    text = {"text": "see"} if protocol is GEMINI else {"type": "text", "text": "see"}
-    assert message["parts" if protocol is GEMINI else "content"] == [text, image, document]
+async def test_a_request_arrives_as_it_was_asked() -> None:
+    add = ToolSchema(name="add", description="Add.", parameters={"type": "object", "properties": {}})
+    request = ASK.model_copy(update={"tools": (add,), "max_output_tokens": 7, "temperature": 0.5})
+    with provider(HELLO) as server:
+        await ask(client(server.ref), request)
+    (asked,) = server.asked
+    assert asked.path == "/v1/chat/completions"
+    assert asked.headers["authorization"] == "Bearer none"
+    assert asked.body == {
+        "model": "local",
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [{"type": "function", "function": add.model_dump()}],
+        "max_tokens": 7,
+        "temperature": 0.5,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
 
 
-async def test_anthropic_fetches_an_image_by_its_address() -> None:
-    image = ImageBlock(source={"type": "url", "url": "https://example.com/a.png"})
-    document = DocumentBlock(source={"type": "url", "url": "https://example.com/a.pdf"})
-    with provider(ANTHROPIC.hello) as server:
-        request = ModelRequest(messages=(Message(role="user", content=(image, document)),))
-        await ask(client(ANTHROPIC.ref(server.base)), request)
-    assert server.asked[0].body["messages"][0]["content"] == [
-        {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
-        {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}},
+async def test_what_a_server_leaves_out_is_not_missed() -> None:
+    bare: list[Json] = [
+        {"choices": [{"delta": {"content": "Hel"}}]},
+        {"choices": None},
+        {},
+        {"choices": [{"delta": {"content": "lo", "tool_calls": [{"function": {"name": "now"}}]}}], "usage": None},
+        {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]},
     ]
+    with provider(openai(*bare)) as server:
+        reply, _ = await ask(client(server.ref))
+    assert reply.text == "Hello"
+    assert reply.tool_calls == (ToolCall(id="call_1_1", name="now"),)
+    assert reply.usage == Usage(cost_usd=None)
 
 
-@every_protocol
-async def test_a_tool_may_answer_with_an_image(protocol: Protocol) -> None:
-    request = ModelRequest(
-        messages=(
-            Message(role="user", content="Draw."),
-            Message(role="assistant", tool_calls=(ToolCall(id="a", name="draw"),)),
-            Message(role="tool", name="draw", tool_call_id="a", content=(TextBlock(text="drawn"), IMAGE)),
-        ),
-        tools=(ToolSchema(name="draw"),),
-    )
-    with provider(protocol.hello) as server:
-        await ask(client(protocol.ref(server.base)), request)
-    sent = str(server.asked[0].body)
-    assert "drawn" in sent
-    assert "QUJD" in sent
+async def test_usage_may_stand_in_the_chunk_that_ends() -> None:
+    ending = delta("stop") | {"usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+    with provider(openai(delta(content="Hello"), ending)) as server:
+        reply, _ = await ask(client(server.ref))
+    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (7, 3)
+
+
+async def test_headers_and_fields_of_the_users_own_are_sent() -> None:
+    extensions = {"extra_headers": {"X-Team": "blue"}, "extra_body": {"min_p": 0.1}, "top_k": 5}
+    with provider(HELLO) as server:
+        await ask(client(ModelRef.local(f"{server.base}/v1/", extensions=extensions)))
+    (asked,) = server.asked
+    assert asked.path == "/v1/chat/completions"
+    assert asked.headers["x-team"] == "blue"
+    assert (asked.body["min_p"], asked.body["top_k"]) == (0.1, 5)
 
 
 class Verdict(BaseModel):
     passed: bool
-    why: str = ""
 
 
-@every_protocol
-async def test_a_reply_in_the_shape_of_a_type_is_asked_for(protocol: Protocol) -> None:
-    with provider(protocol.hello) as server:
-        await ask(client(protocol.ref(server.base)), ASK.model_copy(update={"response_type": Verdict}))
-    sent = str(server.asked[0].body)
-    assert "passed" in sent
-    assert "boolean" in sent
+def claude(base: str, name: str = "claude-sonnet-4-5", **extensions: Any) -> ModelRef:
+    return ModelRef.anthropic(name, api_base=base, extensions=extensions)
 
 
-@every_protocol
-@pytest.mark.parametrize(
-    ("code", "error", "times"),
-    [
-        (400, ProviderError, 1),
-        (401, ProviderError, 1),
-        (403, ProviderError, 1),
-        (404, ProviderError, 1),
-        (413, ContextOverflowError, 1),
-        (429, RateLimitError, 3),
-        (500, ProviderUnavailableError, 3),
-        (503, ProviderUnavailableError, 3),
-        (529, ProviderUnavailableError, 3),
-    ],
-)
-async def test_a_refusal_is_typed_and_only_what_may_pass_is_asked_again(
-    protocol: Protocol, code: int, error: type[LoomError], times: int
-) -> None:
-    with (
-        provider(*[failing(code, protocol.error("because"))] * 3) as server,
-        pytest.raises(error, match="because") as caught,
-    ):
-        await ask(patient(protocol.ref(server.base)))
-    assert type(caught.value) is error
-    assert "secret-key" not in str(caught.value)
-    assert len(server.asked) == times
+async def test_anthropic_is_asked_with_its_headers_and_costs_what_it_says() -> None:
+    with provider(ANTHROPIC.hello) as server:
+        reply, _ = await ask(client(claude(server.base)))
+    (asked,) = server.asked
+    assert asked.headers["x-api-key"] == "secret-key"
+    assert asked.headers["anthropic-version"] == "2023-06-01"
+    assert (asked.body["model"], asked.body["stream"]) == ("claude-sonnet-4-5", True)
+    assert asked.body["max_tokens"] > 0
+    assert (reply.usage.input_tokens, reply.usage.cached_tokens, reply.usage.output_tokens) == (110, 100, 7)
+    # 10 tokens at 3, 100 cached ones at 0.30, 7 written at 15 dollars a million.
+    assert reply.usage.cost_usd == pytest.approx(165e-6)
 
 
-@every_protocol
-async def test_the_wish_to_wait_is_honoured(protocol: Protocol) -> None:
-    waits = Waits()
-    busy = failing(429, protocol.error("busy"), Retry_After="7")
-    with provider(busy, protocol.hello) as server:
-        reply, _ = await ask(patient(protocol.ref(server.base), waits))
-    assert (reply.text, waits.s) == ("Hello", [7.0])
+async def test_what_anthropic_writes_to_its_cache_is_paid_for() -> None:
+    used = {"input_tokens": 10, "cache_creation_input_tokens": 100, "output_tokens": 7}
+    ending = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": used}
+    with provider(anthropic(*text_block(0, "Hello"), ending, stop_reason=None)) as server:
+        reply, _ = await ask(client(claude(server.base)))
+    # 10 tokens at 3, 100 written to the cache at 3.75, 100 read from it at 0.30, 7 written at 15 dollars a million.
+    assert reply.usage.cost_usd == pytest.approx(540e-6)
 
 
-@pytest.mark.parametrize(
-    ("protocol", "words"),
-    [
-        (
-            OPENAI,
-            "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
-        ),
-        (ANTHROPIC, "prompt is too long: 210000 tokens > 200000 maximum"),
-        (
-            GEMINI,
-            "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
-        ),
-    ],
-    ids=["openai", "anthropic", "gemini"],
-)
-async def test_a_request_that_does_not_fit_is_a_context_overflow(protocol: Protocol, words: str) -> None:
-    with (
-        provider(failing(400, protocol.error(words))) as server,
-        pytest.raises(ContextOverflowError, match="tokens"),
-    ):
-        await ask(client(protocol.ref(server.base)))
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/messages"])
+async def test_anthropics_address_may_be_given_in_part_or_in_full(end: str) -> None:
+    with provider(ANTHROPIC.hello) as server:
+        await ask(client(claude(server.base + end)))
+    assert server.asked[0].path == "/v1/messages"
 
 
-@every_protocol
-async def test_a_stream_that_stalls_is_given_up(protocol: Protocol) -> None:
-    done = Event()
-    heard: list[ModelDelta] = []
-    with provider(stall(protocol.first, done)) as server:
-        model = LiteLLMModel(ref=protocol.ref(server.base), timeout_s=0.2)
-        with anyio.fail_after(5), pytest.raises(ProviderUnavailableError):
-            await model.complete(ASK, heard.append)
-        done.set()
-    assert heard == [TextDelta(delta="Hel")]
+async def test_what_anthropic_must_be_told_in_headers_joins_the_users_own() -> None:
+    own = {"anthropic-beta": "context-1m-2025-08-07", "X-Team": "blue"}
+    with provider(ANTHROPIC.hello) as server:
+        ref = claude(server.base, extra_headers=own, metadata={"user_id": "u1"}, top_k=5)
+        await ask(client(ref), ASK.model_copy(update={"response_type": Verdict}))
+    (asked,) = server.asked
+    betas = {beta.strip() for beta in asked.headers["anthropic-beta"].split(",")}
+    assert "context-1m-2025-08-07" in betas
+    assert any(beta.startswith("structured-outputs") for beta in betas)
+    assert asked.headers["x-team"] == "blue"
+    assert (asked.body["metadata"], asked.body["top_k"]) == ({"user_id": "u1"}, 5)
 
 
-@every_protocol
-async def test_a_stream_that_is_cut_is_no_reply(protocol: Protocol) -> None:
-    heard: list[ModelDelta] = []
-    with provider(protocol.half(True)) as server, pytest.raises(ProviderUnavailableError):
-        await patient(protocol.ref(server.base)).complete(ASK, heard.append)
-    assert heard == [TextDelta(delta="Hel")]
-    assert len(server.asked) == 1
+async def test_a_shape_that_anthropic_gives_as_a_call_is_text_again() -> None:
+    call = call_block(0, "a", "json_tool_call", '{"passed":', " true}")
+    with provider(anthropic(*call, stop_reason="tool_use")) as server:
+        model = client(claude(server.base, "claude-3-haiku-20240307"))
+        reply, heard = await ask(model, ASK.model_copy(update={"response_type": Verdict}))
+    assert server.asked[0].body["tool_choice"]["name"] == "json_tool_call"
+    assert Verdict.model_validate_json(reply.text) == Verdict(passed=True)
+    assert heard == [TextDelta(delta='{"passed":'), TextDelta(delta=" true}")]
+    assert (reply.tool_calls, reply.finish_reason) == ((), "stop")
 
 
-async def test_anthropic_may_fail_in_the_middle_of_a_stream() -> None:
-    overloaded = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
-    with (
-        provider(anthropic(*text_block(0, "Hel"), overloaded, stop_reason=None)) as server,
-        pytest.raises(ProviderUnavailableError, match="Overloaded"),
-    ):
-        await ask(client(ANTHROPIC.ref(server.base)))
+async def test_a_tools_name_that_anthropic_forbids_is_written_otherwise_and_read_back() -> None:
+    request = ASK.model_copy(update={"tools": (ToolSchema(name="files/read"),)})
+    with provider(anthropic(*call_block(0, "a", "files_read", "{}"), stop_reason="tool_use")) as server:
+        reply, _ = await ask(client(claude(server.base)), request)
+    assert server.asked[0].body["tools"][0]["name"] == "files_read"
+    assert reply.tool_calls == (ToolCall(id="a", name="files/read"),)
 
 
-@every_protocol
-async def test_a_cancelled_call_hangs_up(protocol: Protocol) -> None:
-    hung_up = Event()
-    with provider(endless(protocol.first, hung_up)) as server:
-        with anyio.CancelScope() as scope:
-            await client(protocol.ref(server.base)).complete(ASK, lambda _: scope.cancel())
-        assert scope.cancelled_caught
-        assert await anyio.to_thread.run_sync(hung_up.wait, 5)
+async def test_thoughts_that_are_signed_or_hidden_are_no_text() -> None:
+    signed = {"type": "signature_delta", "signature": "c2ln"}
+    thought = block(0, {"type": "thinking", "thinking": ""}, {"type": "thinking_delta", "thinking": "hm"}, signed)
+    hidden = block(1, {"type": "redacted_thinking", "data": "eHg="})
+    with provider(anthropic({"type": "ping"}, *thought, *hidden, *text_block(2, "yes"))) as server:
+        reply, heard = await ask(client(claude(server.base)))
+    assert heard == [ThinkingDelta(delta="hm"), TextDelta(delta="yes")]
+    assert reply.text == "yes"
 
 
-@every_protocol
-@pytest.mark.parametrize("speaks", [True, False], ids=["while it streams", "before its first word"])
-async def test_a_call_whose_time_is_up_hangs_up(protocol: Protocol, speaks: bool) -> None:
-    hung_up = Event()
-    request = ASK.model_copy(update={"timeout_s": 0.3})
-    with provider(endless(protocol.first, hung_up) if speaks else silent(hung_up)) as server:
-        with anyio.fail_after(5), pytest.raises(ProviderUnavailableError, match=r"did not finish in the 0\.3 s"):
-            await LiteLLMModel(ref=protocol.ref(server.base), backoff=Backoff()).complete(request, lambda _: None)
-        assert await anyio.to_thread.run_sync(hung_up.wait, 5)
+async def test_a_model_that_is_listed_without_a_price_has_none() -> None:
+    with provider(ANTHROPIC.hello) as server:
+        reply, _ = await ask(client(claude(server.base, "claude-sonnet-4")))
+    assert reply.text == "Hello"
+    assert reply.usage.cost_usd is None
+
+
+async def test_gemini_is_asked_with_its_key_out_of_sight_and_costs_what_it_says() -> None:
+    with provider(GEMINI.hello) as server:
+        reply, _ = await ask(client(GEMINI.ref(server.base)))
+    (asked,) = server.asked
+    assert asked.headers["x-goog-api-key"] == "secret-key"
+    assert "secret-key" not in asked.path
+    # 6 tokens at 0.30 and 4 cached ones at 0.03, 5 written at 2.50 dollars a million.
+    assert reply.usage.cost_usd == pytest.approx(14.42e-6)
+
+
+async def test_what_gemini_thought_of_a_call_is_told_to_it_again() -> None:
+    call = {"functionCall": {"name": "add", "args": {"x": 1}}, "thoughtSignature": "c2ln"}
+    with provider(gemini(call), GEMINI.hello) as server:
+        model = client(GEMINI.ref(server.base))
+        reply, _ = await ask(model)
+        turn = Message(role="assistant", tool_calls=reply.tool_calls)
+        result = Message(role="tool", name="add", tool_call_id=reply.tool_calls[0].id, content="2")
+        await ask(model, ModelRequest(messages=(*ASK.messages, turn, result)))
+    _, said, _ = server.asked[1].body["contents"]
+    (part,) = said["parts"]
+    assert part["thoughtSignature"] == "c2ln"
+    assert "__thought__" not in str(server.asked[1].body)
+
+
+async def test_a_call_of_gemini_may_have_no_arguments_and_end_in_an_event_of_its_own() -> None:
+    ending = data({"candidates": [{"index": 0, "finishReason": "STOP"}]})
+    with provider(events(gemini_chunk({"functionCall": {"name": "now"}}), ending)) as server:
+        reply, _ = await ask(client(GEMINI.ref(server.base)))
+    assert [(call.name, call.arguments) for call in reply.tool_calls] == [("now", {})]
+    assert reply.finish_reason == "tool_calls"
+
+
+async def test_a_prompt_that_gemini_blocks_has_an_empty_reply() -> None:
+    with provider(events(data({"promptFeedback": {"blockReason": "SAFETY"}}))) as server:
+        reply, _ = await ask(client(GEMINI.ref(server.base)))
+    assert (reply.text, reply.finish_reason) == ("", "content_filter")
+
+
+def test_gemini_is_at_google_unless_told_otherwise() -> None:
+    way = route(ModelRef.gemini("gemini-2.5-flash"), {"GEMINI_API_KEY": "secret-key"})
+    sent = post(way, "gemini-2.5-flash", None, {"messages": [{"role": "user", "content": "hi"}]})
+    assert sent.url.startswith("https://generativelanguage.googleapis.com/")
+    assert sent.url.endswith("/models/gemini-2.5-flash:streamGenerateContent?alt=sse")
+    assert "secret-key" not in repr(sent)

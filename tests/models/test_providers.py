@@ -6,49 +6,56 @@ from loom.types.models import ModelRef
 
 
 @pytest.mark.parametrize(
-    ("ref", "environ", "model", "key", "base"),
+    ("ref", "environ", "protocol", "key", "base"),
     [
-        (ModelRef.anthropic("c"), {"ANTHROPIC_API_KEY": "k"}, "anthropic/c", "k", None),
-        (ModelRef.openai("g"), {"OPENAI_API_KEY": "k"}, "openai/g", "k", "https://api.openai.com/v1"),
-        (ModelRef.gemini("g"), {"GEMINI_API_KEY": "k"}, "gemini/g", "k", None),
-        (ModelRef.gemini("g"), {"GOOGLE_API_KEY": "k"}, "gemini/g", "k", None),
+        (ModelRef.anthropic("c"), {"ANTHROPIC_API_KEY": "k"}, "anthropic", "k", "https://api.anthropic.com"),
+        (ModelRef.openai("g"), {"OPENAI_API_KEY": "k"}, "openai", "k", "https://api.openai.com/v1"),
+        (ModelRef.gemini("g"), {"GEMINI_API_KEY": "k"}, "gemini", "k", None),
+        (ModelRef.gemini("g"), {"GOOGLE_API_KEY": "k"}, "gemini", "k", None),
         (
             ModelRef.qwen("q"),
             {"DASHSCOPE_API_KEY": "k"},
-            "openai/q",
+            "openai",
             "k",
             "https://dashscope.aliyuncs.com/compatible-mode/v1",
         ),
         (
             ModelRef.deepseek(),
             {"DEEPSEEK_API_KEY": "k"},
-            "deepseek/deepseek-chat",
+            "deepseek",
             "k",
             "https://api.deepseek.com/v1",
         ),
         (
             ModelRef.minimax(),
             {"MINIMAX_API_KEY": "k"},
-            "openai/MiniMax-Text-01",
+            "openai",
             "k",
             "https://api.minimax.io/v1",
         ),
-        (ModelRef.ollama("l"), {}, "openai/l", "none", "http://localhost:11434/v1"),
-        (ModelRef.ollama("l"), {"OLLAMA_BASE_URL": "http://box:1/"}, "openai/l", "none", "http://box:1/v1"),
-        (ModelRef.ollama("l", api_base="http://box:1/v1"), {}, "openai/l", "none", "http://box:1/v1"),
-        (ModelRef.local("http://box:1/v1"), {}, "openai/local", "none", "http://box:1/v1"),
+        (ModelRef.ollama("l"), {}, "openai", "none", "http://localhost:11434/v1"),
+        (ModelRef.ollama("l"), {"OLLAMA_BASE_URL": "http://box:1/"}, "openai", "none", "http://box:1/v1"),
+        (ModelRef.ollama("l", api_base="http://box:1/v1"), {}, "openai", "none", "http://box:1/v1"),
+        (ModelRef.local("http://box:1/v1"), {}, "openai", "none", "http://box:1/v1"),
     ],
 )
 def test_a_provider_is_reached_with_its_key_at_its_server(
-    ref: ModelRef, environ: dict[str, str], model: str, key: str, base: str | None
+    ref: ModelRef, environ: dict[str, str], protocol: str, key: str, base: str | None
 ) -> None:
     way = route(ref, environ)
-    assert (way.model, way.api_key, way.api_base) == (model, key, base)
+    assert (way.provider.prefix, way.api_key, way.api_base) == (protocol, key, base)
 
 
-def test_a_variable_moves_openai_to_another_server() -> None:
-    way = route(ModelRef.openai("g"), {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://proxy/v1"})
-    assert way.api_base == "http://proxy/v1"
+@pytest.mark.parametrize(
+    ("ref", "variable"),
+    [
+        (ModelRef.openai("g", api_key_env="K"), "OPENAI_BASE_URL"),
+        (ModelRef.anthropic("c", api_key_env="K"), "ANTHROPIC_BASE_URL"),
+        (ModelRef.gemini("g", api_key_env="K"), "GEMINI_API_BASE"),
+    ],
+)
+def test_a_variable_moves_a_provider_to_another_server(ref: ModelRef, variable: str) -> None:
+    assert route(ref, {"K": "k", variable: "http://proxy/v1"}).api_base == "http://proxy/v1"
 
 
 def test_a_reference_goes_before_the_variable() -> None:

@@ -4,13 +4,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from loom.errors import ProviderError
+from loom.errors import ProviderError, ProviderUnavailableError
+from loom.models.litellm import client
 from loom.models.providers import PROVIDERS, Provider, Structured
 from loom.models.wire import Assembly, is_closed, request_arguments
 from loom.types.messages import MALFORMED, Message, ToolCall
 from loom.types.models import ModelRequest, ToolSchema
 from loom.types.stream import TextDelta, ThinkingDelta, ToolCallDelta
 from loom.types.usage import Usage
+from tests.models.loopback import ASK, HELLO, ask, live, provider
+from tests.models.protocols import Protocol, every_protocol
 
 
 class Verdict(BaseModel):
@@ -85,8 +88,8 @@ def test_what_gemini_thought_of_a_call_is_told_to_gemini_alone() -> None:
     request = asked(
         Message(role="assistant", tool_calls=(call,)), Message(role="tool", content="5", tool_call_id=call.id)
     )
-    for provider, told in ((SCHEMA, "a"), (PROVIDERS["gemini"], call.id)):
-        turn, result = request_arguments(request, provider)["messages"]
+    for row, told in ((SCHEMA, "a"), (PROVIDERS["gemini"], call.id)):
+        turn, result = request_arguments(request, row)["messages"]
         assert (turn["tool_calls"][0]["id"], result["tool_call_id"]) == (told, told)
 
 
@@ -154,27 +157,63 @@ def test_a_provider_that_enforces_nothing_is_told_in_words() -> None:
     assert arguments["messages"][0]["content"].startswith("Reply with one JSON object")
 
 
+@live
+@every_protocol
+async def test_a_reply_in_the_shape_of_a_type_is_asked_for(protocol: Protocol) -> None:
+    with provider(protocol.hello) as server:
+        await ask(client(protocol.ref(server.base)), ASK.model_copy(update={"response_type": Verdict}))
+    sent = str(server.asked[0].body)
+    assert "passed" in sent
+    assert "boolean" in sent
+
+
+@live
+async def test_a_response_type_is_asked_for_as_a_strict_schema() -> None:
+    with provider(HELLO) as server:
+        await ask(client(server.ref), ASK.model_copy(update={"response_type": Verdict}))
+    asked = server.asked[0].body["response_format"]
+    assert asked["type"] == "json_schema"
+    assert asked["json_schema"]["strict"] is True
+    assert asked["json_schema"]["schema"]["required"] == ["passed", "notes"]
+
+
 def piece(index: int, id: str | None, name: str | None, arguments: str) -> SimpleNamespace:  # noqa: A002
     return SimpleNamespace(index=index, id=id, function=SimpleNamespace(name=name, arguments=arguments))
 
 
 def chunk(
-    text: str | None = None, *, thought: str | None = None, calls: list[SimpleNamespace] | None = None
+    text: str | None = None, *, calls: list[SimpleNamespace] | None = None, end: str | None = None, **more: str
 ) -> SimpleNamespace:
-    delta = SimpleNamespace(content=text, reasoning_content=thought, tool_calls=calls)
-    return SimpleNamespace(choices=[SimpleNamespace(delta=delta)])
+    delta = SimpleNamespace(content=text, tool_calls=calls, **more)
+    return SimpleNamespace(choices=[SimpleNamespace(delta=delta, finish_reason=end)])
 
 
-def assembled(*chunks: SimpleNamespace) -> tuple[Assembly, list[object]]:
+def assembled(*chunks: SimpleNamespace, end: str | None = "stop") -> tuple[Assembly, list[object]]:
     assembly = Assembly("local:m", turn=3)
-    return assembly, [delta for each in chunks for delta in assembly.add(each)]
+    return assembly, [delta for each in (*chunks, chunk(end=end)) for delta in assembly.add(each)]
 
 
 def test_text_and_thoughts_are_shown_as_they_arrive() -> None:
-    assembly, shown = assembled(chunk(thought="hm"), chunk("Hel"), chunk("lo"), chunk(""))
+    assembly, shown = assembled(chunk(reasoning_content="hm"), chunk("Hel"), chunk("lo"), chunk(""))
     assert shown == [ThinkingDelta(delta="hm"), TextDelta(delta="Hel"), TextDelta(delta="lo")]
-    assert assembly.reply("stop", None).text == "Hello"
-    assert assembly.characters == 5
+    assert assembly.reply(None).text == "Hello"
+
+
+def test_a_thought_has_two_names() -> None:
+    _, shown = assembled(chunk(reasoning="hm"))
+    assert shown == [ThinkingDelta(delta="hm")]
+
+
+def test_a_reply_without_an_end_is_none() -> None:
+    assembly, _ = assembled(chunk("Hel"), chunk("lo"), end=None)
+    with pytest.raises(ProviderUnavailableError, match="after 5 characters: the stream ended without a finish reason"):
+        assembly.reply(None)
+
+
+def test_an_end_may_come_without_a_piece() -> None:
+    bare = SimpleNamespace(choices=[SimpleNamespace(delta=None, finish_reason="stop")])
+    assembly, _ = assembled(chunk("Hello"), bare, end=None)
+    assert assembly.reply(None).finish_reason == "stop"
 
 
 def test_calls_are_put_together_from_their_pieces() -> None:
@@ -183,7 +222,7 @@ def test_calls_are_put_together_from_their_pieces() -> None:
         chunk(calls=[piece(0, None, None, '{"x":')]),
         chunk(calls=[piece(1, "b", "sub", '{"y": 2}'), piece(0, None, None, " 1}")]),
     )
-    assert assembly.reply("tool_calls", None).tool_calls == (
+    assert assembly.reply(None).tool_calls == (
         ToolCall(id="a", name="add", arguments={"x": 1}),
         ToolCall(id="b", name="sub", arguments={"y": 2}),
     )
@@ -197,17 +236,17 @@ def test_calls_are_put_together_from_their_pieces() -> None:
 
 def test_calls_that_share_an_index_are_told_apart_by_id() -> None:
     assembly, _ = assembled(chunk(calls=[piece(0, "a", "add", "{}")]), chunk(calls=[piece(0, "b", "sub", "{}")]))
-    assert [call.name for call in assembly.reply("tool_calls", None).tool_calls] == ["add", "sub"]
+    assert [call.name for call in assembly.reply(None).tool_calls] == ["add", "sub"]
 
 
 def test_an_id_that_comes_with_every_piece_makes_no_new_call() -> None:
     assembly, _ = assembled(chunk(calls=[piece(0, "a", "add", '{"x":')]), chunk(calls=[piece(0, "a", "add", " 1}")]))
-    assert assembly.reply("tool_calls", None).tool_calls == (ToolCall(id="a", name="add", arguments={"x": 1}),)
+    assert assembly.reply(None).tool_calls == (ToolCall(id="a", name="add", arguments={"x": 1}),)
 
 
 def test_a_call_without_an_id_gets_one_that_no_other_turn_has() -> None:
     assembly, _ = assembled(chunk(calls=[piece(0, None, "add", ""), piece(1, "", "sub", " ")]))
-    assert assembly.reply("tool_calls", None).tool_calls == (
+    assert assembly.reply(None).tool_calls == (
         ToolCall(id="call_3_1", name="add"),
         ToolCall(id="call_3_2", name="sub"),
     )
@@ -217,13 +256,13 @@ def test_a_call_without_an_id_gets_one_that_no_other_turn_has() -> None:
 def test_arguments_that_are_no_object_stay_what_the_model_wrote(text: str) -> None:
     assembly, _ = assembled(chunk(calls=[piece(0, "a", "add", text)]))
     wanted = ToolCall(id="a", name="add", arguments={MALFORMED: text.strip()})
-    assert assembly.reply("tool_calls", None).tool_calls == (wanted,)
+    assert assembly.reply(None).tool_calls == (wanted,)
 
 
 def test_arguments_that_were_cut_off_say_what_to_raise() -> None:
-    assembly, _ = assembled(chunk(calls=[piece(0, "a", "add", '{"x": ')]))
+    assembly, _ = assembled(chunk(calls=[piece(0, "a", "add", '{"x": ')]), end="length")
     with pytest.raises(ProviderError, match=r'model "local:m" called tool "add" .*raise max_output_tokens'):
-        assembly.reply("length", None)
+        assembly.reply(None)
 
 
 def test_usage_is_what_the_last_chunk_that_has_it_says() -> None:
@@ -231,9 +270,9 @@ def test_usage_is_what_the_last_chunk_that_has_it_says() -> None:
         prompt_tokens=10, completion_tokens=5, prompt_tokens_details=SimpleNamespace(cached_tokens=4)
     )
     assembly, _ = assembled(chunk("hi"), SimpleNamespace(choices=[], usage=used), chunk(""))
-    assert assembly.reply("stop", 0.5).usage == Usage(input_tokens=10, output_tokens=5, cached_tokens=4, cost_usd=0.5)
+    assert assembly.reply(0.5).usage == Usage(input_tokens=10, output_tokens=5, cached_tokens=4, cost_usd=0.5)
 
 
 def test_usage_that_nobody_told_has_an_unknown_cost() -> None:
     assembly, _ = assembled(chunk("hi"))
-    assert assembly.reply("stop", None).usage == Usage(cost_usd=None)
+    assert assembly.reply(None).usage == Usage(cost_usd=None)

@@ -1,0 +1,216 @@
+"""The protocols of providers: what is posted where, and how an event of the answer is read. No I/O.
+
+Of litellm is used what it knows: what each model takes, how a request reads in each protocol, which headers it needs,
+and what the events of an answer mean. It sends nothing, and nothing is fetched: addresses that it would fetch itself
+are refused before (`loom.models.blocks`).
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+from loom.models.blocks import Json
+from loom.models.providers import PROVIDERS, Route
+
+# Any: objects of litellm, whose types are not imported; which attributes they have differs by provider.
+Record = Any
+Reader = Callable[[Json], Record]
+
+# Of litellm's arguments, those that say how to ask, not what.
+NOT_SAID = {
+    "api_base",
+    "api_key",
+    "custom_llm_provider",
+    "max_retries",
+    "model",
+    "num_retries",
+    "organization",
+    "stream",
+    "stream_options",
+    "timeout",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A request that can be sent, any number of times. `reader` makes what reads the events of one answer."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes
+    reader: Callable[[], Reader]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a model, as litellm has it.
+
+    `parameters` are in the protocol's own words, `known` is what its transforms tell each other, and `headers` are the
+    user's own.
+    """
+
+    way: Route
+    config: Record
+    model: str
+    messages: list[Json]
+    parameters: Json
+    known: Json
+    headers: dict[str, str]
+
+    def transformed(self, headers: Mapping[str, str]) -> Json:
+        """Return the request's body, as litellm makes it."""
+        body: Json = self.config.transform_request(
+            model=self.model,
+            messages=self.messages,
+            optional_params=self.parameters,
+            litellm_params=self.known,
+            headers=headers,
+        )
+        return body
+
+
+def post(way: Route, model: str, organization: str | None, arguments: Json) -> Post:
+    """Return the request that asks `model` what litellm's arguments say. Raises whatever litellm does."""
+    litellm = import_module("litellm")
+    prefix = way.provider.prefix
+    given = dict(arguments)
+    messages = given.pop("messages")
+    headers = dict(given.pop("extra_headers", None) or {})
+    # Anthropic's own parameter, which litellm does not take among those of OpenAI.
+    metadata = given.pop("metadata", None) if prefix == "anthropic" else None
+    parameters = litellm.utils.get_optional_params(model=model, custom_llm_provider=prefix, messages=messages, **given)
+    config = litellm.utils.ProviderConfigManager.get_provider_chat_config(
+        model=model, provider=litellm.LlmProviders(prefix)
+    )
+    known = {"drop_params": given.get("drop_params"), "metadata": metadata}
+    asked = Asked(way, config, model, messages, parameters, known, headers)
+    match prefix:
+        case "anthropic":
+            return _anthropic(asked)
+        case "gemini":
+            return _gemini(asked)
+        case _:
+            return _openai(asked, organization)
+
+
+def load() -> None:
+    """Load what the protocols need: the first call would else do it, and stop the event loop for as long."""
+    for name in ("anthropic", "deepseek", "gemini", "openai"):
+        way = Route(PROVIDERS[name], api_key="none", api_base=None)
+        post(way, name, None, {"messages": [{"role": "user", "content": "hi"}]}).reader()
+
+
+def _post(url: str, headers: Mapping[str, str], body: Json, reader: Callable[[], Reader]) -> Post:
+    # What the protocol does not know stands in a place of its own, as for OpenAI's SDK.
+    extra: Json = body.pop("extra_body", None) or {}
+    return Post(url, headers, json.dumps(body | extra).encode(), reader)
+
+
+def _base(asked: Asked) -> str:
+    return (asked.way.api_base or "").rstrip("/")
+
+
+def _openai(asked: Asked, organization: str | None) -> Post:
+    headers = {"Authorization": f"Bearer {asked.way.api_key}", "Content-Type": "application/json"}
+    if organization:
+        headers["OpenAI-Organization"] = organization
+    body = asked.transformed({}) | {"stream": True, "stream_options": {"include_usage": True}}
+    return _post(f"{_base(asked)}/chat/completions", headers | asked.headers, body, lambda: _read_openai)
+
+
+class Piece:
+    """An object of OpenAI's protocol. What is not there is None: servers leave out what they do not need."""
+
+    def __init__(self, fields: Json) -> None:
+        self._fields = fields
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the protocol's own values
+        value: Json | list[Json] | str | float | None = self._fields.get(name)
+        if isinstance(value, list):
+            return [Piece(part) for part in value]
+        return Piece(value) if isinstance(value, dict) else value
+
+
+def _read_openai(event: Json) -> Record:
+    if event.get("usage"):
+        # litellm's own record: it is what the price is computed from.
+        event["usage"] = import_module("litellm").Usage(**event["usage"])
+    return Piece(event)
+
+
+def _anthropic(asked: Asked) -> Post:
+    betas = import_module("litellm.anthropic_beta_headers_manager")
+    handler = import_module("litellm.llms.anthropic.chat.handler")
+    # An answer in the shape of a type is, for older models, a call of a tool; litellm makes text of it again.
+    is_json = asked.parameters.pop("json_mode", False)
+    headers = asked.config.validate_environment(
+        headers=asked.headers,
+        model=asked.model,
+        messages=asked.messages,
+        optional_params=asked.parameters,
+        litellm_params=asked.known,
+        api_key=asked.way.api_key,
+        api_base=asked.way.api_base,
+    )
+    body = asked.transformed(headers) | {"stream": True}
+    headers, body = betas.update_request_with_filtered_beta(headers=headers, request_data=body, provider="anthropic")
+    iterator = partial(
+        handler.ModelResponseIterator,
+        None,
+        sync_stream=False,
+        json_mode=is_json,
+        speed=asked.parameters.get("speed"),
+        tool_name_reverse_map=asked.known.get(handler.ANTHROPIC_TOOL_NAME_REVERSE_MAP_KEY),
+    )
+    base = _base(asked).removesuffix("/messages").removesuffix("/v1")
+    return _post(f"{base}/v1/messages", headers, body, lambda: partial(_read_anthropic, iterator()))
+
+
+def _read_anthropic(iterator: Record, event: Json) -> Record:
+    return _ending(iterator.chunk_parser(event), event.get("delta", {}).get("stop_reason"))
+
+
+def _gemini(asked: Asked) -> Post:
+    transformation = import_module("litellm.llms.vertex_ai.gemini.transformation")
+    gemini = import_module("litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini")
+    parameters = asked.parameters
+    # All that the iterator reads of a log.
+    log = SimpleNamespace(optional_params=dict(parameters))
+    headers = {"Content-Type": "application/json", "x-goog-api-key": asked.way.api_key} | asked.headers
+    body = transformation.transform_request_body(
+        messages=asked.messages,
+        model=asked.model,
+        optional_params=parameters,
+        custom_llm_provider="gemini",
+        litellm_params=asked.known,
+        cached_content=parameters.pop("cached_content", None),
+    )
+    iterator = partial(gemini.ModelResponseIterator, None, sync_stream=False, logging_obj=log)
+    # Which version of the protocol Google serves a model in, litellm knows.
+    url, method = import_module("litellm.llms.vertex_ai.common_utils").get_gemini_url("chat", asked.model, stream=True)
+    if asked.way.api_base:
+        url = f"{_base(asked)}/models/{asked.model}:{method}?alt=sse"
+    return _post(url, headers, body, lambda: partial(_read_gemini, iterator()))
+
+
+def _read_gemini(iterator: Record, event: Json) -> Record:
+    candidates: list[Json] = event.get("candidates") or [{}]
+    candidate = candidates[0]
+    parts: list[Json] = candidate.get("content", {}).get("parts", [])
+    for part in parts:
+        # litellm misses the arguments of a call that has none.
+        part.get("functionCall", {}).setdefault("args", {})
+    blocked = event.get("promptFeedback", {}).get("blockReason")
+    return _ending(iterator.chunk_parser(event), candidate.get("finishReason", blocked))
+
+
+def _ending(chunk: Record, reason: object) -> Record:
+    """Return the chunk without the reason to end that litellm makes up where the provider gave none."""
+    if not reason:
+        for choice in chunk.choices:
+            choice.finish_reason = None
+    return chunk
