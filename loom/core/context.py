@@ -1,6 +1,7 @@
 """What a running node can reach: its place in the run, models, tools, events."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:  # only names here: a graph is declared without loading what its run will need
@@ -111,9 +112,7 @@ class Context:
 
     def model(self, ref: "ModelRef") -> "ModelPort":
         """Return the model that the runtime has for `ref`, or the provider's client."""
-        from loom.core.model_port import ModelPort  # noqa: PLC0415
-
-        return ModelPort(self._host, ref, self.node, self._count)
+        return _model_port()(self._host, ref, self.node, self._count)
 
     def _count(self, used: "Usage") -> None:
         self._usage = used if self._usage is None else self._usage + used
@@ -172,3 +171,10 @@ class Context:
             LoomError: the key was used in this visit, or the result cannot be saved.
         """
         return await self._host.once(key, fn, *arguments, idempotent=idempotent, effect=effect, result_type=result_type)
+
+
+@cache
+def _model_port() -> "type[ModelPort]":
+    from loom.core.model_port import ModelPort  # noqa: PLC0415
+
+    return ModelPort

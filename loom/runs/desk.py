@@ -178,9 +178,9 @@ class Desk:
             else:
                 returned = await call()
         except Exception as error:
-            with anyio.CancelScope(shield=True):
-                await self._note({"kind": "effect", "key": key, "error": f"{type(error).__name__}: {error}"})
+            # What is known is set before it is saved, which is carried out even if this task is cancelled meanwhile.
             self._effect(key).state = "failed"
+            await self._note({"kind": "effect", "key": key, "error": f"{type(error).__name__}: {error}"})
             if cancelled:
                 raise cancelled from error
             raise
@@ -194,10 +194,9 @@ class Desk:
                 f"{first_finding(error)}; say result_type=, or return plain data"
             ) from None
         text = self._run.secrets.clean_json(text)
-        with anyio.CancelScope(shield=True):
-            await self._note({"kind": "effect", "key": key}, b',"result":' + text)
         effect = self._effect(key)
         effect.state, effect.result = "done", text
+        await self._note({"kind": "effect", "key": key}, b',"result":' + text)
         if cancelled:
             raise cancelled
         return values.load_json(text) if self._run.secrets else values.round_trip(value, text)

@@ -17,6 +17,7 @@ from loom.errors import LoomError
 from loom.runs.live import Live
 from loom.runs.notes import NOTHING, Totals
 from loom.runs.secrets import secrets_of
+from loom.runs.turns import Turns
 from loom.types.events import Event
 from loom.types.models import Model, ModelRef
 from loom.types.tools import Tool
@@ -24,7 +25,9 @@ from loom.types.tools import Tool
 # Any, in this module: JSON of records.
 
 
-_SNAPSHOT_BYTES = 2048  # replaying less than this is quicker than saving it was
+# What is replayed in less time than a snapshot would take.
+_FEW_RECORDS = 32
+_FEW_BYTES = 16_384
 
 
 class Run:
@@ -50,8 +53,7 @@ class Run:
         self._store = store
         self._claim = Claim(run_id, token=0, head=0)
         self.is_claimed = False
-        self._grown = 0
-        self._enough = _SNAPSHOT_BYTES
+        self._records = self._grown = self._snapshot = 0
         self._live = live
         self._models = runtime.models
         self.secrets = secrets_of(runtime.secrets)
@@ -66,9 +68,9 @@ class Run:
         self._live.head = self._live.first = claim.head
 
     @cached_property
-    def commits(self) -> anyio.Lock:
-        """Held by the branch that appends, while several are at work."""
-        return anyio.Lock(fast_acquire=True)
+    def turns(self) -> Turns:
+        """Whose turn it is to save, while several are at work."""
+        return Turns()
 
     @property
     def is_cancelled(self) -> bool:
@@ -86,7 +88,7 @@ class Run:
         return bool(self._live.emitted)
 
     async def append(self, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None) -> None:
-        """Commit records. Callers beside others hold `commits`."""
+        """Commit records. Callers beside others take their turn."""
         if self.has_secrets:
             records = [self.secrets.clean_record(record) for record in records]
         claim, live = self._claim, self._live
@@ -103,17 +105,6 @@ class Run:
         if live.readers:
             live.wake()
 
-    async def take_turn(self) -> None:
-        """Wait until no other branch is saving: records stand in the order in which the walk takes steps in.
-
-        A finished step is saved even if its branch is being cancelled.
-        """
-        try:
-            self.commits.acquire_nowait()
-        except anyio.WouldBlock:
-            with anyio.CancelScope(shield=True):
-                await self.commits.acquire()
-
     async def release(self) -> None:
         """Give the claim back, if no end did, so that the run can be resumed at once."""
         if self.is_claimed:
@@ -122,27 +113,26 @@ class Run:
                 await self._store.release(self._claim)
 
     def snapshot_due(self, grown: int) -> bool:
-        """Tell whether the journal has outgrown the last snapshot, after `grown` bytes more."""
+        """Tell whether the journal has outgrown the last snapshot, after a record more of `grown` bytes."""
+        self._records += 1
         self._grown += grown
-        return self._grown > self._enough
+        is_much = self._records >= _FEW_RECORDS or self._grown >= _FEW_BYTES
+        return is_much and self._grown > self._snapshot
 
     def snapshot_taken(self, size: int) -> None:
         """Count anew, until the journal has grown by as much as the snapshot holds."""
-        self._grown, self._enough = 0, max(size, _SNAPSHOT_BYTES)
+        self._records, self._grown, self._snapshot = 0, 0, size
 
     def taken_up(self, journal: Journal) -> None:
         """Count on from what the journal has grown by since its last snapshot."""
         self.snapshot_taken(len(journal.snapshot or b""))
-        self._grown = sum(map(len, journal.records))
+        self._records, self._grown = len(journal.records), sum(map(len, journal.records))
 
     async def note(self, record: dict[str, Any], more: bytes = b"") -> None:
         """Commit one record of a step that is not finished; `more` is a further part of it, as JSON."""
-        await self.take_turn()
-        try:
+        async with self.turns:
             record["at"] = self.clock()
             await self.append([encode(record)[:-1] + more + self.emitted_part() + b"}"])
-        finally:
-            self.commits.release()
 
     def end_record(self, status: Status, **more: Any) -> bytes:
         """Return the record that ends the run, or this walk of it."""

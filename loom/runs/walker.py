@@ -118,13 +118,10 @@ class Walker:
         if run.has_secrets and (clean := run.secrets.clean_fields(saved)) != saved:
             writes, saved = self._past.restore(from_json(clean)), clean
         finished = (branch, task, saved, attempt, usage, perf_counter() - begun)
-        if is_beside_others := run.together > 0:
-            await run.take_turn()
-        try:
+        if not run.together:
             return await self._save(finished, writes)
-        finally:
-            if is_beside_others:
-                run.commits.release()
+        async with run.turns:
+            return await self._save(finished, writes)
 
     def _left(self) -> list[Branch]:
         """Say that a step was begun and is not finished."""
@@ -150,7 +147,7 @@ class Walker:
             way = starting_way(inner.plan, values)
             past.begin(values, way.targets)
             self._run.admitted -= 1  # the steps inside count by themselves, and this one when they are over
-            async with self._run.commits:
+            async with self._run.turns:
                 extra = b',"in":' + to_json(hops) + self._run.emitted_part()
                 await self._run.append([input_record(self._run, past, saved, way, extra)])
             self._past.inner[branch.id] = past
@@ -324,7 +321,7 @@ class Walker:
         record = b'{"kind":"taken","node":%b,"branch":%b,"at":%.6f,"taken":%b%b%b}' % (
             to_json(name), to_json(branch.id), self._run.clock(), way.taken, self._in, held_part(due, admitted),
         )  # fmt: skip
-        async with self._run.commits:
+        async with self._run.turns:
             await self._run.append([record])
         return admitted
 

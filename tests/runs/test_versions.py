@@ -343,7 +343,7 @@ async def speak(ctx: Context) -> str:
 
 @node(writes="log")
 async def fill_log(ctx: Context) -> list[str]:
-    return [ctx.node * 9000]
+    return [ctx.node * 20_000]
 
 
 async def test_a_reducer_of_ones_own_needs_a_snapshot(store: MemoryCheckpointer) -> None:
