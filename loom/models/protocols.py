@@ -8,7 +8,7 @@ are refused before (`loom.models.blocks`).
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -82,11 +82,12 @@ def post(way: Route, model: str, organization: str | None, arguments: Json) -> P
     headers = dict(given.pop("extra_headers", None) or {})
     # Anthropic's own parameter, which litellm does not take among those of OpenAI.
     metadata = given.pop("metadata", None) if prefix == "anthropic" else None
-    parameters = litellm.utils.get_optional_params(model=model, custom_llm_provider=prefix, messages=messages, **given)
+    known = {"drop_params": given.get("drop_params"), "metadata": metadata}
+    response_type = given.pop("response_format") if isinstance(given.get("response_format"), type) else None
+    parameters = json.loads(_parameters(prefix, model, response_type, json.dumps(given)))
     config = litellm.utils.ProviderConfigManager.get_provider_chat_config(
         model=model, provider=litellm.LlmProviders(prefix)
     )
-    known = {"drop_params": given.get("drop_params"), "metadata": metadata}
     asked = Asked(way, config, model, messages, parameters, known, headers)
     match prefix:
         case "anthropic":
@@ -97,11 +98,22 @@ def post(way: Route, model: str, organization: str | None, arguments: Json) -> P
             return _openai(asked, organization)
 
 
+# Kept, since it takes longer than all the rest, and an agent gives the same tools and settings again and again.
+@lru_cache(maxsize=64)
+def _parameters(prefix: str, model: str, response_type: type | None, given: str) -> str:
+    """Return litellm's arguments in the words of the protocol. Both are JSON."""
+    arguments = json.loads(given)
+    if response_type is not None:
+        arguments["response_format"] = response_type
+    utils = import_module("litellm").utils
+    return json.dumps(utils.get_optional_params(model=model, custom_llm_provider=prefix, **arguments))
+
+
 def load() -> None:
     """Load what the protocols need: the first call would else do it, and stop the event loop for as long."""
     for name in ("anthropic", "deepseek", "gemini", "openai"):
         way = Route(PROVIDERS[name], api_key="none", api_base=None)
-        post(way, name, None, {"messages": [{"role": "user", "content": "hi"}]}).reader()
+        post(way, "any", None, {"messages": [{"role": "user", "content": "hi"}]}).reader()
 
 
 def _post(url: str, headers: Mapping[str, str], body: Json, reader: Callable[[], Reader]) -> Post:

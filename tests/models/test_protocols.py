@@ -1,5 +1,8 @@
 """Tests of each provider's protocol against real HTTP servers on loopback: what is posted, and how answers are read."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -315,3 +318,53 @@ def test_gemini_is_at_google_unless_told_otherwise() -> None:
     assert sent.url.startswith("https://generativelanguage.googleapis.com/")
     assert sent.url.endswith("/models/gemini-2.5-flash:streamGenerateContent?alt=sse")
     assert "secret-key" not in repr(sent)
+
+
+@every_protocol
+async def test_what_a_tool_was_declared_with_stays_as_it_was(protocol: Protocol) -> None:
+    parameters: Json = {"type": "object", "properties": {"x": {"type": "integer"}}, "additionalProperties": False}
+    request = ASK.model_copy(update={"tools": (ToolSchema(name="add", parameters=parameters),)})
+    with provider(protocol.hello) as server:
+        await ask(client(protocol.ref(server.base)), request)
+    assert request.tools[0].parameters["additionalProperties"] is False
+    assert "integer" in str(server.asked[0].body["tools"]).lower()
+
+
+def another() -> type[BaseModel]:
+    class Verdict(BaseModel):
+        doubts: bool
+
+    return Verdict
+
+
+@every_protocol
+async def test_types_of_the_same_name_are_told_apart(protocol: Protocol) -> None:
+    with provider(protocol.hello, protocol.hello) as server:
+        for response_type in (Verdict, another()):
+            await ask(client(protocol.ref(server.base)), ASK.model_copy(update={"response_type": response_type}))
+    first, second = (str(asked.body) for asked in server.asked)
+    assert "passed" in first
+    assert "doubts" in second
+
+
+LATE = """
+import os
+import subprocess
+import sys
+from loom.models.protocols import load, post
+from loom.models.providers import PROVIDERS, Route
+load()
+known = set(sys.modules)
+for name in ("anthropic", "deepseek", "gemini", "openai"):
+    way = Route(PROVIDERS[name], api_key="none", api_base="http://127.0.0.1:1")
+    post(way, "m", None, {"messages": [{"role": "user", "content": "hi"}]}).reader()
+print(sorted(set(sys.modules) - known))
+"""
+
+
+@pytest.mark.slow
+def test_what_the_first_call_needs_was_loaded_before() -> None:
+    environ = os.environ | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True"}
+    command = [sys.executable, "-c", LATE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+    assert done.stdout.splitlines()[-1] == "[]"
