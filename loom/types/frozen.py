@@ -78,7 +78,7 @@ def frozen(value: Any) -> Any:
 
 
 def _frozen(value: Any, room: int) -> Any:
-    kind: object = type(value)
+    kind = value.__class__
     if kind in _DONE:  # asked first, as it is by far the commonest and cheap to tell
         return value
     if kind is int and -_BIG < value < _BIG:
