@@ -6,8 +6,9 @@ stay together.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
+
+from pydantic_core import to_json
 
 from loom.types.content import DocumentBlock, ImageBlock, MessageContent, TextBlock
 from loom.types.handoff import HandoffArtifact
@@ -22,14 +23,14 @@ DOCUMENT_TOKENS = 3000
 
 def tokens_in(messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
     """Return about how many tokens messages and tool schemas take, rounded up."""
-    characters = sum(len(tool.name) + len(tool.description) + len(json.dumps(tool.parameters)) for tool in tools)
+    characters = sum(len(tool.name) + len(tool.description) + len(to_json(tool.parameters)) for tool in tools)
     return _rounded(characters) + FRAME_TOKENS * len(tools) + sum(map(_tokens_in_message, messages))
 
 
 def _tokens_in_message(message: Message) -> int:
     characters = 0
     for call in message.tool_calls:
-        characters += len(call.name) + len(json.dumps(call.arguments))
+        characters += len(call.name) + len(to_json(call.arguments))
     return FRAME_TOKENS + _rounded(characters) + tokens_in_content(message.content)
 
 

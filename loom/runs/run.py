@@ -206,8 +206,10 @@ class Run:
 
     def emit(self, event: Event) -> None:
         """Show an event, and save it with the next record. It is shown as it will be read back."""
-        payload = self.secrets.clean_json(to_json(event.payload))
-        self._live.emit(b'{"type":%b,"payload":%b,"at":%.6f}' % (to_json(event.type), payload, self.clock()))
+        payload: Any = event.payload
+        if self.has_secrets:
+            payload = self.secrets.clean(from_json(to_json(payload)))
+        self._live.emit(to_json({"type": event.type, "payload": payload, "at": self.clock()}))
 
     def emit_live(self, event: Event) -> None:
         """Show an event to those who read now."""

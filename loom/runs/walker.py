@@ -205,10 +205,11 @@ class Walker:
 
     def _spend(self, ctx: Context | None) -> Usage | None:
         """Count what a node's model calls used; None if it made none."""
-        if ctx is None or ctx.spent is None or ctx.spent == NOTHING:
+        spent = ctx.spent if ctx else None
+        if spent is None or not (spent.total_tokens or spent.cost_usd != 0):
             return None
-        self._run.totals.usage += ctx.spent
-        return ctx.spent
+        self._run.totals.usage += spent
+        return spent
 
     def _attempt_record(
         self, branch: Branch, task: Task, attempt: int, error: BaseException, usage: Usage | None

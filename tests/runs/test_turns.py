@@ -3,6 +3,7 @@
 import asyncio
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from loom.runs.turns import Turns
@@ -15,7 +16,7 @@ async def test_turns_are_given_in_the_order_in_which_they_were_wanted() -> None:
 
     async def save(name: str) -> None:
         async with turns:
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             saved.append(name)
 
     async with anyio.create_task_group() as group:
@@ -31,11 +32,10 @@ async def test_who_waits_for_a_turn_gets_it_though_its_branch_is_being_cancelled
         async with turns:
             saved.append(name)
 
-    async with anyio.create_task_group() as group:
-        async with turns:
-            group.start_soon(save, "waiting")
-            await anyio.sleep(0.01)
-            group.cancel_scope.cancel()
+    async with anyio.create_task_group() as group, turns:
+        group.start_soon(save, "waiting")
+        await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
     assert saved == ["waiting"]
 
 
