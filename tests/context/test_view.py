@@ -23,7 +23,7 @@ TALK = (
     [
         (Message(role="user"), 4),
         (Message(role="user", content="12345"), 6),
-        (Message(role="assistant", tool_calls=(CALL,)), 9),
+        (Message(role="assistant", tool_calls=(CALL,)), 8),
         (Message(role="user", content=(TextBlock(text="1234"), IMAGE, DOCUMENT)), 4 + 1 + 1600 + 3000),
     ],
 )
@@ -32,7 +32,7 @@ def test_a_token_is_about_four_characters(message: Message, tokens: int) -> None
 
 
 def test_tools_take_room_too() -> None:
-    schema = ToolSchema(name="read", description="Read.", parameters={"type": "object"})
+    schema = ToolSchema(name="reader", description="Read.", parameters={"type": "object"})
     assert tokens_in((), (schema, schema)) == 2 * tokens_in((), (schema,)) == 2 * (4 + 7)
 
 
