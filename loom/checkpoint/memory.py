@@ -1,12 +1,16 @@
 """Runs kept in memory: for tests, and for graphs whose runs need not outlive the process."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
-from loom.core.journal import Claim, Journal, new_token
+from loom.core.journal import Claim, Journal
 from loom.core.result import RunInfo, Status
 from loom.errors import RunConflictError, RunExistsError, RunNotFoundError
+
+_TOKENS = count(1)  # no two claims of this process have the same, whatever the id of their runs
 
 
 @dataclass(slots=True)
@@ -16,7 +20,7 @@ class _Run:
     records: list[bytes]
     parent: str | None
     status: Status = "running"
-    token: int = field(default_factory=new_token)
+    token: int = field(default_factory=_TOKENS.__next__)
     is_claimed: bool = True
     snapshot: bytes | None = None
     snapshot_at: int = 0
@@ -36,7 +40,7 @@ class MemoryCheckpointer:
     def __init__(self, *, keep_finished: int | None = None) -> None:
         self._keep_finished = keep_finished
         self._runs: dict[str, _Run] = {}
-        self._finished: dict[str, None] = {}
+        self._finished: OrderedDict[str, None] = OrderedDict()
 
     async def create(
         self, run_id: str, graph: str, header: bytes, records: Sequence[bytes], *, parent: str | None = None
@@ -50,7 +54,7 @@ class MemoryCheckpointer:
         run = self._free(run_id)
         if len(run.records) != head:
             raise RunConflictError(f'run "{run_id}" went on while it was read; resume it again')
-        run.token += 1
+        run.token = next(_TOKENS)
         run.status, run.is_claimed = "running", True
         run.records += records
         run.updated_at = time.time()
@@ -70,7 +74,7 @@ class MemoryCheckpointer:
             run.snapshot, run.snapshot_at = snapshot, claim.head
         if status != "running":
             run.status, run.is_claimed = status, False
-            run.token += 1
+            run.token = next(_TOKENS)
             if status == "completed":
                 self._finished[claim.run_id] = None
                 self._drop_oldest()
@@ -119,6 +123,5 @@ class MemoryCheckpointer:
         if self._keep_finished is None:
             return
         while len(self._finished) > self._keep_finished:
-            oldest = next(iter(self._finished))
-            del self._finished[oldest]
+            oldest, _ = self._finished.popitem(last=False)
             del self._runs[oldest]

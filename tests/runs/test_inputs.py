@@ -1,4 +1,6 @@
 import math
+import os
+import warnings
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -205,3 +207,20 @@ def test_run_ids_sort_by_time_and_are_unlike_one_another() -> None:
     assert len(set(ids)) == 1000
     assert [one[:11] for one in ids] == sorted(one[:11] for one in ids)
     assert all(len(one) == 21 for one in ids)
+
+
+def test_forked_processes_have_ids_of_their_own() -> None:
+    ids = set[str]()
+    for _ in range(4):
+        reading, told = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads: the child starts none
+            child = os.fork()
+        if child == 0:
+            os.write(told, new_run_id().encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        ids.add(os.read(reading, 100).decode()[11:])
+        os.close(reading)
+        os.close(told)
+    assert len(ids) == 4
