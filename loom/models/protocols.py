@@ -179,10 +179,16 @@ def _anthropic(asked: Asked) -> Post:
         tool_name_reverse_map=asked.known.get(handler.ANTHROPIC_TOOL_NAME_REVERSE_MAP_KEY),
     )
     base = _base(asked).removesuffix("/messages").removesuffix("/v1")
-    return _post(f"{base}/v1/messages", headers, body, lambda: partial(_read_anthropic, iterator()))
+    return _post(f"{base}/v1/messages", headers, body, lambda: partial(_read_anthropic, iterator(), {}))
 
 
-def _read_anthropic(iterator: Record, event: Json) -> Record:
+def _read_anthropic(iterator: Record, used: Json, event: Json) -> Record:
+    if event.get("type") == "message_start":
+        # Kept for the end: what litellm makes of it takes longer than all else before the first word.
+        used.update(event["message"].get("usage") or {})
+        return Piece({})
+    if event.get("type") == "message_delta":
+        event["usage"] = used | (event.get("usage") or {})
     return _ending(iterator.chunk_parser(event), event.get("delta", {}).get("stop_reason"))
 
 

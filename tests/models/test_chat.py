@@ -99,6 +99,7 @@ async def test_an_event_may_be_long() -> None:
         ('{"error": {"message": "out of memory", "code": 500}}', ProviderUnavailableError, "out of memory"),
         ('{"error": {"message": "slow down", "code": 429}}', RateLimitError, "slow down"),
         ('{"error": {"message": "bad grammar", "code": 400, "type": "invalid"}}', ProviderError, "bad grammar"),
+        ('{"error": {"message": "worn out", "code": 42}}', ProviderUnavailableError, "worn out"),
         ('{"error": "out of luck"}', ProviderUnavailableError, "out of luck"),
         ('{"error": {"message": "no room", "code": 413}}', ContextOverflowError, "no room"),
         ("{cut", ProviderUnavailableError, r"an event that is no JSON object: b'\{cut'"),
