@@ -29,7 +29,7 @@ from loom.models.breaker import BREAKER, Breaker
 from loom.models.chat import Refused, events
 from loom.models.pool import pool
 from loom.models.protocols import NOT_SAID, Post, Reader, load, post
-from loom.models.providers import Provider, Route, provider_of, route
+from loom.models.providers import Route, provider_of, route
 from loom.models.retry import Backoff, retry_after_s
 from loom.models.wire import Assembly, Record, request_arguments
 from loom.types.models import Emit, ModelRef, ModelReply, ModelRequest
@@ -107,11 +107,11 @@ class LiteLLMModel(BaseModel):
                         emit(delta)
         except Refused as error:
             raise self._translated(error, way) from error
-        return assembly.reply(_cost_usd(library, way.provider, self.ref.name, assembly.usage))
+        return assembly.reply(_cost_usd(library, way, assembly.usage))
 
     def _post(self, way: Route, arguments: Json) -> Post:
         try:
-            return post(way, self.ref.name, self.ref.organization, arguments)
+            return post(way, arguments)
         except Exception as error:  # litellm raises whatever its providers' code raises
             detail = _detail(error, way.api_key)
             raise ProviderError(f"{self._where(way)} cannot be asked this: {detail}") from error
@@ -197,12 +197,14 @@ def _wish_s(error: BaseException | None) -> float | None:
     return None if headers is None else retry_after_s(headers, time.time())
 
 
-def _cost_usd(library: Library, provider: Provider, name: str, usage: Record) -> float | None:
+def _cost_usd(library: Library, way: Route, usage: Record) -> float | None:
     """Return the price of a call by litellm's offline table, None where it has none."""
-    if provider.prices is None or usage is None:
+    if way.provider.prices is None or usage is None:
         return None
     try:
-        prompt, completion = library.cost_per_token(model=name, custom_llm_provider=provider.prices, usage_object=usage)
+        prompt, completion = library.cost_per_token(
+            model=way.model, custom_llm_provider=way.provider.prices, usage_object=usage
+        )
     except library.ModelNotMappedError:
         return None
     # Models that are listed without a price come out as 0.

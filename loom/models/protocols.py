@@ -45,36 +45,8 @@ class Post:
     reader: Callable[[], Reader]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked of a model, as litellm has it.
-
-    `parameters` are in the protocol's own words, `known` is what its transforms tell each other, and `headers` are the
-    user's own.
-    """
-
-    way: Route
-    config: Record
-    model: str
-    messages: list[Json]
-    parameters: Json
-    known: Json
-    headers: dict[str, str]
-
-    def transformed(self, headers: Mapping[str, str]) -> Json:
-        """Return the request's body, as litellm makes it."""
-        body: Json = self.config.transform_request(
-            model=self.model,
-            messages=self.messages,
-            optional_params=self.parameters,
-            litellm_params=self.known,
-            headers=headers,
-        )
-        return body
-
-
-def post(way: Route, model: str, organization: str | None, arguments: Json) -> Post:
-    """Return the request that asks `model` what litellm's arguments say. Raises whatever litellm does."""
+def post(way: Route, arguments: Json) -> Post:
+    """Return the request that asks what litellm's arguments say. Raises whatever litellm does."""
     litellm = import_module("litellm")
     prefix = way.provider.prefix
     given = dict(arguments)
@@ -82,20 +54,24 @@ def post(way: Route, model: str, organization: str | None, arguments: Json) -> P
     headers = dict(given.pop("extra_headers", None) or {})
     # Anthropic's own parameter, which litellm does not take among those of OpenAI.
     metadata = given.pop("metadata", None) if prefix == "anthropic" else None
-    known = {"drop_params": given.get("drop_params"), "metadata": metadata}
     response_type = given.pop("response_format") if isinstance(given.get("response_format"), type) else None
-    parameters = json.loads(_parameters(prefix, model, response_type, json.dumps(given)))
+    # What litellm's transforms ask for; they write into it.
+    asked = {
+        "model": way.model,
+        "messages": messages,
+        "optional_params": json.loads(_parameters(prefix, way.model, response_type, json.dumps(given))),
+        "litellm_params": {"drop_params": given.get("drop_params"), "metadata": metadata},
+    }
     config = litellm.utils.ProviderConfigManager.get_provider_chat_config(
-        model=model, provider=litellm.LlmProviders(prefix)
+        model=way.model, provider=litellm.LlmProviders(prefix)
     )
-    asked = Asked(way, config, model, messages, parameters, known, headers)
     match prefix:
         case "anthropic":
-            return _anthropic(asked)
+            return _anthropic(way, config, asked, headers)
         case "gemini":
-            return _gemini(asked)
+            return _gemini(way, asked, headers)
         case _:
-            return _openai(asked, organization)
+            return _openai(way, config, asked, headers)
 
 
 # Kept, since it takes longer than all the rest, and an agent gives the same tools and settings again and again.
@@ -112,8 +88,8 @@ def _parameters(prefix: str, model: str, response_type: type | None, given: str)
 def load() -> None:
     """Load what the protocols need: the first call would else do it, and stop the event loop for as long."""
     for name in ("anthropic", "deepseek", "gemini", "openai"):
-        way = Route(PROVIDERS[name], api_key="none", api_base=None)
-        post(way, "any", None, {"messages": [{"role": "user", "content": "hi"}]}).reader()
+        way = Route(PROVIDERS[name], "any", api_key="none", api_base="")
+        post(way, {"messages": [{"role": "user", "content": "hi"}]}).reader()
 
 
 def _post(url: str, headers: Mapping[str, str], body: Json, reader: Callable[[], Reader]) -> Post:
@@ -122,16 +98,13 @@ def _post(url: str, headers: Mapping[str, str], body: Json, reader: Callable[[],
     return Post(url, headers, json.dumps(body | extra).encode(), reader)
 
 
-def _base(asked: Asked) -> str:
-    return (asked.way.api_base or "").rstrip("/")
-
-
-def _openai(asked: Asked, organization: str | None) -> Post:
-    headers = {"Authorization": f"Bearer {asked.way.api_key}", "Content-Type": "application/json"}
-    if organization:
-        headers["OpenAI-Organization"] = organization
-    body = asked.transformed({}) | {"stream": True, "stream_options": {"include_usage": True}}
-    return _post(f"{_base(asked)}/chat/completions", headers | asked.headers, body, lambda: _read_openai)
+def _openai(way: Route, config: Record, asked: Json, own: dict[str, str]) -> Post:
+    headers = {"Authorization": f"Bearer {way.api_key}", "Content-Type": "application/json"}
+    if way.organization:
+        headers["OpenAI-Organization"] = way.organization
+    body = config.transform_request(**asked, headers={})
+    body |= {"stream": True, "stream_options": {"include_usage": True}}
+    return _post(f"{way.api_base}/chat/completions", headers | own, body, lambda: _read_openai)
 
 
 class Piece:
@@ -154,31 +127,24 @@ def _read_openai(event: Json) -> Record:
     return Piece(event)
 
 
-def _anthropic(asked: Asked) -> Post:
+def _anthropic(way: Route, config: Record, asked: Json, own: dict[str, str]) -> Post:
     betas = import_module("litellm.anthropic_beta_headers_manager")
     handler = import_module("litellm.llms.anthropic.chat.handler")
+    parameters = asked["optional_params"]
     # An answer in the shape of a type is, for older models, a call of a tool; litellm makes text of it again.
-    is_json = asked.parameters.pop("json_mode", False)
-    headers = asked.config.validate_environment(
-        headers=asked.headers,
-        model=asked.model,
-        messages=asked.messages,
-        optional_params=asked.parameters,
-        litellm_params=asked.known,
-        api_key=asked.way.api_key,
-        api_base=asked.way.api_base,
-    )
-    body = asked.transformed(headers) | {"stream": True}
+    is_json = parameters.pop("json_mode", False)
+    headers = config.validate_environment(**asked, headers=own, api_key=way.api_key, api_base=way.api_base)
+    body = config.transform_request(**asked, headers=headers) | {"stream": True}
     headers, body = betas.update_request_with_filtered_beta(headers=headers, request_data=body, provider="anthropic")
     iterator = partial(
         handler.ModelResponseIterator,
         None,
         sync_stream=False,
         json_mode=is_json,
-        speed=asked.parameters.get("speed"),
-        tool_name_reverse_map=asked.known.get(handler.ANTHROPIC_TOOL_NAME_REVERSE_MAP_KEY),
+        speed=parameters.get("speed"),
+        tool_name_reverse_map=asked["litellm_params"].get(handler.ANTHROPIC_TOOL_NAME_REVERSE_MAP_KEY),
     )
-    base = _base(asked).removesuffix("/messages").removesuffix("/v1")
+    base = way.api_base.removesuffix("/messages").removesuffix("/v1")
     return _post(f"{base}/v1/messages", headers, body, lambda: partial(_read_anthropic, iterator(), {}))
 
 
@@ -192,26 +158,20 @@ def _read_anthropic(iterator: Record, used: Json, event: Json) -> Record:
     return _ending(iterator.chunk_parser(event), event.get("delta", {}).get("stop_reason"))
 
 
-def _gemini(asked: Asked) -> Post:
+def _gemini(way: Route, asked: Json, own: dict[str, str]) -> Post:
     transformation = import_module("litellm.llms.vertex_ai.gemini.transformation")
     gemini = import_module("litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini")
-    parameters = asked.parameters
+    parameters = asked["optional_params"]
     # All that the iterator reads of a log.
     log = SimpleNamespace(optional_params=dict(parameters))
-    headers = {"Content-Type": "application/json", "x-goog-api-key": asked.way.api_key} | asked.headers
-    body = transformation.transform_request_body(
-        messages=asked.messages,
-        model=asked.model,
-        optional_params=parameters,
-        custom_llm_provider="gemini",
-        litellm_params=asked.known,
-        cached_content=parameters.pop("cached_content", None),
-    )
+    cached = parameters.pop("cached_content", None)
+    body = transformation.transform_request_body(**asked, custom_llm_provider="gemini", cached_content=cached)
     iterator = partial(gemini.ModelResponseIterator, None, sync_stream=False, logging_obj=log)
     # Which version of the protocol Google serves a model in, litellm knows.
-    url, method = import_module("litellm.llms.vertex_ai.common_utils").get_gemini_url("chat", asked.model, stream=True)
-    if asked.way.api_base:
-        url = f"{_base(asked)}/models/{asked.model}:{method}?alt=sse"
+    url, method = import_module("litellm.llms.vertex_ai.common_utils").get_gemini_url("chat", way.model, stream=True)
+    if way.api_base:
+        url = f"{way.api_base}/models/{way.model}:{method}?alt=sse"
+    headers = {"Content-Type": "application/json", "x-goog-api-key": way.api_key} | own
     return _post(url, headers, body, lambda: partial(_read_gemini, iterator()))
 
 

@@ -78,11 +78,13 @@ PROVIDERS: Mapping[str, Provider] = {
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How to reach one model."""
+    """How to reach one model. `api_base` has no slash at its end; it is empty where the protocol knows the server."""
 
     provider: Provider
+    model: str
     api_key: str = field(repr=False)
-    api_base: str | None
+    api_base: str
+    organization: str | None = None
 
 
 def provider_of(ref: ModelRef) -> Provider:
@@ -103,7 +105,8 @@ def route(ref: ModelRef, environ: Mapping[str, str]) -> Route:
     `ProviderUnavailableError` naming the variable where a key is missing.
     """
     provider = provider_of(ref)
-    return Route(provider, api_key=_key(ref, provider, environ), api_base=_base(ref, provider, environ))
+    key = _key(ref, provider, environ)
+    return Route(provider, ref.name, key, _base(ref, provider, environ), ref.organization)
 
 
 def _key(ref: ModelRef, provider: Provider, environ: Mapping[str, str]) -> str:
@@ -120,15 +123,16 @@ def _key(ref: ModelRef, provider: Provider, environ: Mapping[str, str]) -> str:
     )
 
 
-def _base(ref: ModelRef, provider: Provider, environ: Mapping[str, str]) -> str | None:
-    base = ref.api_base or (provider.base_env and environ.get(provider.base_env, "").strip()) or provider.base
+def _base(ref: ModelRef, provider: Provider, environ: Mapping[str, str]) -> str:
+    given = ref.api_base or (provider.base_env and environ.get(provider.base_env, "").strip()) or provider.base or ""
+    base = given.rstrip("/")
     if ref.provider == "local" and not base:
         raise ConfigError(
             f'model "{ref.identifier}" needs api_base, the address of its server, as in "http://127.0.0.1:8080/v1"'
         )
-    if ref.provider == "ollama" and base and not base.rstrip("/").endswith("/v1"):
+    if ref.provider == "ollama" and not base.endswith("/v1"):
         # Users know the server's own address; OpenAI's protocol is served below it.
-        return base.rstrip("/") + "/v1"
+        return f"{base}/v1"
     return base
 
 

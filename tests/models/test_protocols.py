@@ -314,7 +314,7 @@ async def test_a_prompt_that_gemini_blocks_has_an_empty_reply() -> None:
 
 def test_gemini_is_at_google_unless_told_otherwise() -> None:
     way = route(ModelRef.gemini("gemini-2.5-flash"), {"GEMINI_API_KEY": "secret-key"})
-    sent = post(way, "gemini-2.5-flash", None, {"messages": [{"role": "user", "content": "hi"}]})
+    sent = post(way, {"messages": [{"role": "user", "content": "hi"}]})
     assert sent.url.startswith("https://generativelanguage.googleapis.com/")
     assert sent.url.endswith("/models/gemini-2.5-flash:streamGenerateContent?alt=sse")
     assert "secret-key" not in repr(sent)
@@ -356,8 +356,8 @@ from loom.models.providers import PROVIDERS, Route
 load()
 known = set(sys.modules)
 for name in ("anthropic", "deepseek", "gemini", "openai"):
-    way = Route(PROVIDERS[name], api_key="none", api_base="http://127.0.0.1:1")
-    post(way, "m", None, {"messages": [{"role": "user", "content": "hi"}]}).reader()
+    way = Route(PROVIDERS[name], "m", api_key="none", api_base="http://127.0.0.1:1")
+    post(way, {"messages": [{"role": "user", "content": "hi"}]}).reader()
 print(sorted(set(sys.modules) - known))
 """
 

@@ -10,8 +10,8 @@ from loom.types.models import ModelRef
     [
         (ModelRef.anthropic("c"), {"ANTHROPIC_API_KEY": "k"}, "anthropic", "k", "https://api.anthropic.com"),
         (ModelRef.openai("g"), {"OPENAI_API_KEY": "k"}, "openai", "k", "https://api.openai.com/v1"),
-        (ModelRef.gemini("g"), {"GEMINI_API_KEY": "k"}, "gemini", "k", None),
-        (ModelRef.gemini("g"), {"GOOGLE_API_KEY": "k"}, "gemini", "k", None),
+        (ModelRef.gemini("g"), {"GEMINI_API_KEY": "k"}, "gemini", "k", ""),
+        (ModelRef.gemini("g"), {"GOOGLE_API_KEY": "k"}, "gemini", "k", ""),
         (
             ModelRef.qwen("q"),
             {"DASHSCOPE_API_KEY": "k"},
@@ -40,7 +40,7 @@ from loom.types.models import ModelRef
     ],
 )
 def test_a_provider_is_reached_with_its_key_at_its_server(
-    ref: ModelRef, environ: dict[str, str], protocol: str, key: str, base: str | None
+    ref: ModelRef, environ: dict[str, str], protocol: str, key: str, base: str
 ) -> None:
     way = route(ref, environ)
     assert (way.provider.prefix, way.api_key, way.api_base) == (protocol, key, base)
