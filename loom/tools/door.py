@@ -16,7 +16,7 @@ from loom.errors import (
 )
 from loom.tools.access import access, check_names
 from loom.tools.hooks import HookManager
-from loom.tools.judge import Judge, canonical, digest_of
+from loom.tools.judge import Case, Judge, canonical, digest_of
 from loom.tools.limiter import Limiter
 from loom.tools.results import Redactor, shortened
 from loom.tools.rules import Rules
@@ -67,7 +67,7 @@ class Door(Mapping[str, Tool]):
             check_names(f"ToolAccessPolicy({setting}=…) names the tool", names, self._tools)
         self._hooks = HookManager() if hooks is None else hooks
         self._redactor = Redactor(secrets)
-        self._limiter = Limiter(policy.tools.rate_limits.max_calls_per_minute, clock)
+        self._limiter = Limiter[Case](policy.tools.rate_limits.max_calls_per_minute, clock)
         self._judge = Judge(
             tools=self._tools,
             verdicts={name: access(policy, tool) for name, tool in self._tools.items()},
@@ -138,15 +138,12 @@ class Door(Mapping[str, Tool]):
 
     async def _run(self, decision: Decision, run_id: str) -> ToolRun:
         """Make the call that was decided on; return the whole result."""
-        tool, saved = self._tools.get(decision.tool), _saved(decision, run_id)
-        if tool is None or decision.digest != digest_of(saved):
-            raise ToolPermissionError(
-                f'this is not the decision that was made about tool "{decision.tool}" in this run: judge the call anew'
-            )
+        saved = self._saved(decision, run_id)
         if not self._limiter.use(decision.digest):
             await self._judge_again(decision, run_id)
-        arguments: dict[str, Any] = from_json(saved)["arguments"]
-        content, is_error = await self._made(tool, arguments)
+        call = from_json(saved)
+        tool = self._tools[call["tool"]]
+        content, is_error = await self._made(tool, call["arguments"])
         result = ToolResult(tool_call_id=decision.call_id, content=content, is_error=is_error)
         hooks = self._hooks.of("after_tool_call")
         if not hooks:
@@ -155,6 +152,21 @@ class Door(Mapping[str, Tool]):
         said = [await self._hooks.outcome(hook, {**told, "run_id": run_id, "result": result}) for hook in hooks]
         notes = (outcome.message for outcome in said if outcome.decision is not HookDecision.ALLOW)
         return ToolRun(result=result, notes=tuple(map(self._redactor.clean, notes)))
+
+    def _saved(self, decision: Decision, run_id: str) -> bytes:
+        """Return the canonical JSON of the call that was decided on."""
+        case = self._limiter.call(decision.digest)
+        if case is not None and case.decision is decision and case.run_id == run_id:
+            return case.saved  # the very decision that was made here a moment ago: it cannot be changed
+        try:
+            saved = canonical(decision.tool, decision.arguments, run_id)
+        except (TypeError, ValueError):
+            saved = b""
+        if decision.tool not in self._tools or decision.digest != digest_of(saved):
+            raise ToolPermissionError(
+                f'this is not the decision that was made about tool "{decision.tool}" in this run: judge the call anew'
+            )
+        return saved
 
     async def _judge_again(self, decision: Decision, run_id: str) -> None:
         call = ToolCall(id=decision.call_id, name=decision.tool, arguments=decision.arguments)
@@ -245,14 +257,6 @@ class GuardedTool:
         if result.is_error:
             raise ToolExecutionError(text_of(result.content))
         return result.content
-
-
-def _saved(decision: Decision, run_id: str) -> bytes:
-    """Return the JSON of the call that was decided on; nothing where it is none."""
-    try:
-        return canonical(decision.tool, decision.arguments, run_id)
-    except (TypeError, ValueError):
-        return b""
 
 
 def as_door(tools: Mapping[str, Tool]) -> Door:

@@ -30,7 +30,7 @@ class HookManager:
     """
 
     def __init__(self, *, limit_s: float = LIMIT_S) -> None:
-        self._hooks: dict[str, list[Hook]] = {event: [] for event in EVENTS}
+        self._hooks: dict[str, tuple[Hook, ...]] = dict.fromkeys(EVENTS, ())
         self._limit_s = limit_s
 
     def register(self, event: str, callback: Hook) -> None:
@@ -44,11 +44,11 @@ class HookManager:
             raise ConfigError(f'there is no hook event "{event}"; there are {quoted(EVENTS)}.{hint}')
         if not callable(callback):
             raise ConfigError(f'a hook for "{event}" must be a function, got {type(callback).__name__}')
-        self._hooks[event].append(callback)
+        self._hooks[event] += (callback,)
 
     def of(self, event: str) -> tuple[Hook, ...]:
         """Return the callbacks of an event, in their order."""
-        return tuple(self._hooks[event])
+        return self._hooks[event]
 
     async def outcome(self, hook: Hook, told: Mapping[str, Any]) -> HookOutcome:
         """Call one hook with a copy of what it is told; what goes wrong is a DENY that says so."""

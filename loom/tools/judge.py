@@ -29,7 +29,14 @@ def canonical(tool: str, arguments: Mapping[str, Any], run_id: str) -> bytes:
     Raises:
         ValueError, TypeError: the arguments are no JSON.
     """
-    return CANONICAL.encode({"arguments": arguments, "run_id": run_id, "tool": tool}).encode()
+    # For all but texts the encoder sets itself up anew, which takes longer than what it then does. So the frame is put
+    # together here, and whole numbers are written as it writes them.
+    encode = CANONICAL.encode
+    items = [
+        f"{encode(name)}:{repr(value) if type(value) is int else encode(value)}"
+        for name, value in sorted(arguments.items())
+    ]
+    return f'{{"arguments":{{{",".join(items)}}},"run_id":{encode(run_id)},"tool":{encode(tool)}}}'.encode()
 
 
 def digest_of(saved: bytes) -> str:
@@ -38,13 +45,15 @@ def digest_of(saved: bytes) -> str:
 
 
 @dataclass(slots=True)
-class _Case:
-    """A call on its way through the judgement."""
+class Case:
+    """A call on its way through the judgement. `saved` is its canonical JSON, `decision` what became of it."""
 
     call: ToolCall
     run_id: str
     arguments: dict[str, Any]
+    saved: bytes = b""
     digest: str = ""
+    decision: Decision | None = None
 
 
 class _Denied(Exception):  # noqa: N818 - not an error: how judging ends early
@@ -64,7 +73,7 @@ class Judge:
     verdicts: Mapping[str, Verdict]
     rules: Rules
     hooks: HookManager
-    limiter: Limiter
+    limiter: Limiter[Case]
     redactor: Redactor
 
     async def judge(self, call: ToolCall, run_id: str, *, is_answered: bool = False) -> Decision:
@@ -72,13 +81,13 @@ class Judge:
 
         `is_answered`: if there is something to ask, it was asked and allowed, so the call takes its place now.
         """
-        case = _Case(call, run_id, call.arguments)
+        case = Case(call, run_id, call.arguments)
         try:
             return await self._decided(case, is_answered)
         except _Denied as denied:
             return self._denial(case, denied)
 
-    async def _decided(self, case: _Case, is_answered: bool) -> Decision:
+    async def _decided(self, case: Case, is_answered: bool) -> Decision:
         name = case.call.name
         if name not in self.tools:
             hint = did_you_mean(name, self.tools)
@@ -89,14 +98,15 @@ class Judge:
         outcome, setting, reason = self.verdicts[name]
         if outcome == "deny":
             raise _Denied("policy", setting, reason)
-        wait_s = self.limiter.take(case.digest)
+        wait_s = self.limiter.take(case.digest, case)
         if wait_s:
             raise _Denied("rate_limit", "tools.rate_limits", self.limiter.full(wait_s), wait_s)
         veto = await self.rules.veto(name, case.arguments)
         if veto is None and asked is None and outcome == "allow":
-            return Decision(
+            case.decision = Decision(
                 call_id=case.call.id, tool=name, outcome="allow", digest=case.digest, arguments=case.arguments
             )
+            return case.decision
         if veto is not None or not is_answered:
             self.limiter.give_back(case.digest)  # a call that is asked about is counted when it is made
         if veto is not None:
@@ -105,7 +115,7 @@ class Judge:
             return self._decision(case, "ask", "hook", *asked)
         return self._decision(case, "ask", "policy", setting, reason)
 
-    def _validate(self, case: _Case, tool: Tool, arguments: Mapping[str, Any]) -> None:
+    def _validate(self, case: Case, tool: Tool, arguments: Mapping[str, Any]) -> None:
         """Put the validated arguments and their digest into the case."""
         if MALFORMED in arguments:
             why = f'tool "{tool.name}" was not called: its arguments are no JSON object: {arguments[MALFORMED]}'
@@ -113,14 +123,15 @@ class Judge:
         validated = getattr(tool, "validated", None)
         try:
             case.arguments = held_against_schema(tool, arguments) if validated is None else validated(arguments)
-            case.digest = digest_of(canonical(tool.name, case.arguments, case.run_id))
+            case.saved = canonical(tool.name, case.arguments, case.run_id)
+            case.digest = digest_of(case.saved)
         except ToolExecutionError as error:
             raise _Denied("arguments", "", str(error)) from None
         except Exception as error:  # noqa: BLE001 - what cannot be judged is denied
             why = f'tool "{tool.name}" was not called, its arguments cannot be judged: {type(error).__name__}: {error}'
             raise _Denied("arguments", "", why) from None
 
-    async def _hooked(self, case: _Case, tool: Tool) -> tuple[str, str] | None:
+    async def _hooked(self, case: Case, tool: Tool) -> tuple[str, str] | None:
         """Ask the hooks, again from the first one whenever one changed the arguments; return who asks, and why."""
         for _ in range(_HOOK_ROUNDS):
             judged, asked = case.digest, None
@@ -140,7 +151,7 @@ class Judge:
                 return asked
         raise _Denied("hook", "", f'the hooks changed the arguments of tool "{tool.name}" {_HOOK_ROUNDS} times')
 
-    def _denial(self, case: _Case, denied: _Denied) -> Decision:
+    def _denial(self, case: Case, denied: _Denied) -> Decision:
         if not case.digest:
             try:
                 case.arguments = as_json(case.arguments)
@@ -150,7 +161,7 @@ class Judge:
         return self._decision(case, "deny", denied.by, denied.rule, denied.reason, denied.retry_after_s)
 
     def _decision(
-        self, case: _Case, outcome: Outcome, by: DecidedBy, rule: str, reason: str, retry_after_s: float | None = None
+        self, case: Case, outcome: Outcome, by: DecidedBy, rule: str, reason: str, retry_after_s: float | None = None
     ) -> Decision:
         told = self.redactor.clean(reason)
         return Decision(

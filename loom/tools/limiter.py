@@ -3,12 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 WINDOW_S: Final = 60.0
 
+Call = TypeVar("Call")
 
-class Limiter:
+
+class Limiter(Generic[Call]):
     """Count calls in a sliding window of 60 seconds by `clock`, for all who share this limiter, also in other threads.
 
     A place is taken when a call is allowed and used when the call is made; from then on it counts for 60 seconds. So
@@ -20,19 +22,19 @@ class Limiter:
         self.limit = limit
         self._clock = clock
         self._places: OrderedDict[int, tuple[float, str]] = OrderedDict()  # oldest first
-        self._unused: dict[str, list[int]] = {}
+        self._unused: dict[str, tuple[Call, list[int]]] = {}
         self._last = 0
         self._lock = Lock()
 
-    def take(self, digest: str) -> float:
-        """Take a place for the call `digest`; return 0, or the seconds until there will be one."""
+    def take(self, digest: str, call: Call) -> float:
+        """Take a place for a call, known by its digest; return 0, or the seconds until there will be one."""
         with self._lock:
             now = self._now()
             if len(self._places) >= self.limit:
                 return max(self._places[next(iter(self._places))][0] + WINDOW_S - now, 0.001)
             self._last += 1
             self._places[self._last] = now, digest
-            self._unused.setdefault(digest, []).append(self._last)
+            self._unused.setdefault(digest, (call, []))[1].append(self._last)
             return 0.0
 
     def give_back(self, digest: str) -> None:
@@ -45,13 +47,19 @@ class Limiter:
     def use(self, digest: str) -> bool:
         """Use a place that was taken for a call within the window; tell whether there was one."""
         with self._lock:
-            now = self._now()
             place = self._unused_place(digest)
             if place is None:
                 return False
+            now, (at, _) = self._clock(), self._places.pop(place)
+            if at + WINDOW_S <= now:
+                return False
             self._places[place] = now, ""
-            self._places.move_to_end(place)
             return True
+
+    def call(self, digest: str) -> Call | None:
+        """Return the call that a place was taken for; None where there is none, or it was used."""
+        unused = self._unused.get(digest)
+        return None if unused is None else unused[0]
 
     def full(self, wait_s: float) -> str:
         """Say that there was no place, and when there will be one."""
@@ -66,15 +74,16 @@ class Limiter:
                 break
             del self._places[place]
             if digest:
-                self._unused[digest].remove(place)
-                if not self._unused[digest]:
+                places = self._unused[digest][1]
+                places.remove(place)
+                if not places:
                     del self._unused[digest]
         return now
 
     def _unused_place(self, digest: str) -> int | None:
-        places = self._unused.get(digest)
-        if not places:
+        if digest not in self._unused:
             return None
+        places = self._unused[digest][1]
         place = places.pop()
         if not places:
             del self._unused[digest]

@@ -1,10 +1,11 @@
 """A function's parameters as a pydantic model: what a tool's arguments are."""
 
 import inspect
+import types
 import typing
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -13,6 +14,8 @@ from pydantic_core import PydanticSerializationError, to_json
 from loom.errors import ConfigError
 
 # Any, in this module: the function's signature is the user's.
+
+_SCALARS: Final = (str, int, float, bool, types.NoneType)
 
 
 def arguments_of(fn: Callable[..., Any], name: str) -> type[BaseModel]:
@@ -73,3 +76,41 @@ def _field(name: str, parameter: inspect.Parameter, hint: Any) -> tuple[Any, Any
     except PydanticSerializationError:
         raise ConfigError(f'tool "{name}": the default of "{parameter.name}" is no JSON: {value!r}') from None
     return hint, default
+
+
+def is_plain(arguments: type[BaseModel]) -> bool:
+    """Tell whether validated arguments are JSON as they are, and stay the same when they are validated again.
+
+    Errs towards no: where constraints, settings of a field or validators have a say, only trying it out tells.
+    """
+    return all(map(_is_plain_field, arguments.model_fields.values()))
+
+
+def _is_plain_field(field: FieldInfo) -> bool:
+    if field.metadata or field.exclude is not None or getattr(field, "exclude_if", None) is not None:
+        return False
+    return _is_json(field.annotation) and (field.is_required() or _is_plain_default(field))
+
+
+def _is_json(annotation: Any) -> bool:  # noqa: ANN401
+    """Tell whether pydantic turns whatever it takes for the type into values that JSON has."""
+    kind, parts = get_origin(annotation), get_args(annotation)
+    if kind in (Union, types.UnionType):  # of others it depends on the value which member takes it
+        return len(parts) == 2 and types.NoneType in parts and all(map(_is_json, parts))
+    if kind is Literal:
+        return all(type(part) in _SCALARS for part in parts)
+    if kind is dict:
+        return parts[:1] == (str,) and _is_json(parts[1])
+    if kind is list:
+        return all(map(_is_json, parts)) and bool(parts)
+    return annotation in _SCALARS
+
+
+def _is_plain_default(field: FieldInfo) -> bool:
+    """Tell whether the default, which is not validated when it is filled in, would come through as it is."""
+    default = field.default
+    if type(default) not in _SCALARS:
+        return False
+    hint: Any = field.annotation
+    value = TypeAdapter(hint).validate_python(default)
+    return type(value) is type(default) and value == default

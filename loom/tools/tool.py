@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from loom.errors import ConfigError, ToolExecutionError
-from loom.tools.signature import arguments_of
+from loom.tools.signature import arguments_of, is_plain
 from loom.types.content import DocumentBlock, ImageBlock, MessageContent, TextBlock
 from loom.types.models import ToolSchema
 
@@ -82,6 +82,8 @@ class ToolSpec(Generic[P, R]):
         self._check(contexts)
         self._is_async = inspect.iscoroutinefunction(fn)
         self._arguments = arguments_of(fn, self.name)
+        self._is_plain = is_plain(self._arguments)
+        self._validate: Callable[[dict[str, Any]], BaseModel] = self._arguments.__pydantic_validator__.validate_python
         self.schema = ToolSchema(
             name=self.name, description=self.description, parameters=self._arguments.model_json_schema()
         )
@@ -124,6 +126,8 @@ class ToolSpec(Generic[P, R]):
             ToolExecutionError: they do not fit, or are not the same when they come back from JSON.
         """
         given = self._validated(arguments)
+        if self._is_plain:
+            return vars(given)
         dumped: dict[str, Any] = given.__pydantic_serializer__.to_python(given, mode="json", warnings=False)
         if self._validated(dumped).__dict__ != given.__dict__:
             raise ToolExecutionError(
@@ -133,7 +137,7 @@ class ToolSpec(Generic[P, R]):
 
     def _validated(self, arguments: Mapping[str, Any]) -> BaseModel:
         try:
-            return cast("BaseModel", self._arguments.__pydantic_validator__.validate_python(dict(arguments)))
+            return self._validate(dict(arguments))
         except ValidationError as error:
             flaws = "; ".join(f'"{".".join(map(str, flaw["loc"]))}": {flaw["msg"]}' for flaw in error.errors())
             raise ToolExecutionError(f'tool "{self.name}" was not called, its arguments do not fit: {flaws}') from error
@@ -147,10 +151,10 @@ class ToolSpec(Generic[P, R]):
             ToolExecutionError: the arguments do not fit, the function raised or took longer than `timeout_s`, or its
                 result is no JSON.
         """
-        given = self._validated(arguments).__dict__
-        values = {name: given[name] for name in self._arguments.model_fields}
+        values = vars(self._validated(arguments))
         try:
-            return _content(await self._result(values))
+            result = self._called(values) if self.timeout_s is None else self._called_in_time(values, self.timeout_s)
+            return _content(await result)
         except PydanticSerializationError as error:
             raise ToolExecutionError(f'tool "{self.name}" returned what cannot be put as JSON: {error}') from error
         except _OutOfTimeError:
@@ -161,16 +165,16 @@ class ToolSpec(Generic[P, R]):
         except Exception as error:  # whatever the user's function raises
             raise ToolExecutionError(f'tool "{self.name}" failed: {type(error).__name__}: {error}') from error
 
-    async def _result(self, values: Mapping[str, Any]) -> object:
-        if self.timeout_s is None:
-            return await self._called(values)
-        with anyio.move_on_after(self.timeout_s):
+    async def _called_in_time(self, values: Mapping[str, Any], timeout_s: float) -> object:
+        with anyio.move_on_after(timeout_s):
             return await self._called(values)
         raise _OutOfTimeError
 
     async def _called(self, values: Mapping[str, Any]) -> object:
+        if self._is_async:
+            return await cast("Callable[..., Awaitable[object]]", self.fn)(**values)
         call: Callable[[], object] = partial(self.fn, **values)
-        result = call() if self._is_async else await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+        result = await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
         # A plain function may return what is to be awaited, as a partial of an async one does.
         return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
 

@@ -95,6 +95,9 @@ async def test_no_way_leads_to_a_tool_but_through_the_door() -> None:
         "denied decision turned": lambda: door.run(changed(denied, outcome="allow"), run_id="r"),
         "denied decision turned into an ask": lambda: door.run(changed(denied, outcome="ask"), run_id="r"),
         "other arguments": lambda: door.run(changed(allowed, arguments={"env": "production", "count": 1}), run_id="r"),
+        "a truth value for a number": lambda: door.run(
+            changed(allowed, arguments={"env": "staging", "count": True}), run_id="r"
+        ),
         "no JSON": lambda: door.run(changed(allowed, arguments={"env": object()}), run_id="r"),
         "other run": lambda: door.run(allowed, run_id="r2"),
         "other tool": lambda: door.run(changed(allowed, tool="delete"), run_id="r"),
@@ -114,6 +117,25 @@ async def test_no_way_leads_to_a_tool_but_through_the_door() -> None:
 
     assert not (await door.run(allowed, run_id="r")).result.is_error
     assert spy.calls == [("staging", 1)]
+
+
+async def test_what_was_judged_runs_though_the_decision_is_changed_by_force() -> None:
+    spy = Spy()
+    door = Door([spy.tool], rules=[BLOCK])
+    allowed = await door.judge(wanted(env="staging"), run_id="r")
+    vars(allowed)["arguments"] = {"env": "production", "count": 1}
+    await door.run(allowed, run_id="r")
+    assert spy.calls == [("staging", 1)]
+
+
+async def test_a_decision_that_equals_the_one_that_was_made_takes_its_place() -> None:
+    spy = Spy()
+    door = Door([spy.tool], policy=limited(1))
+    allowed = await door.judge(wanted(env="x"), run_id="r")
+    await door.run(changed(allowed, arguments={"count": 1, "env": "x"}), run_id="r")
+    with pytest.raises(ToolPermissionError, match="more than 1 tool calls"):
+        await door.run(allowed, run_id="r")
+    assert spy.calls == [("x", 1)]
 
 
 async def test_what_was_denied_by_somebody_else_is_not_run() -> None:

@@ -8,12 +8,13 @@ from enum import Enum
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, SecretStr
 
 from loom.tools.door import Door
 from loom.tools.hooks import HookManager
+from loom.tools.judge import canonical
 from loom.tools.tool import tool
 from loom.types.decisions import Decision
 from loom.types.messages import MALFORMED, ToolCall
@@ -234,6 +235,35 @@ async def test_the_window_slides_by_the_clock_that_was_given() -> None:
     assert (await judged(door, env="x")).retry_after_s == pytest.approx(15)
     now = 60.0
     assert (await judged(door, env="x")).outcome == "allow"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+def as_json_writes(tool: str, arguments: dict[str, Any], run_id: str) -> bytes:
+    call = {"arguments": arguments, "run_id": run_id, "tool": tool}
+    text = json.dumps(call, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def outcome_of(write: Callable[..., bytes], *given: Any) -> bytes | str:
+    try:
+        return write(*given)
+    except Exception as error:  # noqa: BLE001
+        return f"{type(error).__name__}: {error}"
+
+
+@given(st.text(), st.dictionaries(st.text(), JSON), st.text())
+@example("t", {"x": float("nan")}, "r")
+@example("t", {"x": 10**5000}, "r")
+@example("t", {"x": "\ud800"}, "r")
+@example("t", {"x": object()}, "r")
+@example("t", {"b": True, "a": None, "c": -0.0, "\u2028": '\x7f\x00"\\/é'}, "\n")
+def test_the_canonical_json_of_a_call_is_what_json_writes(tool: str, arguments: dict[str, Any], run_id: str) -> None:
+    assert outcome_of(canonical, tool, arguments, run_id) == outcome_of(as_json_writes, tool, arguments, run_id)
 
 
 class Mode(Enum):

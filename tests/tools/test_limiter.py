@@ -19,50 +19,66 @@ class Clock:
 
 def test_places_come_back_after_sixty_seconds_one_by_one() -> None:
     clock = Clock()
-    limiter = Limiter(2, clock)
-    assert limiter.take("a") == 0
+    limiter = Limiter[int](2, clock)
+    assert limiter.take("a", 1) == 0
     clock.now += 10
-    assert limiter.take("b") == 0
-    assert limiter.take("c") == pytest.approx(50)
+    assert limiter.take("b", 1) == 0
+    assert limiter.take("c", 1) == pytest.approx(50)
     clock.now += 49.999
-    assert limiter.take("c") > 0
+    assert limiter.take("c", 1) > 0
     clock.now += 0.001
-    assert limiter.take("c") == 0
-    assert limiter.take("d") == pytest.approx(10)
+    assert limiter.take("c", 1) == 0
+    assert limiter.take("d", 1) == pytest.approx(10)
 
 
 def test_a_place_given_back_does_not_count_and_one_used_cannot_be_given_back() -> None:
-    limiter = Limiter(1, Clock())
-    limiter.take("a")
+    limiter = Limiter[int](1, Clock())
+    limiter.take("a", 1)
     limiter.give_back("a")
-    assert limiter.take("b") == 0
+    assert limiter.take("b", 1) == 0
     assert limiter.use("b")
     limiter.give_back("b")
-    assert limiter.take("c") > 0
+    assert limiter.take("c", 1) > 0
 
 
 def test_a_place_counts_from_when_it_was_used_and_keeps_no_other_one_back() -> None:
     clock = Clock()
-    limiter = Limiter(2, clock)
-    limiter.take("a")
+    limiter = Limiter[int](2, clock)
+    limiter.take("a", 1)
     clock.now += 30
-    limiter.take("b")
+    limiter.take("b", 1)
     clock.now += 10
     limiter.use("a")
     clock.now += 50
-    assert limiter.take("c") == 0
-    assert limiter.take("d") == pytest.approx(10)
+    assert limiter.take("c", 1) == 0
+    assert limiter.take("d", 1) == pytest.approx(10)
 
 
 def test_a_place_is_used_once_and_only_while_the_window_lasts() -> None:
     clock = Clock()
-    limiter = Limiter(5, clock)
-    limiter.take("a")
-    limiter.take("a")
+    limiter = Limiter[int](5, clock)
+    limiter.take("a", 1)
+    limiter.take("a", 1)
     assert [limiter.use("a"), limiter.use("a"), limiter.use("a"), limiter.use("b")] == [True, True, False, False]
-    limiter.take("a")
+    limiter.take("a", 1)
     clock.now += 60
     assert not limiter.use("a")
+
+
+def test_a_call_is_known_while_it_has_a_place_that_is_not_used() -> None:
+    clock = Clock()
+    limiter = Limiter[int](3, clock)
+    assert limiter.call("a") is None
+    limiter.take("a", 1)
+    limiter.take("a", 2)
+    limiter.use("a")
+    assert limiter.call("a") == 1
+    limiter.give_back("a")
+    assert limiter.call("a") is None
+    limiter.take("a", 3)
+    clock.now += 60
+    limiter.take("b", 4)
+    assert (limiter.call("a"), limiter.call("b")) == (None, 4)
 
 
 @given(
@@ -73,12 +89,12 @@ def test_no_window_of_sixty_seconds_ever_holds_more_than_the_limit(
     limit: int, moves: list[tuple[float, str, str]]
 ) -> None:
     clock = Clock()
-    limiter = Limiter(limit, clock)
+    limiter = Limiter[int](limit, clock)
     used: list[float] = []
     for wait_s, move, digest in moves:
         clock.now += wait_s
         if move == "take":
-            limiter.take(digest)
+            limiter.take(digest, 1)
         elif move == "give back":
             limiter.give_back(digest)
         elif limiter.use(digest):
@@ -87,7 +103,7 @@ def test_no_window_of_sixty_seconds_ever_holds_more_than_the_limit(
 
 
 def test_a_hundred_threads_take_no_more_than_there_are() -> None:
-    limiter = Limiter(60, lambda: 0.0)
+    limiter = Limiter[int](60, lambda: 0.0)
     with ThreadPoolExecutor(16) as pool:
-        waits = list(pool.map(limiter.take, (str(number) for number in range(100))))
+        waits = list(pool.map(limiter.take, map(str, range(100)), range(100)))
     assert waits.count(0) == 60

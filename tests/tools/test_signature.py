@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime
 import enum
-from typing import Annotated, Any, Literal
+import typing
+from typing import Annotated, Any, Literal, Optional, cast
 
 import pytest
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field, StringConstraints
+from pydantic_core import from_json, to_json
 
 from loom.errors import ConfigError
-from loom.tools.signature import arguments_of
+from loom.tools.signature import arguments_of, is_plain
 
 
 class Colour(enum.Enum):
@@ -86,3 +88,139 @@ def test_an_alias_is_refused_because_rules_go_by_the_name() -> None:
     for fn in (one, two):
         with pytest.raises(ConfigError, match='the parameter "path" has an alias'):
             arguments_of(fn, "t")
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Shade(enum.StrEnum):
+    DARK = "dark"
+
+
+class Number(int):
+    pass
+
+
+class Fraction(float):
+    pass
+
+
+PLAIN: list[Any] = [
+    str,
+    int,
+    float,
+    bool,
+    None,
+    Optional[int],  # noqa: UP045
+    str | None,
+    list[str],
+    list[float],
+    dict[str, int],
+    dict[str, list[bool | None]],
+    list[dict[str, int]] | None,
+    Literal["dark", 1, True] | None,
+    Annotated[int, Field(description="how many")],
+]
+GIVEN: list[Any] = [
+    "",
+    "1",
+    "yes",
+    "dark",
+    Text("x"),
+    Shade.DARK,
+    0,
+    1,
+    True,
+    Number(3),
+    2.0,
+    -0.0,
+    1e300,
+    Fraction(4),
+    None,
+    [],
+    ["1", Text("2"), Shade.DARK],
+    ("3", "4"),
+    [1, Number(2), True],
+    [Fraction(1.5), 2],
+    {"a": 1, Text("b"): Number(2), Shade.DARK: True},
+    {"a": [True, None, 1]},
+    [{"a": "1"}],
+]
+
+
+def exact(value: object) -> object:
+    """Return a value with the types of all its parts, which comparing leaves out."""
+    if isinstance(value, dict):
+        return dict, [(exact(key), exact(item)) for key, item in cast("dict[object, object]", value).items()]
+    if isinstance(value, list):
+        return list, [exact(item) for item in cast("list[object]", value)]
+    return type(value), repr(value)
+
+
+def taking(hint: Any, default: Any = ...) -> type[BaseModel]:
+    """Return the arguments of a function with a parameter of that type."""
+
+    def take(x: Any) -> None: ...
+
+    take.__annotations__["x"] = hint
+    if default is not ...:
+        take.__defaults__ = (default,)
+    return arguments_of(take, "take")
+
+
+@pytest.mark.parametrize("hint", PLAIN)
+def test_plain_arguments_are_their_own_json_and_stay_the_same(hint: Any) -> None:
+    model = taking(hint)
+    assert is_plain(model)
+    taken = 0
+    for given in GIVEN:
+        try:
+            values = vars(model.model_validate({"x": given}))
+        except ValueError:
+            continue
+        read = from_json(to_json(values))
+        assert exact(values) == exact(read) == exact(vars(model.model_validate(read)))
+        taken += 1
+    assert taken
+
+
+@pytest.mark.parametrize(
+    ("hint", "default"),
+    [
+        (Any, ...),
+        (list[Any], ...),
+        (list, ...),
+        (typing.List, ...),  # noqa: UP006
+        (dict, ...),
+        (dict[int, str], ...),
+        (set[str], ...),
+        (tuple[str, ...], ...),
+        (int | str, ...),
+        (int | str | None, ...),
+        (bytes, ...),
+        (datetime.datetime, ...),
+        (Colour, ...),
+        (Literal[Colour.RED], ...),
+        (Point, ...),
+        (Annotated[str, AfterValidator(lambda text: text * 2)], ...),
+        (Annotated[str, StringConstraints(to_upper=True, max_length=1)], ...),
+        (list[Annotated[str, StringConstraints(to_upper=True)]], ...),
+        (int, Field(default=1, exclude=True)),
+        (int, Field(default_factory=lambda: True)),
+        (float, 1),
+        (int, True),
+        (int, "5"),
+        (str, Shade.DARK),
+        (list[int], [True]),
+    ],
+)
+def test_what_validating_may_change_again_is_not_taken_to_be_plain(hint: Any, default: Any) -> None:
+    assert not is_plain(taking(hint, default))
+
+
+def test_defaults_of_the_type_itself_are_plain() -> None:
+    def find(query: str = "", limit: int = 5, share: float = 0.5, deep: bool = False, tags: list[str] = None) -> str:  # type: ignore[assignment]  # noqa: RUF013
+        return ""
+
+    assert is_plain(arguments_of(find, "find"))
