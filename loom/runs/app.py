@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import cached_property, partial
 from typing import Any, Generic, Literal, TypeVar, overload
 
+from anyio import CancelScope
 from pydantic_core import from_json
 
 from loom.core.journal import Checkpointer, Journal, decode, encode
@@ -136,12 +137,37 @@ class CompiledGraph(Generic[S]):
         Raises:
             ConfigError: no event loop runs. What else is wrong is raised by the handle's `wait`.
         """
+        self._needs_loop("start", "run_sync")
+        runtime, run_id, live, scope = _given(runtime), checked_run_id(run_id), Live(), CancelScope()
+        store = self._store(runtime)
+        begin = self._begin({} if inputs is None else inputs, run_id, runtime, live, scope)
+        return GraphRun(run_id, begin, Story(self._plan, run_id), store, live, scope)
+
+    def start_resume(
+        self,
+        run_id: str,
+        *,
+        answers: Answers | None = None,
+        on_change: OnChange = "raise",
+        rename: Rename | None = None,
+        runtime: Runtime | None = None,
+    ) -> "GraphRun[S]":
+        """Go on with a run, as `resume` does, in the background of the running loop; return its handle at once.
+
+        The handle's events go on where the run stopped, live, to the end of this walk of it.
+
+        Raises:
+            ConfigError: no event loop runs. What `resume` would raise is raised by the handle's `wait`.
+        """
+        self._needs_loop("start_resume", "resume")
+        runtime, live, scope = _given(runtime), Live(), CancelScope()
+        story, store = Story(self._plan, _known_run_id(run_id)), self._store(runtime)
+        begin = self._take_up(run_id, answers or {}, on_change, rename or {}, runtime, live, scope)
+        return GraphRun(run_id, begin, story, store, live, scope)
+
+    def _needs_loop(self, called: str, instead: str) -> None:
         if not has_running_loop():
-            raise ConfigError(f'start of graph "{self.name}" needs a running event loop; use `app.run_sync(…)`')
-        runtime, run_id, live = _given(runtime), checked_run_id(run_id), Live()
-        story = Story(self._plan, run_id)
-        begin = self._begin({} if inputs is None else inputs, run_id, runtime, live)
-        return GraphRun(run_id, begin, story, self._store(runtime), live)
+            raise ConfigError(f'{called} of graph "{self.name}" needs a running event loop; use `app.{instead}(…)`')
 
     # Looking into runs.
 
@@ -303,7 +329,9 @@ class CompiledGraph(Generic[S]):
     async def _read(self, run_id: str, runtime: Runtime, *, from_snapshot: bool = False) -> Journal:
         return await self._store(runtime).read(_known_run_id(run_id), from_snapshot=from_snapshot)
 
-    async def _begin(self, inputs: Inputs, run_id: str, runtime: Runtime, live: Live) -> Executor:
+    async def _begin(
+        self, inputs: Inputs, run_id: str, runtime: Runtime, live: Live, scope: CancelScope | None = None
+    ) -> Executor:
         plan, store = self._plan, self._store(runtime)
         values, saved = starting_values(plan, inputs)
         past = Past(plan, run_id)
@@ -313,12 +341,20 @@ class CompiledGraph(Generic[S]):
         way = starting_way(plan, values)
         past.begin(values, way.targets)
         run = Run(run_id, past.totals, store, runtime, live)
+        run.scope = scope
         record = input_record(run, past, saved, way)
         run.claimed(await store.create(run_id, plan.name, self._header, (record,)))
         return Executor(run, past)
 
     async def _take_up(
-        self, run_id: str, answers: Answers, on_change: OnChange, rename: Rename, runtime: Runtime, live: Live
+        self,
+        run_id: str,
+        answers: Answers,
+        on_change: OnChange,
+        rename: Rename,
+        runtime: Runtime,
+        live: Live,
+        scope: CancelScope | None = None,
     ) -> Executor:
         store = self._store(runtime)
         journal = await self._read(run_id, runtime, from_snapshot=True)
@@ -330,6 +366,8 @@ class CompiledGraph(Generic[S]):
         for record in records:
             past.take(decode(record, run_id))
         run = Run(run_id, totals, store, runtime, live)
+        run.scope = scope
+        live.first = live.head = journal.head
         if not is_over:
             resumed: dict[str, Any] = {"kind": "resume", "at": at}
             if was_paused and not answers:

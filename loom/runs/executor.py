@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import anyio
-from anyio import CancelScope
 
 from loom.core.result import GraphResult, Status
 from loom.core.state import state_from
@@ -71,14 +70,14 @@ class Executor:
             await run.end("completed")
         return self._result("completed")
 
-    def cancellable(self) -> CancelScope:
-        """Return the scope that ends the walk when it is cancelled; what was finished is kept."""
-        self._run.scope = CancelScope()
-        return self._run.scope
-
     async def cancel(self) -> GraphResult[Any]:
-        """End the run before anything starts."""
-        await self._run.end("cancelled")
+        """End the run before anything starts. One that is over stays so."""
+        if self._past.totals.status == "completed":
+            return self._result("completed")
+        try:
+            await self._run.end("cancelled")
+        finally:
+            await self._run.release()
         return self._result("cancelled")
 
     def _result(self, status: Status) -> GraphResult[Any]:

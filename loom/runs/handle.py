@@ -23,36 +23,48 @@ class GraphRun(Generic[S]):
 
     # Any: the coroutine's send and yield types, which no one uses.
     def __init__(
-        self, run_id: str, begin: Coroutine[Any, Any, Executor], story: Story, store: Checkpointer, live: Live
+        self,
+        run_id: str,
+        begin: Coroutine[Any, Any, Executor],
+        story: Story,
+        store: Checkpointer,
+        live: Live,
+        scope: CancelScope,
     ) -> None:
         self.run_id = run_id
         self._begin = begin
         self._story = story
         self._store = store
         self._live = live
-        self._executor: Executor | None = None
-        self._scope: CancelScope | None = None
-        self._has_begun = asyncio.Event()
-        self._is_cancelled = False
+        self._scope = scope
+        self._has_begun = False
+        self._is_known_to_begin = asyncio.Event()
         self._task = asyncio.create_task(self._drive(), name=f"loom run {run_id}")
 
     async def wait(self) -> GraphResult[S]:
         """Return how the run ended; raise what it raised. Cancelling the waiter leaves the run alone."""
         return await asyncio.shield(self._task)
 
+    async def settled(self) -> None:
+        """Wait until nothing of the run is at work any more, however it ended."""
+        await asyncio.wait([self._task])
+
+    async def begun(self) -> bool:
+        """Wait until the run is at work or could not begin; tell which."""
+        await self._is_known_to_begin.wait()
+        return self._has_begun
+
     def cancel(self) -> None:
         """Ask the run to end now; `wait` then gives the status `cancelled`. What was finished is kept."""
-        self._is_cancelled = True
-        if self._scope:
-            self._scope.cancel()
+        self._scope.cancel()
 
-    async def events(self, after: int = 0) -> AsyncGenerator[Event, None]:
-        """Yield the run's events with offsets above `after`, live, to its end.
+    async def events(self, after: int | None = 0) -> AsyncGenerator[Event, None]:
+        """Yield the run's events with offsets above `after`, live, to the end of this walk of it.
 
-        Any number of readers may follow; a slow one holds nothing up.
+        Those of earlier walks come first, as they are saved; `after=None` leaves them out. Any number of readers may
+        follow; a slow one holds nothing up.
         """
-        await self._has_begun.wait()
-        if self._executor is None:
+        if not await self.begun():
             return
         told = follow(self._story.fresh(), self._store, self.run_id, after=after, live=self._live)
         async with contextlib.aclosing(told):
@@ -61,12 +73,12 @@ class GraphRun(Generic[S]):
 
     async def _drive(self) -> GraphResult[S]:
         try:
-            self._executor = executor = await self._begin
-            self._scope = executor.cancellable()
-            self._has_begun.set()
-            return await (executor.cancel() if self._is_cancelled else executor.drive())
+            executor = await self._begin
+            self._has_begun = True
+            self._is_known_to_begin.set()
+            return await (executor.cancel() if self._scope.cancel_called else executor.drive())
         finally:
-            self._has_begun.set()
+            self._is_known_to_begin.set()
             self._live.close()
 
 

@@ -25,7 +25,7 @@ def _recent() -> deque[tuple[int, Event | bytes]]:
 class Live:
     """What a run shows to readers in its own process. `head` is the index its next record gets.
 
-    `first` is the index of the first record after the claim: what ends before that ended an earlier walk.
+    `first` is the index of the first record of this walk: what ends before that ended an earlier one.
     `emitted` are the events that wait to be saved with the next record, as its JSON; `recent` the last that were
     shown, each with the head at that time: a reader that comes a little late misses nothing. Those that are saved are
     parsed only where there is a reader. A reader has a queue of its own, so a slow one holds nothing up.
@@ -79,28 +79,42 @@ class Reader:
 
 
 async def follow(
-    story: Story, store: Checkpointer, run_id: str, *, after: int, live: Live
+    story: Story, store: Checkpointer, run_id: str, *, after: int | None, live: Live
 ) -> AsyncGenerator[Event, None]:
-    """Yield the events of a run of this process with offsets above `after`, up to the end of this walk of it."""
+    """Yield the events of a run of this process with offsets above `after`, up to the end of this walk of it.
+
+    None leaves out what earlier walks told.
+    """
     reader = Reader(live)
     live.readers.append(reader)
+    index = told = offset = 0
+
+    def is_wanted(event: Event) -> bool:
+        nonlocal offset
+        offset = event.offset or offset
+        if after is None:
+            return index >= live.first
+        return offset > after or (offset == after and not event.offset)  # what has no number stands after the last
+
     try:
-        index = told = 0
         while True:
             was_closed = live.is_closed
-            for record in (await store.read(run_id, index)).records:
+            journal = await store.read(run_id, index)
+            if index == 0:
+                story.under(journal)
+            for record in journal.records:
                 parsed = decode(record, run_id)
                 shown = reader.take(index, story)
                 told += sum(event.offset > 0 for event in shown)
                 for event in (*shown, *story.tell(parsed, told)):
-                    if event.offset > after or not event.offset:
+                    if is_wanted(event):
                         yield event
                 index, told = index + 1, 0
                 if parsed["kind"] == "end" and index > live.first:
                     return
             for event in reader.take(index, story):
                 told += event.offset > 0
-                if event.offset > after or not event.offset:
+                if is_wanted(event):
                     yield event
             if was_closed:
                 return

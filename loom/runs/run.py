@@ -65,7 +65,7 @@ class Run:
     def claimed(self, claim: Claim) -> None:
         """Say that the run may be appended to."""
         self._claim, self.is_claimed = claim, True
-        self._live.head = self._live.first = claim.head
+        self._live.head = claim.head
 
     @cached_property
     def turns(self) -> Turns:

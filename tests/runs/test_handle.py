@@ -7,18 +7,22 @@ import pytest
 from loom import (
     END,
     START,
+    AnswerError,
     ConfigError,
     Context,
     Graph,
+    GraphChangedError,
     MemoryCheckpointer,
     NodeError,
     RunExistsError,
+    RunNotFoundError,
     Runtime,
     State,
     node,
 )
+from loom.runs.app import CompiledGraph
 from loom.types.events import Event
-from tests.core.letters import Diary, chain, failing, fan
+from tests.core.letters import Body, Diary, Log, chain, failing, fan, graph_of
 
 pytestmark = pytest.mark.anyio
 
@@ -110,6 +114,7 @@ async def test_cancelling_before_it_begins_runs_nothing() -> None:
     run.cancel()
     result = await run.wait()
     assert (result.status, result.state.log, diary.begun) == ("cancelled", [], [])
+    assert "step.started" not in [event.type async for event in run.events()]
     assert (await app.resume("r")).state.log == ["a", "b"]
 
 
@@ -242,3 +247,148 @@ async def test_the_story_of_a_run_goes_on_after_its_resume() -> None:
     assert whole[: len(before)] == before
     assert [event.type for event in whole if event.type in ENDS] == ["run.paused", "run.completed"]
     assert await all_of(run.events()) == before
+
+
+# Going on in the background.
+
+
+async def asks(ctx: Context) -> None:
+    await ctx.ask("Well?", answer_type=bool, key="well")
+
+
+async def paused(app: CompiledGraph[Log], runtime: Runtime | None = None) -> str:
+    """Run a graph to its only ask, and return the ask's id."""
+    (ask,) = (await app.run(run_id="r", runtime=runtime)).asks
+    return ask.id
+
+
+async def test_a_resumed_run_goes_on_in_the_background_and_its_events_are_live() -> None:
+    seen = anyio.Event()
+
+    async def say(ctx: Context) -> None:
+        ctx.emit(Event(type="note", payload={}))
+        with anyio.fail_after(5):
+            await seen.wait()
+
+    app = chain("abc", b=asks, c=say)
+    ask = await paused(app)
+    run = app.start_resume("r", answers={ask: True})
+    assert run.run_id == "r"
+    events: list[Event] = []
+    async for event in run.events():
+        events.append(event)
+        if event.type == "note":
+            seen.set()
+    assert (await run.wait()).state.log == ["a", "b", "c"]
+    assert events == await all_of(app.events("r"))
+    assert [event.type for event in events if event.type in ENDS] == ["run.paused", "run.completed"]
+
+
+async def test_events_of_a_resumed_run_may_begin_anywhere_or_with_what_is_new() -> None:
+    app = chain("abc", b=asks)
+    ask = await paused(app)
+    before = await all_of(app.events("r"))
+    run = app.start_resume("r", answers={ask: True})
+    whole = await all_of(run.events())
+    for after in range(len(whole) + 1):
+        assert await all_of(run.events(after)) == whole[after:]
+    new = await all_of(run.events(None))
+    assert [*before, *new] == whole
+    assert [event.type for event in new[:2]] == ["ask.answered", "run.started"]
+    (first,) = [event for event in await all_of(chain("a").start().events(None)) if event.offset == 1]
+    assert first.type == "run.started"
+
+
+def noting_then_sleeping(reached: anyio.Event) -> Body:
+    async def body(ctx: Context) -> None:
+        reached.set()
+        await anyio.sleep(3600)
+
+    return body
+
+
+async def test_what_keeps_a_run_from_being_resumed_is_raised_on_waiting_and_there_are_no_events() -> None:
+    app = chain("ab", b=asks)
+    ask = await paused(app)
+    other = graph_of((START, "a", "c", END)).compile()
+    store = MemoryCheckpointer()
+    runtime = Runtime(checkpointer=store)
+    await chain("ab").run(run_id="changed", runtime=runtime)
+    for run, error in (
+        (app.start_resume("gone"), RunNotFoundError),
+        (app.start_resume("r", answers={ask: "perhaps"}), AnswerError),
+        (app.start_resume("r", answers={"other": True}), AnswerError),
+        (other.start_resume("changed", runtime=runtime), GraphChangedError),
+    ):
+        with anyio.fail_after(5):
+            assert await all_of(run.events()) == []
+            assert not await run.begun()
+            with pytest.raises(error):
+                await run.wait()
+    assert (await app.start_resume("r", answers={ask: True}).wait()).status == "completed"
+
+
+async def test_a_run_that_fails_after_it_was_resumed_raises_on_waiting() -> None:
+    app = chain("ab", a=asks, b=failing(ValueError("no")))
+    run = app.start_resume("r", answers={await paused(app): True})
+    assert [event.type async for event in run.events()][-1] == "run.failed"
+    with pytest.raises(NodeError, match="ValueError: no"):
+        await run.wait()
+
+
+async def test_a_resumed_run_may_be_cancelled_and_keeps_what_was_finished() -> None:
+    reached = anyio.Event()
+    app = chain("abc", a=asks, b=noting_then_sleeping(reached))
+    ask = await paused(app)
+    run = app.start_resume("r", answers={ask: True})
+    await reached.wait()
+    run.cancel()
+    with anyio.fail_after(5):
+        result = await run.wait()
+        await run.settled()
+    assert (result.status, result.state.log) == ("cancelled", ["a"])
+    assert (await all_of(run.events()))[-1].type == "run.cancelled"
+
+
+async def test_cancelling_before_a_run_is_resumed_starts_nothing_and_keeps_the_answer() -> None:
+    diary = Diary()
+    app = chain("ab", a=asks, b=diary.noting())
+    ask = await paused(app)
+    run = app.start_resume("r", answers={ask: True})
+    run.cancel()
+    result = await run.wait()
+    assert (result.status, diary.begun) == ("cancelled", [])
+    assert "step.started" not in [event.type for event in await all_of(run.events(None))]
+    assert (await app.resume("r")).state.log == ["a", "b"]
+
+
+async def test_a_completed_run_that_is_resumed_gives_its_result_and_nothing_new() -> None:
+    app = chain("ab", a=asks)
+    ask = await paused(app)
+    done = await app.resume("r", answers={ask: True})
+    for cancel in (False, True):
+        run = app.start_resume("r")
+        if cancel:
+            run.cancel()
+        with anyio.fail_after(5):
+            assert (await run.wait()).state == done.state
+            assert (await run.wait()).status == "completed"
+            assert await all_of(run.events(None)) == []
+            assert await all_of(run.events()) == await all_of(app.events("r"))
+
+
+async def test_a_run_resumed_under_new_names_is_told_under_them() -> None:
+    runtime = Runtime(checkpointer=MemoryCheckpointer())
+    old = graph_of((START, "a", "b", END), bodies={"b": asks}).compile()
+    (ask,) = (await old.run(run_id="r", runtime=runtime)).asks
+    new = graph_of((START, "a", "z", END), bodies={"z": asks}).compile()
+    run = new.start_resume("r", answers={ask.id: True}, on_change="continue", rename={"b": "z"}, runtime=runtime)
+    assert (await run.wait()).status == "completed"
+    told = await all_of(run.events())
+    assert told == await all_of(new.events("r", runtime=runtime))
+    assert [event.payload["node"] for event in told if event.type == "step.finished"] == ["a", "z"]
+
+
+def test_a_run_is_resumed_in_the_background_only_where_an_event_loop_runs() -> None:
+    with pytest.raises(ConfigError, match=r'start_resume of graph ".*" needs a running event loop; use `app.resume'):
+        chain("a").start_resume("r")

@@ -173,6 +173,31 @@ async def test_deltas_of_a_model_are_shown_live_only() -> None:
     assert [event.offset for event in again] == list(range(1, len(again) + 1))
 
 
+async def test_deltas_are_shown_after_a_resume_too_and_from_where_a_reader_wants() -> None:
+    async def talk(ctx: Context) -> None:
+        await ctx.model(REF).complete([Message(role="user", content="Hello")])
+        await ctx.ask("More?", key="more")
+
+    app = chain("ab", a=talk, b=talk)
+    runtime = Runtime(models=ScriptedModel(["one two", "one two", "three four", "three four"]))
+
+    def said(events: list[Event]) -> str:
+        return "".join(event.payload["delta"] for event in events if event.type == "model.delta")
+
+    run = app.start(run_id="r", runtime=runtime)
+    first = await all_of(run.events())
+    assert said(first) == "one two"
+    (ask,) = (await run.wait()).asks
+    run = app.start_resume("r", answers={ask.id: "yes"}, runtime=runtime)
+    second = await all_of(run.events())
+    assert said(second) == said(await all_of(run.events(None))) == "one twothree four"
+    assert [event for event in second if event.offset] == await all_of(app.events("r", runtime=runtime))
+    (started,) = [one.offset for one in second if one.type == "step.started" and one.payload["node"] == "b"]
+    assert said(await all_of(run.events(started - 1))) == "three four"
+    assert said(await all_of(run.events(second[-1].offset))) == ""
+    assert said(await all_of(run.events(first[-1].offset))) == "one twothree four"
+
+
 # Following from elsewhere.
 
 
