@@ -14,9 +14,10 @@ from pydantic_core import to_json
 
 from loom.core.context import Context
 from loom.core.declared import Declared, Each, Placed
+from loom.core.exact import is_only_fields
 from loom.core.node import FunctionNode, Node, Port
 from loom.core.state import Field
-from loom.core.values import Values, list_item, type_name, values_of
+from loom.core.values import Values, dump_exact, list_item, type_name, values_of
 from loom.errors import LoomError
 
 # Any, in this module: inputs, outputs and field values, whose types are the user's.
@@ -34,10 +35,15 @@ ITEM = "<item>"
 """Where the view of an item's branch holds the item; no field can have this name."""
 
 
+UNBOUND = "<unbound>"
+"""Where no view holds anything."""
+
+
 class Read(NamedTuple):
-    """One bound input: the port, where a view holds it, and what is known of its values."""
+    """One bound input: the port and its type, where a view holds it, and what is known of its values."""
 
     port: str
+    type: Any
     key: str
     values: Values
     has_default: bool
@@ -55,9 +61,9 @@ def reads_of(declared: Declared, placed: Placed, each: Each | None) -> list[Read
     for port, name in placed.inputs:
         if each and port.name == each.bind:
             item = list_item(fields[each.over].values.type)
-            found.append(Read(port.name, ITEM, values_of(item), has_default=False))
+            found.append(Read(port.name, port.type, ITEM, values_of(item), has_default=False))
         elif name in fields:
-            found.append(Read(port.name, name, fields[name].values, port.has_default))
+            found.append(Read(port.name, port.type, name, fields[name].values, port.has_default))
     return found
 
 
@@ -89,11 +95,60 @@ def invoke_function(node: FunctionNode[..., Any], reads: Sequence[Read]) -> Invo
 
 def invoke_class(node: Node[Any, Any], inputs: type[BaseModel], reads: Sequence[Read]) -> Invoke:
     """Return how to start a node of a class."""
-    gather, run = _gatherer(reads), node.run
+    made, run = _assembler(inputs, reads) or _validator(inputs, reads), node.run
+    return lambda view, ctx: run(made(view), ctx)  # type: ignore[arg-type]  # wants_context is True
+
+
+def _validator(inputs: type[BaseModel], reads: Sequence[Read]) -> Callable[[View], BaseModel]:
+    """Return how to make a node's inputs by validation."""
+    gather = _gatherer(reads)
     if any(field.validation_alias for field in inputs.model_fields.values()):  # ports go by the names of the fields
         made = partial(inputs.model_validate, by_alias=False, by_name=True)
-        return lambda view, ctx: run(made(gather(view)), ctx)  # type: ignore[arg-type]  # wants_context is True
-    return lambda view, ctx: run(inputs(**gather(view)), ctx)  # type: ignore[arg-type]  # wants_context is True
+        return lambda view: made(gather(view))
+    return lambda view: inputs(**gather(view))
+
+
+def _assembler(inputs: type[BaseModel], reads: Sequence[Read]) -> Callable[[View], BaseModel] | None:
+    """Return how to put a node's inputs together of values that need no validation; None if they do.
+
+    They need none where the model is nothing but its fields, and each is of the type of the state's field.
+    """
+    ports = inputs.model_fields
+    is_simple = is_only_fields(inputs) and not any(port.default_factory_takes_validated_data for port in ports.values())
+    if not is_simple or not all(map(_is_checked, reads)):
+        return None
+    keys = dict.fromkeys(ports, UNBOUND) | {read.port: read.key for read in reads}
+    copies = [(read.port, read.copy) for read in reads if read.copy]
+    new, put = inputs.__new__, object.__setattr__
+
+    def assembled(view: View) -> BaseModel:
+        try:
+            content = {port: view[key] for port, key in table}
+            given = {*content}
+        except KeyError:
+            given = {port for port, key in table if key in view or ports[port].is_required()}
+            content = {port: view[key] if port in given else default_of(port) for port, key in table}
+        for port, copy in copies:
+            if port in given:
+                content[port] = copy(content[port])
+        made = new(inputs)
+        put(made, "__dict__", content)
+        put(made, "__pydantic_fields_set__", given)
+        put(made, "__pydantic_extra__", None)
+        put(made, "__pydantic_private__", None)
+        return made
+
+    def default_of(port: str) -> Any:
+        return ports[port].get_default(call_default_factory=True)
+
+    table = [*keys.items()]
+    return assembled
+
+
+def _is_checked(read: Read) -> bool:
+    """Tell whether what a field holds is a checked value of the port too: their types are the same, as written."""
+    field = read.values
+    return field.is_stable and read.type == field.type and repr(read.type) == repr(field.type)
 
 
 def _gatherer(reads: Sequence[Read]) -> Callable[[View], dict[str, Any]]:
@@ -133,17 +188,18 @@ def _picker(reads: Sequence[Read]) -> Callable[[View], tuple[Any, ...]]:
 def settle_one(node: str, port: Port, field: Field) -> Settle:
     """Return how to make the value that a node returned the write of one field."""
     name, values = field.name, field.values
-    validate, dump, is_exact = values.validate, values.dump, values.is_exact
-    key = to_json(name)
-    head = b"{" + key + b":"
+    validate, dump, is_exact, settled = values.validate, values.dump, values.is_exact, values.settle
+    head = b"{" + field.key + b":"
     check = None if port.type in (Any, values.type) else values_of(port.type).validate
 
     def settle(returned: Any) -> tuple[dict[str, Any], bytes]:
         try:
-            value = validate(returned if check is None else check(returned))
-            saved = dump(value)
-            if not is_exact:
-                value = values.load_json(saved)
+            value = returned if check is None else check(returned)
+            if is_exact:
+                value = validate(value)
+                saved = dump(value)
+            else:
+                value, saved = settled(value)
         except ValueError as error:  # ValidationError, PydanticSerializationError
             raise _bad_output(node, port.name, name, values, returned, error) from None
         return {name: value}, head + saved + b"}"
@@ -152,37 +208,64 @@ def settle_one(node: str, port: Port, field: Field) -> Settle:
 
 
 def settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tuple[Port, Field]]) -> Settle:
-    """Return how to make the model that a node returned the writes of the ports that were set."""
-    bound = {port.name: field for port, field in outputs}
+    """Return how to make the model that a node returned the writes of the ports that were set.
+
+    Mostly all values are exact, so that their JSON can be made at once.
+    """
+    if returns is None:
+        return partial(_settle_none, node)
+    table = [(port.name, field.name, field.values.looks_exact, field.values.validate) for port, field in outputs]
+    can_be_exact = all(field.values.is_exact or field.values.looks_exact for _, field in outputs)
 
     def settle(returned: Any) -> tuple[dict[str, Any], bytes]:
-        if returns is None:
-            if returned is not None:
-                message = f'node "{node}" returned {returned!r:.80}, but has no output; say @node(writes="field")'
-                raise OutputError(message)
-            return {}, b"{}"
-        try:
-            made = returned if isinstance(returned, returns) else returns.model_validate(returned)
-        except ValidationError as error:
-            raise OutputError(
-                f'node "{node}" returned {type(returned).__name__}; expected {returns.__name__}: {first_finding(error)}'
-            ) from None
+        made = returned if isinstance(returned, returns) else _read_as(node, returns, returned)
+        if not can_be_exact:
+            return _settle_each(node, outputs, made)
+        given = made.model_fields_set
         writes: dict[str, Any] = {}
-        saved: list[bytes] = []
-        for port, field in bound.items():
-            if port not in made.model_fields_set:
-                continue
-            value = getattr(made, port)
-            try:
-                value = field.values.validate(value)
-                text = field.values.dump(value)
-                writes[field.name] = field.values.round_trip(value, text)
-            except ValueError as error:
-                raise _bad_output(node, port, field.name, field.values, value, error) from None
-            saved.append(to_json(field.name) + b":" + text)
-        return writes, b"{" + b",".join(saved) + b"}"
+        try:
+            for port, name, looks_exact, validate in table:
+                if port in given:
+                    value = getattr(made, port)
+                    if looks_exact is None:
+                        value = validate(value)
+                    elif not looks_exact(value):
+                        return _settle_each(node, outputs, made)
+                    writes[name] = value
+            return writes, dump_exact(writes)
+        except ValueError:
+            return _settle_each(node, outputs, made)  # which tells whose value it is
 
     return settle
+
+
+def _settle_none(node: str, returned: Any) -> tuple[dict[str, Any], bytes]:
+    if returned is not None:
+        raise OutputError(f'node "{node}" returned {returned!r:.80}, but has no output; say @node(writes="field")')
+    return {}, b"{}"
+
+
+def _read_as(node: str, returns: type[BaseModel], returned: Any) -> BaseModel:
+    try:
+        return returns.model_validate(returned)
+    except ValidationError as error:
+        raise OutputError(
+            f'node "{node}" returned {type(returned).__name__}; expected {returns.__name__}: {first_finding(error)}'
+        ) from None
+
+
+def _settle_each(node: str, outputs: Sequence[tuple[Port, Field]], made: BaseModel) -> tuple[dict[str, Any], bytes]:
+    writes: dict[str, Any] = {}
+    saved: list[bytes] = []
+    for port, field in outputs:
+        if port.name in made.model_fields_set:
+            value = getattr(made, port.name)
+            try:
+                writes[field.name], text = field.values.settle(value)
+            except ValueError as error:
+                raise _bad_output(node, port.name, field.name, field.values, value, error) from None
+            saved.append(field.key + b":" + text)
+    return writes, b"{" + b",".join(saved) + b"}"
 
 
 def _bad_output(node: str, port: str, field: str, values: Values, value: Any, error: ValueError) -> OutputError:

@@ -5,6 +5,7 @@ an uninterrupted one. Three questions are answered once per type, when a graph i
 
 - *is it plain?* Then what `json` reads back is already the value, and nothing needs to be parsed.
 - *is it exact?* Then a validated value equals its round trip, and nothing needs to be read back.
+  Of frozen records this is told by looking at each value (`loom.core.exact`).
 - *may it be shared?* A node's inputs are its own: immutable values are shared, lists and dicts of
   immutable values are copied flat, everything else is copied deep.
 """
@@ -28,6 +29,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_json
 
+from loom.core.exact import exactness
 from loom.types.frozen import FREEZE
 
 # Any, in this module: a value of the type at hand, which only pydantic knows.
@@ -44,10 +46,17 @@ _CONFIG = ConfigDict(
 )
 
 
+# The JSON of values that are exact, whatever their types, or of a dict of such.
+dump_exact = partial(to_json, by_alias=False, inf_nan_mode="strings")
+
+
 class Values:
     """The values of one type. Make it by `values_of`."""
 
-    __slots__ = ("_adapter", "copy", "dump", "flaw", "is_exact", "is_plain", "load_json", "type", "validate")
+    __slots__ = (
+        "_adapter", "copy", "dump", "flaw", "is_exact", "is_plain", "is_stable", "load_json", "looks_exact", "type",
+        "validate",
+    )  # fmt: skip
 
     def __init__(self, annotation: Any) -> None:
         adapter = _adapter(annotation)
@@ -57,12 +66,13 @@ class Values:
         self.dump: Callable[[Any], bytes] = adapter.serializer.to_json
         self.load_json: Callable[[bytes], Any] = adapter.validator.validate_json
         pieces = list(_pieces(annotation, {}))
-        is_own = any(map(_is_opaque, pieces))
-        self.is_exact = not is_own and _is_exact(annotation)
-        self.is_plain = not is_own and _is_json(annotation) and float not in pieces
+        self.is_stable = not any(map(_is_opaque, pieces))  # to check a checked value again changes nothing
+        self.is_exact = self.is_stable and _is_exact(annotation)
+        self.is_plain = self.is_stable and _is_json(annotation) and float not in pieces
         if not self.is_exact:  # a model's aliases are for its outside; what is saved has the names of the fields
             self.dump = _dumper(pieces, adapter)
             self.load_json = partial(self.load_json, by_alias=False, by_name=True)
+        self.looks_exact = exactness(annotation)
         self.copy = _copier(annotation)
         self.flaw = "" if self.is_exact else _flaw(pieces, adapter)
 
@@ -70,9 +80,23 @@ class Values:
         """Return the JSON Schema of what is saved."""
         return self._adapter.json_schema(mode="serialization", by_alias=False)
 
+    def settle(self, value: Any) -> tuple[Any, bytes]:
+        """Check a value; return it as later steps see it, and its JSON.
+
+        Raises:
+            ValueError: it is none of the type, or cannot be saved.
+        """
+        if self.looks_exact and self.looks_exact(value):
+            return value, dump_exact(value)
+        value = self.validate(value)
+        saved = self.dump(value)
+        return self.round_trip(value, saved), saved
+
     def round_trip(self, value: Any, saved: bytes) -> Any:
-        """Return what reading `saved`, the dump of `value`, gives."""
-        return value if self.is_exact else self.load_json(saved)
+        """Return what reading `saved`, the dump of the checked `value`, gives."""
+        if self.is_exact or (self.looks_exact and self.looks_exact(value)):
+            return value
+        return self.load_json(saved)
 
     def restore(self, parsed: Any) -> Any:
         """Return the value that was saved, from its parsed JSON."""

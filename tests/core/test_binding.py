@@ -1,9 +1,10 @@
 import functools
+import math
 import threading
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from loom import END, START, Context, Graph, Node, NodeError, State, append, node
 from loom.core.node import AnyNode
@@ -186,6 +187,138 @@ async def test_what_the_ports_model_refuses_fails_the_node() -> None:
     assert "at most 2 characters" in await failure(Take(), first="abc")
 
 
+# Inputs that need no validation.
+
+
+class Lines(State):
+    words: tuple[str, ...] = ()
+    items: list[str] = []
+    size: int = 0
+    exact: int | str = 0
+    absent: list[str]  # given by nobody
+    heard: str = ""
+
+
+async def given_to(model: type[BaseModel], *, reads: dict[str, str] | None = None, **inputs: Any) -> BaseModel:
+    """Return the inputs that a node with these ports gets."""
+    seen: list[BaseModel] = []
+
+    class Take(Node[model, WorkOut]):  # type: ignore[valid-type]  # pydantic makes the class of the value
+        async def run(self, inputs: BaseModel, ctx: Context) -> WorkOut:
+            seen.append(inputs)
+            return WorkOut(heard="taken")
+
+    @node(writes="absent")
+    async def never() -> list[str]:
+        raise AssertionError("nobody goes this way")
+
+    graph = Graph("lines", Lines)
+    graph.node("take", Take(), reads=reads)
+    graph.node("never", never)
+    graph.edge(START, "take")
+    graph.switch("take", {"size < -1": "never"}, otherwise=END)
+    graph.edge("never", END)
+    await graph.compile().run(inputs)
+    return seen[0]
+
+
+class Same(BaseModel):
+    words: tuple[str, ...]
+    items: list[str]
+    size: int = 7
+
+
+class Frozen(BaseModel, frozen=True):
+    size: int
+    absent: list[str] = ["nothing"]
+    unbound: list[str] = ["a"]
+    made: list[str] = Field(default_factory=lambda: ["b"])
+
+
+async def test_inputs_of_the_fields_own_types_are_as_if_they_were_validated() -> None:
+    made = await given_to(Same, words=("a",), items=["b"], size=3)
+    expected = Same(words=("a",), items=["b"], size=3)
+    assert (made, repr(made), made.model_fields_set) == (expected, repr(expected), expected.model_fields_set)
+    assert made.model_dump_json() == expected.model_dump_json()
+    assert made.model_copy(update={"size": 4}) == Same(words=("a",), items=["b"], size=4)
+    assert (made.__pydantic_extra__, made.__pydantic_private__) == (None, None)
+    made.__setattr__("size", 9)
+    assert made == Same(words=("a",), items=["b"], size=9)
+
+
+async def test_ports_that_are_absent_or_unbound_have_their_defaults() -> None:
+    made = await given_to(Frozen, size=3)
+    again = await given_to(Frozen, absent=["something"])
+    assert (made, repr(made), made.model_fields_set) == (Frozen(size=3), repr(Frozen(size=3)), {"size"})
+    assert (again, again.model_fields_set) == (Frozen(size=0, absent=["something"]), {"size", "absent"})
+    for mine, other in ((made, again), (made, Frozen(size=1))):
+        assert isinstance(mine, Frozen)
+        assert isinstance(other, Frozen)
+        assert mine.unbound is not other.unbound
+        assert mine.made is not other.made
+    with pytest.raises(ValidationError, match="frozen"):
+        made.__setattr__("size", 4)
+
+
+async def test_a_port_is_given_the_field_it_is_mapped_to() -> None:
+    made = await given_to(Frozen, reads={"size": "size", "absent": "items"}, items=["x"])
+    assert made == Frozen(size=0, absent=["x"])
+
+
+class Closer(BaseModel):
+    size: Annotated[int, Field(lt=3)]
+
+
+class Wider(BaseModel):
+    size: float
+
+
+class Doubling(BaseModel):
+    size: int
+
+    @field_validator("size")
+    @classmethod
+    def _double(cls, size: int) -> int:
+        return size * 2
+
+
+class Stripping(BaseModel):
+    model_config = ConfigDict(str_strip_whitespace=True)
+    heard: str
+
+
+class Following(BaseModel):
+    size: int
+    next_size: int = Field(default_factory=lambda data: data["size"] + 1)
+
+
+class Turned(BaseModel):
+    exact: str | int
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "expected"),
+    [
+        (Wider, {"size": 1}, {"size": 1.0}),
+        (Doubling, {"size": 1}, {"size": 2}),
+        (Stripping, {"heard": " a "}, {"heard": "a"}),
+        (Following, {"size": 1}, {"size": 1, "next_size": 2}),
+        (Turned, {"exact": 1}, {"exact": 1}),
+    ],
+)
+async def test_inputs_that_are_more_than_their_fields_are_validated(
+    model: type[BaseModel], inputs: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    made = await given_to(model, **inputs)
+    assert repr(made.model_dump()) == repr(expected)
+
+
+async def test_a_closer_type_than_the_fields_is_checked() -> None:
+    with pytest.raises(NodeError) as caught:
+        await given_to(Closer, size=3)
+    assert "less than 3" in str(caught.value.__cause__)
+
+
 # Inputs are the node's own.
 
 
@@ -353,6 +486,51 @@ async def test_a_value_in_a_model_that_its_field_refuses_is_told() -> None:
     assert (await failure(work)).startswith(
         'node "work", output "size": [] is no int, which field "size" holds: Input should be a valid integer'
     )
+
+
+async def test_of_many_values_the_wrong_one_is_told() -> None:
+    @node
+    async def mistyped() -> WorkOut:
+        return WorkOut.model_construct(heard="x", size="a lot")
+
+    @node
+    async def unsaveable() -> WorkOut:
+        return WorkOut(heard="\ud800", size=1)
+
+    assert (await failure(mistyped)).startswith('node "work", output "size": \'a lot\' is no int')
+    assert (await failure(unsaveable)).startswith('node "work", output "heard": ')
+
+
+async def test_a_value_other_than_its_type_says_is_written_as_it_is_read() -> None:
+    class Word(str):
+        __slots__ = ()
+
+    @node
+    async def work() -> WorkOut:
+        return WorkOut.model_construct(heard=Word("x"))
+
+    state = await ran(work, size=5)
+    assert (state.heard, type(state.heard), state.size) == ("x", str, 5)
+
+
+async def test_a_float_that_json_lacks_is_written_beside_others() -> None:
+    class Measured(State):
+        rho: float = 0.0
+        heard: str = ""
+
+    class MeasuredOut(BaseModel):
+        rho: float
+        heard: str
+
+    @node
+    async def work() -> MeasuredOut:
+        return MeasuredOut(rho=math.inf, heard="x")
+
+    graph = Graph("measured", Measured)
+    graph.node("work", work)
+    graph.edge(START, "work", END)
+    result = await graph.compile().run()
+    assert (result.state.rho, result.state.heard) == (math.inf, "x")
 
 
 async def test_ports_are_written_to_the_fields_they_are_mapped_to() -> None:

@@ -1,0 +1,178 @@
+"""Which values of frozen records equal what is read back of them: told by looking at each.
+
+The type alone cannot tell it: pydantic lets a record pass unseen, which may be of a subclass, or made by `model_copy`
+or `model_construct` of anything. So for each type a function is made, once, that looks at the whole of a value; where
+it finds another thing than reading gives, the value has to be read back.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from math import isfinite
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from loom.types.frozen import FREEZE, FrozenDict
+
+# Any, in this module: types, and values of them.
+
+IsExact = Callable[[Any], bool]
+
+_kind_of: Callable[[Any], Any] = type  # under another name, by which type checkers conclude nothing
+_BIG = 2**63  # an integer beyond that may be too long to be read back
+_KINDS = (str, bool, types.NoneType)  # every value of these is what JSON reads
+_NUMBERS: Mapping[Any, IsExact] = {
+    int: lambda value: _kind_of(value) is int and -_BIG < value < _BIG,
+    float: lambda value: _kind_of(value) is float and isfinite(value),
+}
+_HARMLESS = {"frozen", "extra", "title", "arbitrary_types_allowed", "defer_build"}
+_FIELD_SETTINGS = (
+    "alias", "validation_alias", "serialization_alias", "exclude", "exclude_if", "discriminator", "validate_default",
+)  # fmt: skip
+
+
+def is_only_fields(model: type[BaseModel]) -> bool:
+    """Tell whether neither code nor a setting of a model has a part in how it is made, saved and read."""
+    schema = "__get_pydantic_core_schema__"
+    decorators = model.__pydantic_decorators__
+    has_code = (
+        any(getattr(decorators, one.name) for one in fields(decorators))
+        or model.__pydantic_custom_init__
+        or model.__pydantic_post_init__
+        or model.__private_attributes__
+        or inspect.getattr_static(model, schema) is not inspect.getattr_static(BaseModel, schema)
+    )
+    has_settings = (
+        model.__pydantic_root_model__
+        or not model.model_config.keys() <= _HARMLESS
+        or model.model_config.get("extra") == "allow"
+        or any(getattr(one, name, None) for one in model.model_fields.values() for name in _FIELD_SETTINGS)
+    )
+    return not has_code and not has_settings
+
+
+def exactness(annotation: Any, outer: tuple[Any, ...] = ()) -> IsExact | None:
+    """Return how to tell that a value is of the type, can never change, and is what its JSON reads.
+
+    None where that cannot be told of any. `outer` are the records around it.
+    """
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _annotated(args[0], args[1:], outer)
+    if origin is Literal:
+        return _literal(args)
+    if origin in (Union, types.UnionType):
+        return _union(args, outer)
+    if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
+        return _items(args[0], outer)
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return _record(annotation, outer)
+    if annotation in _KINDS:
+        return lambda value: _kind_of(value) is annotation
+    return _NUMBERS.get(annotation) if origin is None else None
+
+
+def _annotated(inner: Any, extras: Sequence[Any], outer: tuple[Any, ...]) -> IsExact | None:
+    if extras == (FREEZE,) and inner == dict[str, Any]:
+        return lambda value: _kind_of(value) is FrozenDict
+    if extras == (FREEZE,) and inner == dict[str, str]:
+        return lambda value: _kind_of(value) is FrozenDict and all(_kind_of(text) is str for text in value.values())
+    if get_origin(inner) in (Union, types.UnionType) and len(extras) == 1 and _is_tag(extras[0]):
+        return _any([look for member in get_args(inner) if (look := exactness(member, outer))])
+    return None
+
+
+def _is_tag(extra: Any) -> bool:
+    return isinstance(extra, FieldInfo) and isinstance(extra.discriminator, str) and not extra.metadata
+
+
+def _literal(words: Sequence[Any]) -> IsExact | None:
+    known: dict[object, list[Any]] = {type(word): [one for one in words if type(one) is type(word)] for word in words}
+    if not known.keys() <= {*_KINDS, int}:
+        return None
+    return lambda value: value in known.get(_kind_of(value), ())
+
+
+def _union(members: Sequence[Any], outer: tuple[Any, ...]) -> IsExact | None:
+    """Tell it of a union of which JSON shows what member it is: words and numbers, one array, one object."""
+    looks = [exactness(member, outer) for member in members]
+    shapes = [_shape(member) for member in members]
+    if None in looks or shapes.count("array") > 1 or shapes.count("object") > 1:
+        return None
+    kinds = frozenset(_KINDS).intersection(members)
+    others = _any([look for member, look in zip(members, looks, strict=True) if look and member not in kinds])
+    if others is None:
+        return lambda value: _kind_of(value) in kinds
+    return lambda value: _kind_of(value) in kinds or others(value)
+
+
+def _shape(annotation: Any) -> str:
+    if get_origin(annotation) is tuple:
+        return "array"
+    is_object = inspect.isclass(annotation) and issubclass(annotation, BaseModel)
+    return "object" if is_object or get_origin(annotation) is Annotated else "word"
+
+
+def _any(looks: Sequence[IsExact]) -> IsExact | None:
+    if len(looks) < 2:
+        return looks[0] if looks else None
+    return lambda value: any(look(value) for look in looks)
+
+
+def _items(item: Any, outer: tuple[Any, ...]) -> IsExact | None:
+    look = exactness(item, outer)
+    if look is None:
+        return None
+
+    def is_exact(value: Any) -> bool:
+        if _kind_of(value) is not tuple:
+            return False
+        for one in value:  # noqa: SIM110 - all(…) takes twice the time; mostly there is one
+            if not look(one):
+                return False
+        return True
+
+    return is_exact
+
+
+def _record(record: type[BaseModel], outer: tuple[Any, ...]) -> IsExact | None:
+    if record in outer or not record.model_config.get("frozen") or not is_only_fields(record):
+        return None
+    types_of = {
+        name: Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+        for name, info in record.model_fields.items()
+    }
+    looks = {name: exactness(annotation, (*outer, record)) for name, annotation in types_of.items()}
+    if None in looks.values():
+        return None
+    # Fields of whose values the kind tells all, apart from the rest: these checks are made at every step.
+    kinds = {name: found for name, annotation in types_of.items() if (found := _kinds(annotation))}
+    by_kind, by_look = [*kinds.items()], [(name, look) for name, look in looks.items() if look and name not in kinds]
+    names, size = frozenset(looks), len(looks)
+
+    def is_exact(value: Any) -> bool:
+        if _kind_of(value) is not record:
+            return False
+        content = value.__dict__
+        if content.keys() != names:
+            return False
+        for name, kinds in by_kind:
+            if _kind_of(content[name]) not in kinds:
+                return False
+        for name, look in by_look:
+            if not look(content[name]):
+                return False
+        if len(value.__pydantic_fields_set__) != size:  # all are where it was read
+            object.__setattr__(value, "__pydantic_fields_set__", {*names})
+        return True
+
+    return is_exact
+
+
+def _kinds(annotation: Any) -> frozenset[type]:
+    """Return the kinds of the values of a type of which the kind tells all; none of another type."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    return frozenset(members) if all(member in _KINDS for member in members) else frozenset()
