@@ -56,7 +56,7 @@ class Reason(Node[ReasonIn, ReasonOut]):
         )
         if not reply.tool_calls:
             ctx.emit(Event(type="artifact.created", payload={"artifact_id": f"{ctx.run_id}/output", "kind": "output"}))
-        turn = Message(role="assistant", content=reply.text, tool_calls=reply.tool_calls)
+        turn = Message(role="assistant", content=reply.text, tool_calls=reply.tool_calls, thinking=reply.thinking)
         return ReasonOut(
             messages=(turn,),
             calls=reply.tool_calls,

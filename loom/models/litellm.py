@@ -88,7 +88,8 @@ class LiteLLMModel(BaseModel):
         attempt = 1
         while True:
             try:
-                return await self._ask(library, way, sent, Assembly(self.ref.identifier, turn), hear)
+                assembly = Assembly(self.ref.identifier, turn, way.provider.prefix)
+                return await self._ask(library, way, sent, assembly, hear)
             except (ProviderUnavailableError, RateLimitError) as error:
                 wait_s = None if heard else self.backoff.wait_s(attempt, _wish_s(error.__cause__), self.chance())
                 if wait_s is None or wait_s >= anyio.current_effective_deadline() - anyio.current_time():

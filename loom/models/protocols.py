@@ -15,6 +15,7 @@ from typing import Any
 
 from loom.models.blocks import Json
 from loom.models.providers import PROVIDERS, Route
+from loom.models.thinking import put_in_place
 
 # Any: objects of litellm, whose types are not imported; which attributes they have differs by provider.
 Record = Any
@@ -135,6 +136,7 @@ def _anthropic(way: Route, config: Record, asked: Json, own: dict[str, str]) -> 
     is_json = parameters.pop("json_mode", False)
     headers = config.validate_environment(**asked, headers=own, api_key=way.api_key, api_base=way.api_base)
     body = config.transform_request(**asked, headers=headers) | {"stream": True}
+    put_in_place(body["messages"])
     headers, body = betas.update_request_with_filtered_beta(headers=headers, request_data=body, provider="anthropic")
     iterator = partial(
         handler.ModelResponseIterator,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 from loom.errors import ProviderError, ProviderUnavailableError
 from loom.models.blocks import Json, readable, wire_content
 from loom.models.providers import Provider, Structured
+from loom.models.thinking import Thoughts, given_back
 from loom.types.messages import MALFORMED, Message, ToolCall
 from loom.types.models import ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
@@ -50,6 +51,8 @@ def _message(message: Message, provider: Provider) -> Json:
         wire["tool_call_id"] = _id(message.tool_call_id, provider)
     if message.name is not None:
         wire["name"] = message.name
+    if message.thinking:
+        wire |= given_back(message, provider.prefix)
     return wire
 
 
@@ -114,12 +117,13 @@ def is_closed(schema: Json) -> bool:
 class Assembly:
     """The reply, put together from a stream's chunks."""
 
-    def __init__(self, model: str, turn: int) -> None:
-        """`model` is named in errors; `turn` makes ids for tool calls that come without one."""
+    def __init__(self, model: str, turn: int, prefix: str = "") -> None:
+        """`model` is named in errors; `turn` makes ids for calls that come without one; `prefix` names the protocol."""
         self._model = model
         self._turn = turn
         self._text: list[str] = []
         self._calls: list[_Call] = []
+        self._thoughts = Thoughts(prefix)
         self._usage: Record = None
         self._finish_reason: str | None = None
 
@@ -139,6 +143,7 @@ class Assembly:
             # Both names are used: the second by vLLM and Ollama.
             if thought := getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None):
                 shown.append(ThinkingDelta(delta=thought))
+            self._thoughts.add(delta, self._text, len(self._calls))
             if text := delta.content:
                 self._text.append(text)
                 shown.append(TextDelta(delta=text))
@@ -173,6 +178,7 @@ class Assembly:
             tool_calls=tuple(self._tool_call(number, call) for number, call in enumerate(self._calls)),
             usage=_usage(self._usage, cost_usd),
             finish_reason=self._finish_reason,
+            thinking=self._thoughts.blocks(),
         )
 
     def _tool_call(self, number: int, call: "_Call") -> ToolCall:

@@ -17,7 +17,7 @@ from loom.errors import ConfigError, ProviderError
 from loom.models.litellm import LiteLLMModel
 from loom.testing.scripted import counted, stream
 from loom.types.content import MessageContent
-from loom.types.messages import ToolCall
+from loom.types.messages import ThinkingBlock, ToolCall
 from loom.types.models import Emit, Model, ModelReply, ModelRequest
 from loom.types.usage import Usage
 
@@ -48,6 +48,7 @@ class Recorded(BaseModel):
     tool_calls: tuple[ToolCall, ...] = ()
     usage: Usage
     finish_reason: str
+    thinking: tuple[ThinkingBlock, ...] = ()
 
 
 class Entry(BaseModel):

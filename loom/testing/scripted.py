@@ -10,9 +10,9 @@ from typing import Any, TypeGuard
 from pydantic import BaseModel
 
 from loom.errors import ConfigError, ProviderError
-from loom.types.messages import Message, ToolCall
+from loom.types.messages import Message, ThinkingBlock, ToolCall
 from loom.types.models import Emit, ModelReply, ModelRequest
-from loom.types.stream import TextDelta, ToolCallDelta
+from loom.types.stream import TextDelta, ThinkingDelta, ToolCallDelta
 from loom.types.usage import Usage
 
 CHARACTERS_PER_TOKEN = 4
@@ -96,7 +96,10 @@ def pieces(text: str) -> list[str]:
 
 
 def stream(reply: ModelReply, emit: Emit) -> None:
-    """Emit `reply` as a provider would: its text word by word, then each tool call."""
+    """Emit `reply` as a provider would: its thinking and its text word by word, then each tool call."""
+    for block in reply.thinking:
+        for piece in pieces(block.text):
+            emit(ThinkingDelta(delta=piece))
     for piece in pieces(reply.text):
         emit(TextDelta(delta=piece))
     for index, call in enumerate(reply.tool_calls):
@@ -138,14 +141,15 @@ def _are_calls(items: Sequence[object]) -> TypeGuard[Sequence[ToolCall]]:
 
 
 def _usage(request: ModelRequest, reply: ModelReply) -> Usage:
-    read = sum(len(message.text) + _call_length(message.tool_calls) for message in request.messages)
-    written = len(reply.text) + _call_length(reply.tool_calls)
+    read = sum(_length(message.text, message.tool_calls, message.thinking) for message in request.messages)
+    written = _length(reply.text, reply.tool_calls, reply.thinking)
     # Rounded up: a token that was begun counts.
     return Usage(input_tokens=-(-read // CHARACTERS_PER_TOKEN), output_tokens=-(-written // CHARACTERS_PER_TOKEN))
 
 
-def _call_length(calls: Sequence[ToolCall]) -> int:
-    return sum(len(wish.name) + len(json.dumps(wish.arguments)) for wish in calls)
+def _length(text: str, calls: Sequence[ToolCall], thinking: Sequence[ThinkingBlock]) -> int:
+    called = sum(len(wish.name) + len(json.dumps(wish.arguments)) for wish in calls)
+    return len(text) + called + sum(len(block.text) for block in thinking)
 
 
 def _last_message(request: ModelRequest) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         KnowledgeResolver,
         KnowledgeSource,
     )
-    from loom.types.messages import Message, Role, ToolCall, ToolResult
+    from loom.types.messages import Message, Role, ThinkingBlock, ToolCall, ToolResult
     from loom.types.models import Emit, Extensions, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
     from loom.types.outline import Outline, OutlineEdge, OutlineNode, Style
     from loom.types.policy import (
@@ -105,6 +105,7 @@ __all__ = [
     "Style",
     "TextBlock",
     "TextDelta",
+    "ThinkingBlock",
     "ThinkingDelta",
     "Tool",
     "ToolAccessPolicy",
@@ -171,6 +172,7 @@ _HOMES = {
     "Style": "outline",
     "TextBlock": "content",
     "TextDelta": "stream",
+    "ThinkingBlock": "messages",
     "ThinkingDelta": "stream",
     "Tool": "tools",
     "ToolAccessPolicy": "policy",

@@ -26,6 +26,22 @@ class ToolCall(BaseModel):
     arguments: FrozenJson = FrozenDict()
 
 
+class ThinkingBlock(BaseModel):
+    """Reasoning of a model that its provider wants back, unchanged, with the turn that it belongs to.
+
+    `signature` is the provider's seal on `text`. What the provider shows only enciphered is in `redacted`, without a
+    text. It stood after so many characters of the turn's text and so many of its tool calls.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str = ""
+    signature: str = ""
+    redacted: str = ""
+    after_text: int = 0
+    after_calls: int = 0
+
+
 class ToolResult(BaseModel):
     """What came of one tool call. `tool_call_id` says of which."""
 
@@ -44,7 +60,7 @@ class ToolResult(BaseModel):
 class Message(BaseModel):
     """One turn of a conversation: a text, or blocks of text, images and documents.
 
-    `tool_calls` belongs to role `assistant`; `tool_call_id` and `name` to role `tool`.
+    `tool_calls` and `thinking` belong to role `assistant`; `tool_call_id` and `name` to role `tool`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +70,7 @@ class Message(BaseModel):
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+    thinking: tuple[ThinkingBlock, ...] = ()
 
     @property
     def text(self) -> str:

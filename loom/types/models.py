@@ -6,7 +6,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 from pydantic import BaseModel, ConfigDict
 
 from loom.errors import ConfigError
-from loom.types.messages import Message, ToolCall
+from loom.types.messages import Message, ThinkingBlock, ToolCall
 from loom.types.stream import ModelDelta
 from loom.types.usage import Usage
 
@@ -179,7 +179,10 @@ class ModelRequest(BaseModel):
 
 
 class ModelReply(BaseModel):
-    """One answer of a model. `finish_reason` is the provider's: `stop`, `length`, `tool_calls`, …"""
+    """One answer of a model. `finish_reason` is the provider's: `stop`, `length`, `tool_calls`, …
+
+    `thinking` is what of the model's reasoning the provider wants back: a message made of the reply has to hold it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -187,6 +190,7 @@ class ModelReply(BaseModel):
     tool_calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
     finish_reason: str = "stop"
+    thinking: tuple[ThinkingBlock, ...] = ()
 
 
 @runtime_checkable

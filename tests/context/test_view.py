@@ -4,7 +4,7 @@ import pytest
 
 from loom.context.view import handed_off, last_turn, progress_of, put_aside, ref_of, shown, tokens_in, with_handoff
 from loom.types.content import DocumentBlock, ImageBlock, TextBlock
-from loom.types.messages import Message, ToolCall
+from loom.types.messages import Message, ThinkingBlock, ToolCall
 from loom.types.models import ToolSchema
 
 CALL = ToolCall(id="1", name="read", arguments={"path": "a"})
@@ -24,6 +24,8 @@ TALK = (
         (Message(role="user"), 4),
         (Message(role="user", content="12345"), 6),
         (Message(role="assistant", tool_calls=(CALL,)), 8),
+        (Message(role="assistant", thinking=(ThinkingBlock(text="12345678", signature="123456789"),)), 6),
+        (Message(role="assistant", thinking=(ThinkingBlock(signature="1234"), ThinkingBlock(redacted="1234"))), 6),
         (Message(role="user", content=(TextBlock(text="1234"), IMAGE, DOCUMENT)), 4 + 1 + 1600 + 3000),
     ],
 )

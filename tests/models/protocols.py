@@ -43,6 +43,16 @@ def call_block(index: int, id_: str, name: str, *pieces: str) -> list[Json]:
     return block(index, start, *({"type": "input_json_delta", "partial_json": piece} for piece in pieces))
 
 
+def thinking_block(index: int, *pieces: str, signature: str) -> list[Json]:
+    thoughts = [{"type": "thinking_delta", "thinking": piece} for piece in pieces]
+    sealed = [{"type": "signature_delta", "signature": signature}] if signature else []
+    return block(index, {"type": "thinking", "thinking": "", "signature": ""}, *thoughts, *sealed)
+
+
+def redacted_block(index: int, data: str) -> list[Json]:
+    return block(index, {"type": "redacted_thinking", "data": data})
+
+
 # Gemini's protocol.
 
 

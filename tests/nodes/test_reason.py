@@ -6,7 +6,8 @@ from syrupy.assertion import SnapshotAssertion
 from loom.nodes.reason import Reason
 from loom.testing import ScriptedModel, call, run_node
 from loom.tools.tool import tool
-from loom.types.messages import Message
+from loom.types.messages import Message, ThinkingBlock
+from loom.types.models import ModelReply
 from tests.nodes.sprints import MODEL
 
 pytestmark = pytest.mark.anyio
@@ -35,3 +36,9 @@ async def test_without_instructions_there_is_no_system_message() -> None:
     out = await run_node(Reason(model=MODEL), INPUTS, model=model)
     assert [message.role for message in model.requests[0].messages] == ["user"]
     assert (out.output, out.calls) == ("2", ())
+
+
+async def test_what_the_model_thought_is_a_part_of_its_turn() -> None:
+    reply = ModelReply(text="2", thinking=(ThinkingBlock(text="One and one.", signature="s"),))
+    out = await run_node(Reason(model=MODEL), INPUTS, model=ScriptedModel([reply]))
+    assert out.messages == (Message(role="assistant", content="2", thinking=reply.thinking),)

@@ -12,7 +12,7 @@ from loom.models.litellm import client
 from loom.testing.cassette import CassetteModel
 from loom.testing.scripted import ScriptedModel, call
 from loom.types.content import ImageBlock, TextBlock
-from loom.types.messages import Message, ToolCall
+from loom.types.messages import Message, ThinkingBlock, ToolCall
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta
 from loom.types.usage import Usage
@@ -65,6 +65,7 @@ async def test_what_was_recorded_is_replayed_without_the_model(tmp_path: Path) -
         tool_calls=(ToolCall(id="b", name="add", arguments={"z": [1, None]}),),
         usage=Usage(input_tokens=10, output_tokens=5, cached_tokens=4, cost_usd=None),
         finish_reason="tool_calls",
+        thinking=(ThinkingBlock(text="Hm.\nHm.", signature="s"), ThinkingBlock(redacted="x", after_text=5)),
     )
     assert await ask(CassetteModel(path, ScriptedModel([reply])), FULL) == reply
     assert await ask(CassetteModel(path), FULL) == reply
@@ -100,6 +101,7 @@ async def test_node_and_run_are_no_part_of_the_request(tmp_path: Path) -> None:
     "change",
     [
         {"messages": FULL.messages[:-1]},
+        {"messages": (*FULL.messages, Message(role="assistant", thinking=(ThinkingBlock(signature="s"),)))},
         {"tools": ()},
         {"tools": (ADD.model_copy(update={"description": "Sum."}),)},
         {"max_output_tokens": 99},

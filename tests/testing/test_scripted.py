@@ -6,9 +6,9 @@ from pydantic import BaseModel
 
 from loom.errors import ConfigError, ProviderError, RateLimitError
 from loom.testing.scripted import Reply, ScriptedModel, call, pieces
-from loom.types.messages import Message, ToolCall
+from loom.types.messages import Message, ThinkingBlock, ToolCall
 from loom.types.models import Model, ModelReply, ModelRequest
-from loom.types.stream import ModelDelta, TextDelta, ToolCallDelta
+from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
 from loom.types.usage import Usage
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +49,14 @@ async def test_calls_are_heard_after_the_text() -> None:
         ToolCallDelta(index=0, id="call_1", name="add", arguments='{"x": 1}'),
         ToolCallDelta(index=1, id="call_2", name="now", arguments="{}"),
     ]
+
+
+async def test_thinking_is_heard_before_the_text_and_counts() -> None:
+    heard: list[ModelDelta] = []
+    thinking = (ThinkingBlock(text="Hm, one.", signature="s"), ThinkingBlock(redacted="x"))
+    reply = await ScriptedModel([ModelReply(text="One.", thinking=thinking)]).complete(asking("hi"), heard.append)
+    assert heard == [ThinkingDelta(delta="Hm, "), ThinkingDelta(delta="one."), TextDelta(delta="One.")]
+    assert (reply.thinking, reply.usage.output_tokens) == (thinking, 3)
 
 
 @pytest.mark.parametrize("text", ["", " ", "a", " a", "a b\n", "\n\n a \t b "])

@@ -3,13 +3,28 @@
 import pytest
 from pydantic import ValidationError
 
+from loom.core.values import values_of
 from loom.types.content import ImageBlock, TextBlock
-from loom.types.messages import Message, ToolCall, ToolResult
+from loom.types.messages import Message, ThinkingBlock, ToolCall, ToolResult
 
 
 def test_a_message_reads_back_from_json_with_its_calls() -> None:
     message = Message(role="assistant", tool_calls=(ToolCall(id="a", name="add", arguments={"x": [1, 2]}),))
     assert Message.model_validate_json(message.model_dump_json()) == message
+
+
+def test_a_message_is_saved_and_read_with_what_was_thought_as_it_is() -> None:
+    blocks = (ThinkingBlock(text="hm", signature="s"), ThinkingBlock(redacted="x", after_text=1, after_calls=1))
+    messages = (Message(role="assistant", content="a", thinking=blocks),)
+    values = values_of(tuple[Message, ...])
+    seen, saved = values.settle(messages)
+    assert seen is messages, "it equals what is read, and need not be read"
+    assert values.load_json(saved) == messages
+
+
+def test_a_message_that_was_saved_before_there_was_thinking_can_be_read() -> None:
+    saved = '{"role": "user", "content": "hi", "tool_calls": [], "tool_call_id": null, "name": null}'
+    assert Message.model_validate_json(saved) == Message(role="user", content="hi")
 
 
 def test_a_list_of_calls_is_taken_as_a_tuple() -> None:
