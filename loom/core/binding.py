@@ -221,7 +221,7 @@ def settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tu
         made = returned if isinstance(returned, returns) else _read_as(node, returns, returned)
         if not can_be_exact:
             return _settle_each(node, outputs, made)
-        given = made.model_fields_set
+        given = made.__pydantic_fields_set__
         writes: dict[str, Any] = {}
         try:
             for port, name, looks_exact, validate in table:

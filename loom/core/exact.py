@@ -41,8 +41,7 @@ def is_only_fields(model: type[BaseModel]) -> bool:
     has_code = (
         any(getattr(decorators, one.name) for one in fields(decorators))
         or model.__pydantic_custom_init__
-        or model.__pydantic_post_init__
-        or model.__private_attributes__
+        or model.__pydantic_post_init__  # private attributes have one too
         or inspect.getattr_static(model, schema) is not inspect.getattr_static(BaseModel, schema)
     )
     has_settings = (
@@ -148,7 +147,7 @@ def _record(record: type[BaseModel], outer: tuple[Any, ...]) -> IsExact | None:
     looks = {name: exactness(annotation, (*outer, record)) for name, annotation in types_of.items()}
     if None in looks.values():
         return None
-    # Fields of whose values the kind tells all, apart from the rest: these checks are made at every step.
+    # Fields of whose values the kind tells all, apart from the rest: all this is looked at in every step.
     kinds = {name: found for name, annotation in types_of.items() if (found := _kinds(annotation))}
     by_kind, by_look = [*kinds.items()], [(name, look) for name, look in looks.items() if look and name not in kinds]
     names, size = frozenset(looks), len(looks)
@@ -165,8 +164,9 @@ def _record(record: type[BaseModel], outer: tuple[Any, ...]) -> IsExact | None:
         for name, look in by_look:
             if not look(content[name]):
                 return False
-        if len(value.__pydantic_fields_set__) != size:  # all are where it was read
-            object.__setattr__(value, "__pydantic_fields_set__", {*names})
+        given = value.__pydantic_fields_set__
+        if len(given) != size:
+            given.update(names)  # all are where it was read
         return True
 
     return is_exact

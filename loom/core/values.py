@@ -46,8 +46,8 @@ _CONFIG = ConfigDict(
 )
 
 
-# The JSON of values that are exact, whatever their types, or of a dict of such.
-dump_exact = partial(to_json, by_alias=False, inf_nan_mode="strings")
+# The JSON of an exact value of whatever type, or of a dict of such.
+dump_exact: Callable[[Any], bytes] = partial(to_json, by_alias=False, inf_nan_mode="strings")
 
 
 class Values:
