@@ -101,7 +101,12 @@ async def test_node_and_run_are_no_part_of_the_request(tmp_path: Path) -> None:
     "change",
     [
         {"messages": FULL.messages[:-1]},
-        {"messages": (*FULL.messages, Message(role="assistant", thinking=(ThinkingBlock(signature="s"),)))},
+        {
+            "messages": (
+                FULL.messages[0].model_copy(update={"thinking": (ThinkingBlock(text="hm"),)}),
+                *FULL.messages[1:],
+            )
+        },
         {"tools": ()},
         {"tools": (ADD.model_copy(update={"description": "Sum."}),)},
         {"max_output_tokens": 99},
