@@ -14,10 +14,10 @@ from loom.knowledge.bundle import resolve
 from loom.runs.app import CompiledGraph
 from loom.runs.handle import has_running_loop
 from loom.runtime.engine import Engine
-from loom.runtime.failures import known
 from loom.runtime.records import RunContext, RunResult, SessionConfig
-from loom.runtime.run import Run, attended, result_of
+from loom.runtime.run import Run
 from loom.runtime.session import Session
+from loom.runtime.walk import AgentWalk, attended
 from loom.tools.door import Door
 from loom.tools.hooks import HookManager
 from loom.types.content import MessageContent
@@ -32,7 +32,7 @@ class Agent:
     """A model with instructions, tools behind one door, and sessions that remember.
 
     `runtime` gives what is live: a checkpointer, models that replace the configured one, limits, a clock, secrets.
-    `telemetry` is told of every run: as it happens, but of one that is resumed once it has ended.
+    `telemetry` is told of every run, as it happens.
 
     Raises:
         ConfigError: a setting is wrong, the provider is unknown, or rules and policy name what is not there.
@@ -81,8 +81,8 @@ class Agent:
             ContextOverflowError: the conversation does not fit the model's window.
             NodeError: something else failed; `resume` goes on from there.
         """
-        async with attended(Run(self._engine, prompt, context)) as run:
-            return await run.wait()
+        async with attended(Run(self._engine, prompt, context).walk) as walk:
+            return await walk.wait()
 
     def run_sync(self, prompt: MessageContent, context: RunContext | None = None) -> RunResult:
         """`run`, from code that is not async. Raises what `run` raises."""
@@ -92,16 +92,16 @@ class Agent:
 
     async def stream(self, prompt: MessageContent, context: RunContext | None = None) -> AsyncGenerator[Event, None]:
         """Run once, and yield what happens, live. Raises at the end what `run` raises."""
-        async with attended(Run(self._engine, prompt, context)) as run, aclosing(run.events()) as told:
+        async with attended(Run(self._engine, prompt, context).walk) as walk, aclosing(walk.events(None)) as told:
             async for event in told:
                 yield event
-            await run.wait()
+            await walk.wait()
 
     async def run_streaming(
         self, prompt: MessageContent, context: RunContext | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         """Run once, and yield what the model says piece by piece, its tool calls and results, and how it ended."""
-        async with attended(Run(self._engine, prompt, context)) as run, aclosing(run.stream()) as told:
+        async with attended(Run(self._engine, prompt, context).walk) as walk, aclosing(walk.stream(None)) as told:
             async for event in told:
                 yield event
 
@@ -113,12 +113,19 @@ class Agent:
             AnswerError: an ask is unknown or answered, or the answer is of the wrong type.
             ProviderError, ContextOverflowError, NodeError: as `run`.
         """
-        engine = self._engine
-        try:
-            return await result_of(engine, await engine.resume(run_id, answers))
-        except Exception as error:  # noqa: BLE001 - raised again below, as callers know it
-            failure = known(error, engine.secrets)
-        raise failure
+        async with attended(self._resumed(run_id, answers)) as walk:
+            return await walk.wait()
+
+    async def resume_streaming(
+        self, run_id: str, answers: Mapping[str, Any] | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """Go on with a run as `resume` does, and yield what comes now as `run_streaming` does; nothing from before."""
+        async with attended(self._resumed(run_id, answers)) as walk, aclosing(walk.stream(None)) as told:
+            async for event in told:
+                yield event
+
+    def _resumed(self, run_id: str, answers: Mapping[str, Any] | None) -> AgentWalk:
+        return AgentWalk(self._engine, run_id, self._engine.resumed(run_id, answers))
 
     def session(self, config: SessionConfig | None = None) -> Session:
         """Return the session of an id, a new one unless it is known; without an id one of its own.

@@ -33,6 +33,7 @@ from loom.config import PolicyConfig, SafetyRule, ToolAccessPolicy, ToolPolicy
 from loom.runtime.records import RunState
 from loom.testing import ScriptedModel, call
 from loom.types.policy import HookDecision, HookOutcome
+from loom.types.stream import DoneEvent, ErrorEvent
 from tests.models.local import local_model, needs_local_model
 from tests.runtime.agents import Held, made, run_python, stored
 
@@ -128,6 +129,35 @@ async def test_an_approval_may_come_from_another_agent_over_the_same_store(tmp_p
     result = await other.resume(paused.run_id, answers={paused.asks[0].id: True})
     assert (result.state, result.output) == (RunState.COMPLETED, "It is out")
     assert [event.type for event in result.events].count("ask.answered") == 1
+
+
+async def test_after_an_approval_another_agent_over_the_same_store_streams_on(tmp_path: Path) -> None:
+    paused = await made([call("deploy", env="prod")], stored(tmp_path / "loom.db")).run("deploy")
+    other = made(["It is out"], stored(tmp_path / "loom.db"))
+    told = [event async for event in other.resume_streaming(paused.run_id, {paused.asks[0].id: True})]
+    assert [event.type for event in told] == ["tool_result", *["text_delta"] * 3, "done"]
+    assert told[-1] == DoneEvent(output="It is out", iterations=2)
+    (wrong,) = [event async for event in other.resume_streaming("r9")]
+    assert isinstance(wrong, ErrorEvent)
+    assert 'no run "r9"' in wrong.message
+
+
+async def test_leaving_a_run_that_was_resumed_ends_it_and_leaves_no_task() -> None:
+    held = [Held("never"), Held("never")]
+    agent = made([call("deploy", env="prod"), *held, "It is out"])
+    paused = await agent.run("deploy")
+    told = agent.resume_streaming(paused.run_id, {paused.asks[0].id: True})
+    assert (await anext(told)).type == "tool_result"
+    await held[0].asked.wait()
+    await told.aclose()
+    resuming = asyncio.create_task(agent.resume(paused.run_id))
+    await held[1].asked.wait()
+    resuming.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await resuming
+    assert tasks() == set()
+    result = await agent.resume(paused.run_id)
+    assert (result.output, [event.type for event in result.events].count("run.cancelled")) == ("It is out", 2)
 
 
 DEPLOY = """

@@ -373,3 +373,18 @@ async def test_an_agent_tells_of_its_runs_also_of_those_that_go_on() -> None:
     assert all(span.parent for span in spans if "invoke" not in span.name)
     assert not any("staging" in str(span.attributes) for span in spans), "content is off by default"
     await agent.close()
+
+
+async def test_a_run_that_goes_on_is_told_of_while_it_is_at_work() -> None:
+    watched, store, let_go = Watched(), MemoryCheckpointer(), anyio.Event()
+    agent = deployer(watched, store)
+    run = agent.session(SessionConfig(id="s1")).start("Deploy")
+    (ask,) = (await run.wait()).asks
+    told = run.answer_streaming({ask.id: True})
+    async for event in told:
+        if event.type == "text_delta":
+            assert "execute_tool deploy" in watched.spans
+            let_go.set()
+    assert let_go.is_set()
+    assert [span.name for span in watched.exporter.get_finished_spans()].count("invoke_agent Deployer") == 2
+    await agent.close()

@@ -1,7 +1,9 @@
 """What stands behind an agent: its compiled graph, its door to tools, its store."""
 
+import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -14,18 +16,19 @@ from loom.checkpoint.memory import MemoryCheckpointer
 from loom.checkpoint.sqlite import SqliteCheckpointer
 from loom.config import AgentConfig, MemoryConfig, PolicyConfig, RuntimeConfig, RuntimeFallbackMode
 from loom.core.journal import Checkpointer
-from loom.core.result import GraphResult
 from loom.core.runtime import Runtime
 from loom.errors import ConfigError, ProviderUnavailableError
 from loom.graphs.agent import AgentState, agent
 from loom.models.providers import provider_of, secrets_in
 from loom.nodes.observe import HISTORY
 from loom.runs.app import CompiledGraph
+from loom.runs.handle import GraphRun
 from loom.runs.inputs import new_run_id
 from loom.runs.secrets import secrets_of
 from loom.runtime.veil import Veiled
 from loom.tools.door import Door
 from loom.tools.hooks import HookManager
+from loom.types.content import MessageContent
 from loom.types.events import Event
 from loom.types.messages import Message
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest
@@ -206,20 +209,58 @@ class Engine:
         said = await self._remembered(session_id or "")
         return (said[-1].number + 1 if said else 1), self._since_it_began(said, self.clock())
 
-    async def resume(self, run_id: str, answers: Mapping[str, Any] | None) -> GraphResult[AgentState]:
-        """Go on with a run, in the turn of its session. Raises what resuming a graph raises."""
+    # Walks: a run's first, and one more each time that it goes on. Each has the turn of its session.
+
+    @asynccontextmanager
+    async def begun(
+        self, run_id: str, session_id: str | None, prompt: MessageContent, context: str
+    ) -> AsyncGenerator[GraphRun[AgentState], None]:
+        """Give a new run, at work; who leaves before it has ended cancels it."""
+        async with self.turn(session_id or run_id):
+            number, history = await self.opening(session_id)
+            given: dict[str, object] = {"prompt": prompt, "context": context}
+            given |= {"session": session_id or "", "number": number}
+            graph_run = self.app.start(given, run_id=run_id, runtime=self.runtime(history))
+            async with self._attended(graph_run, session_id or ""):
+                yield graph_run
+
+    @asynccontextmanager
+    async def resumed(
+        self, run_id: str, answers: Mapping[str, Any] | None
+    ) -> AsyncGenerator[GraphRun[AgentState], None]:
+        """Give a run that goes on; who leaves before it has ended cancels it.
+
+        Its `wait` raises what resuming a graph raises.
+
+        Raises:
+            RunNotFoundError: the store has no run of this id.
+        """
         session_id = (await self.state(run_id)).session
         async with self.turn(session_id or run_id):
             this = await self._said_in(run_id)
             before = [one for one in await self._remembered(session_id) if one.place < this.place]
             runtime = self.runtime(self._since_it_began(before, this.at))
-            known = len((await self.told(run_id))()) if self.telemetry else 0
-            try:
-                return await self.app.resume(run_id, answers=answers, runtime=runtime)
-            finally:
-                if self.telemetry:
-                    for event in (await self.told(run_id))()[known:]:
-                        self.telemetry.observe(event, conversation=session_id)
+            graph_run = self.app.start_resume(run_id, answers=answers, runtime=runtime)
+            async with self._attended(graph_run, session_id):
+                yield graph_run
+
+    @asynccontextmanager
+    async def _attended(self, graph_run: GraphRun[AgentState], session_id: str) -> AsyncGenerator[None, None]:
+        """Have the telemetry follow a walk; leave nothing of either at work."""
+        observing = asyncio.create_task(self._observe(graph_run, session_id)) if self.telemetry else None
+        try:
+            yield
+        finally:
+            graph_run.cancel()
+            with anyio.CancelScope(shield=True):
+                await graph_run.settled()
+                if observing:
+                    await observing
+
+    async def _observe(self, graph_run: GraphRun[AgentState], session_id: str) -> None:
+        async for event in graph_run.events(after=None):
+            if self.telemetry:
+                self.telemetry.observe(event, conversation=session_id)
 
     def _since_it_began(self, said: Sequence["_Said"], now: float) -> list[Message]:
         """Return the messages of the session that `now` is in: it ends when its time to live is over."""

@@ -8,7 +8,8 @@ from typing import Any
 from loom.errors import ConfigError, RunError
 from loom.runtime.engine import Engine
 from loom.runtime.records import RunContext, RunResult, SessionConfig
-from loom.runtime.run import Run, attended
+from loom.runtime.run import Run
+from loom.runtime.walk import attended
 from loom.types.content import MessageContent
 from loom.types.events import Event
 from loom.types.stream import StreamEvent
@@ -50,21 +51,21 @@ class Session:
 
     async def run(self, prompt: MessageContent, context: RunContext | None = None) -> RunResult:
         """Run to the end, and return the result. Raises what `Run.wait` raises."""
-        async with attended(self.start(prompt, context)) as run:
-            return await run.wait()
+        async with attended(self.start(prompt, context).walk) as walk:
+            return await walk.wait()
 
     async def stream(self, prompt: MessageContent, context: RunContext | None = None) -> AsyncGenerator[Event, None]:
         """Run, and yield what happens, live. Raises at the end what `Run.wait` raises."""
-        async with attended(self.start(prompt, context)) as run, aclosing(run.events()) as told:
+        async with attended(self.start(prompt, context).walk) as walk, aclosing(walk.events(None)) as told:
             async for event in told:
                 yield event
-            await run.wait()
+            await walk.wait()
 
     async def run_streaming(
         self, prompt: MessageContent, context: RunContext | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         """Run, and yield what the model says piece by piece, its tool calls and their results, and how it ended."""
-        async with attended(self.start(prompt, context)) as run, aclosing(run.stream()) as told:
+        async with attended(self.start(prompt, context).walk) as walk, aclosing(walk.stream(None)) as told:
             async for event in told:
                 yield event
 

@@ -1,0 +1,191 @@
+"""One walk of an agent's run, in the background, and what is shown of it to those who read along."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterator, Mapping
+
+import anyio
+
+from loom.core.result import GraphResult
+from loom.graphs.agent import AgentState
+from loom.runs.handle import GraphRun
+from loom.runtime.engine import FALLBACK, Engine
+from loom.runtime.failures import known
+from loom.runtime.records import RunResult, RunState
+from loom.types.events import Event
+from loom.types.stream import (
+    DoneEvent,
+    ErrorEvent,
+    ModelDelta,
+    StreamEvent,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolCallEvent,
+    ToolResultEvent,
+)
+
+Opened = contextlib.AbstractAsyncContextManager[GraphRun[AgentState]]
+
+DELTAS: Mapping[str, type[ModelDelta]] = {
+    "text_delta": TextDelta,
+    "thinking": ThinkingDelta,
+    "tool_call_delta": ToolCallDelta,
+}
+
+
+class AgentWalk:
+    """A run's first walk, or one more that goes on where another, `before`, has ended.
+
+    `before` is None from the moment that this walk has begun. One that could not begin, as its answers were of the
+    wrong type, changed nothing: the one before is still how the run stands.
+    """
+
+    def __init__(self, engine: Engine, run_id: str, opened: Opened, before: "AgentWalk | None" = None) -> None:
+        self.state = RunState.RUNNING if before else RunState.QUEUED
+        self.before = before
+        self.graph_run: GraphRun[AgentState] | None = None
+        self._engine = engine
+        self._is_cancelled = False
+        self._has_handle = asyncio.Event()  # or never will
+        self.task = asyncio.create_task(self._drive(opened), name=f"loom agent run {run_id}")
+        self.task.add_done_callback(self._over)
+        engine.at_work.add(self)
+
+    @property
+    def was_refused(self) -> bool:
+        """Tell whether the walk is over and never began."""
+        return self.before is not None and self.task.done()
+
+    @property
+    def result(self) -> RunResult | None:
+        """How it ended, if it has ended in a result by now."""
+        if self.task.done() and not self.task.cancelled() and self.task.exception() is None:
+            return self.task.result()
+        return None
+
+    async def wait(self) -> RunResult:
+        """Return how it ended; raise what it raised. Cancelling the waiter leaves the run alone."""
+        return await asyncio.shield(self.task)
+
+    async def settled(self) -> None:
+        """Wait until nothing of it is at work any more, however it ended."""
+        await asyncio.wait([self.task])
+
+    def cancel(self) -> None:
+        """Ask it to end now. After its end this changes nothing."""
+        self._is_cancelled = True
+        if self.graph_run:
+            self.graph_run.cancel()
+
+    async def in_force(self) -> "AgentWalk":
+        """Return this walk once it has begun; the one before if it could not."""
+        before = self.before
+        await self._has_handle.wait()
+        if before is None or (self.graph_run and await self.graph_run.begun()):
+            return self
+        await self.settled()
+        return before
+
+    async def events(self, after: int | None) -> AsyncGenerator[Event, None]:
+        """Yield the run's events with offsets above `after`, to the end of this walk; None leaves out earlier walks."""
+        await self._has_handle.wait()
+        if self.graph_run:
+            async with contextlib.aclosing(self.graph_run.events(after)) as told:
+                async for event in told:
+                    yield event
+
+    async def stream(self, after: int | None) -> AsyncGenerator[StreamEvent, None]:
+        """Yield what the model says and what its tools give, piece by piece; last how it ended, be it in a failure."""
+        try:
+            async with contextlib.aclosing(self.events(after)) as told:
+                async for event in told:
+                    for shown in _shown(event):
+                        yield shown
+            result = await self.wait()
+        except Exception as error:  # noqa: BLE001 - the stream's last word, whatever it was
+            yield ErrorEvent(message=str(error))
+            return
+        well = FALLBACK if result.is_fallback else "success"
+        status = well if result.state is RunState.COMPLETED else result.stop_reason or str(result.state)
+        turns = sum(event.type == "model.finished" and event.payload["node"] == "reason" for event in result.events)
+        yield DoneEvent(output=result.output, iterations=turns, status=status)
+
+    async def _drive(self, opened: Opened) -> RunResult:
+        try:
+            async with opened as graph_run:
+                self.graph_run = graph_run
+                self._has_handle.set()
+                if self._is_cancelled:
+                    graph_run.cancel()
+                self.state = RunState.RUNNING
+                if await graph_run.begun():
+                    self.before = None
+                result = await _result_of(self._engine, await graph_run.wait())
+                self.state = result.state
+                return result
+        except Exception as error:  # noqa: BLE001 - raised again below, as callers know it
+            self.state, failure = RunState.FAILED, known(error, self._engine.secrets)
+        except asyncio.CancelledError:
+            self.state = RunState.CANCELLED
+            raise
+        finally:
+            self._has_handle.set()
+        raise failure
+
+    def _over(self, task: asyncio.Task[RunResult]) -> None:
+        self._engine.at_work.discard(self)
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not complain where nobody waits for the run
+
+
+@contextlib.asynccontextmanager
+async def attended(walk: AgentWalk) -> AsyncGenerator[AgentWalk, None]:
+    """Give a walk that nobody else attends to: when whoever does leaves, it ends, and no task is left behind."""
+    try:
+        yield walk
+    finally:
+        walk.cancel()
+        with anyio.CancelScope(shield=True):
+            await walk.settled()
+
+
+async def _result_of(engine: Engine, result: GraphResult[AgentState]) -> RunResult:
+    """Return the result of the graph as that of an agent's run."""
+    is_cut = result.status == "completed" and bool(result.state.calls)
+    return RunResult(
+        run_id=result.run_id,
+        state=RunState.STOPPED if is_cut else RunState(result.status),
+        output=result.state.output,
+        duration_ms=round(result.duration_s * 1000),
+        usage=result.usage,
+        asks=result.asks,
+        stop_reason="max_iterations" if is_cut else result.stop_reason,
+        is_fallback=result.state.finish_reason == FALLBACK,
+        tell=await engine.told(result.run_id),
+    )
+
+
+def _shown(event: Event) -> Iterator[StreamEvent]:
+    """Yield what is shown of an event to those who read along; mostly nothing."""
+    payload = event.payload
+    match event.type:
+        case "model.delta":
+            kind = DELTAS[payload["type"]]
+            yield kind(**{name: value for name, value in payload.items() if name in kind.model_fields})
+        case "step.finished" if payload["node"] == "reason":
+            for call in payload["writes"]["calls"]:
+                yield ToolCallEvent(**call)
+        case "tool.finished":
+            yield ToolResultEvent(
+                tool_call_id=payload["call"],
+                name=payload["tool"],
+                content=payload["content"],
+                is_error=payload["is_error"],
+            )
+        case "veto.denied":
+            yield ToolResultEvent(
+                tool_call_id=payload["call_id"], name=payload["tool"], content=payload["reason"], is_error=True
+            )
+        case _:
+            pass

@@ -1,0 +1,246 @@
+"""Tests of a run that goes on after an answer: what is live, what is told, who ends it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from loom import AnswerError, ProviderError, SessionConfig
+from loom.runtime.records import RunState
+from loom.runtime.run import Run
+from loom.testing import call
+from loom.types.events import Event
+from loom.types.stream import DoneEvent, ErrorEvent, StreamEvent, TextDelta, ToolResultEvent
+from tests.runtime.agents import Held, made
+
+pytestmark = pytest.mark.anyio
+
+DEPLOYED = ToolResultEvent(tool_call_id="call_1", name="deploy", content="deployed 1 to prod")
+
+
+def tasks() -> set[str]:
+    return {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("loom")}
+
+
+async def paused(*later: object) -> tuple[Run, str]:
+    """Return a run that waits for a permission to deploy, and the ask's id; `later` is what the model says then."""
+    run = made([call("deploy", env="prod"), *later]).session().start("Deploy")
+    (ask,) = (await run.wait()).asks
+    return run, ask.id
+
+
+async def all_of(told: AsyncIterator[StreamEvent]) -> list[StreamEvent]:
+    return [event async for event in told]
+
+
+async def events_of(run: Run, after: int | None = 0) -> list[Event]:
+    return [event async for event in run.events(after)]
+
+
+async def test_a_stream_after_an_answer_tells_what_comes_then_piece_by_piece_and_nothing_from_before() -> None:
+    run, ask = await paused("It is out")
+    told = await all_of(run.answer_streaming({ask: True}))
+    words = [TextDelta(delta=word) for word in ("It ", "is ", "out")]
+    assert told == [DEPLOYED, *words, DoneEvent(output="It is out", iterations=2)]
+    assert run.state is RunState.COMPLETED
+    assert (await run.wait()).output == "It is out"
+
+
+async def test_a_stream_after_an_answer_is_live() -> None:
+    held = Held("It is out")
+    run, ask = await paused(held)
+    told = run.answer_streaming({ask: True})
+    assert await anext(told) == DEPLOYED
+    assert run.state is RunState.RUNNING
+    held.let_go.set()
+    assert (await all_of(told))[-1] == DoneEvent(output="It is out", iterations=2)
+
+
+async def test_each_answer_is_streamed_until_the_run_asks_again() -> None:
+    run, ask = await paused(call("deploy", env="test"), "Both")
+    first = await all_of(run.answer_streaming({ask: True}))
+    assert first[-1] == DoneEvent(output="", iterations=2, status="paused")
+    (ask,) = [one.id for one in (await run.wait()).asks]
+    second = await all_of(run.answer_streaming({ask: False}))
+    assert [event.type for event in second] == ["tool_result", "text_delta", "done"]
+    assert second[-1] == DoneEvent(output="Both", iterations=3)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_events_that_are_opened_right_after_an_answer_was_given_are_live_to_its_end(wrapped: bool) -> None:
+    held = Held("It is out")
+    run, ask = await paused(held)
+    before = [event for event in await events_of(run) if event.offset]
+    answer = run.answer({ask: True})
+    answering = asyncio.create_task(asyncio.wait_for(answer, 5) if wrapped else answer)
+    told, new, late = [asyncio.create_task(events_of(run, after)) for after in (0, None, before[-1].offset)]
+    await held.asked.wait()
+    held.let_go.set()
+    whole = await told
+    assert (await answering).output == "It is out"
+    assert whole[: len(before)] == before
+    assert await new == await late == whole[len(before) :]
+    assert [event.payload["delta"] for event in await new if event.type == "model.delta"] == ["It ", "is ", "out"]
+    numbered = [event.offset for event in whole if event.offset]
+    assert numbered == list(range(1, len(numbered) + 1))
+    assert [event.type for event in whole if event.type.startswith("run.")] == [
+        "run.started", "run.paused", "run.started", "run.completed",
+    ]  # fmt: skip
+
+
+async def test_a_reader_in_another_task_sees_what_comes_while_an_answer_is_worked_on() -> None:
+    held = Held("It is out")
+    run, ask = await paused(held)
+    answering = asyncio.create_task(run.answer({ask: True}))
+    await held.asked.wait()
+    reading = asyncio.create_task(all_of(run.stream(after=None)))
+    held.let_go.set()
+    assert await reading == [DEPLOYED, *(await reading)[1:]]
+    assert [event.type for event in await reading] == ["tool_result", *["text_delta"] * 3, "done"]
+    assert (await answering).state is RunState.COMPLETED
+
+
+async def test_after_its_end_a_run_is_told_from_the_beginning_or_from_the_answer_on() -> None:
+    run, ask = await paused("It is out")
+    await run.answer({ask: True})
+    kinds = [event.type for event in await all_of(run.stream())]
+    assert [kind for kind in kinds if kind != "tool_call_delta"] == [
+        "tool_call",
+        "tool_result",
+        *["text_delta"] * 3,
+        "done",
+    ]
+    assert [event.type for event in await all_of(run.stream(None))] == ["tool_result", *["text_delta"] * 3, "done"]
+
+
+async def test_a_wrong_answer_ends_its_stream_with_the_error_and_the_run_still_waits() -> None:
+    run, ask = await paused("It is out")
+    for wrong in ({ask: "perhaps"}, {"other": True}):
+        (told,) = await all_of(run.answer_streaming(wrong))
+        assert isinstance(told, ErrorEvent)
+        assert next(iter(wrong)) in told.message
+        assert run.state is RunState.PAUSED
+    assert (await all_of(run.answer_streaming({ask: True})))[-1] == DoneEvent(output="It is out", iterations=2)
+
+
+async def test_who_reads_or_waits_while_another_gives_a_wrong_answer_hears_that_the_run_waits() -> None:
+    run, ask = await paused("It is out")
+    before = await events_of(run)
+    answering = asyncio.create_task(run.answer({ask: "perhaps"}))
+    reading, streaming = asyncio.create_task(events_of(run)), asyncio.create_task(all_of(run.stream()))
+    assert (await run.wait()).asks[0].id == ask
+    right = asyncio.create_task(run.answer({ask: True}))  # at once, though the wrong one may not be over
+    with pytest.raises(AnswerError):
+        await answering
+    assert [event for event in await reading if event.offset] == [event for event in before if event.offset]
+    assert (await streaming)[-1] == DoneEvent(output="", iterations=1, status="paused")
+    assert (await right).output == "It is out"
+
+
+async def test_an_answer_to_a_run_that_is_still_at_work_is_given_once_it_waits() -> None:
+    run = made([call("deploy", env="prod"), "It is out"]).session().start("Deploy")
+    async for event in run.events():
+        if event.type == "ask.opened":
+            told = await all_of(run.answer_streaming({event.payload["id"]: True}))
+            assert told[-1] == DoneEvent(output="It is out", iterations=2)
+    assert run.state is RunState.COMPLETED
+
+
+async def test_an_answer_to_a_run_that_failed_tells_of_the_failure() -> None:
+    run = made([ProviderError("gone")]).session().start("x")
+    assert await all_of(run.answer_streaming({"a": True})) == [ErrorEvent(message="gone")]
+    with pytest.raises(ProviderError, match="gone"):
+        await run.answer({"a": True})
+
+
+async def test_a_failure_after_an_answer_is_the_last_of_its_stream() -> None:
+    run, ask = await paused(ProviderError("gone"))
+    assert await all_of(run.answer_streaming({ask: True})) == [DEPLOYED, ErrorEvent(message="gone")]
+    assert run.state is RunState.FAILED
+
+
+async def test_leaving_the_stream_of_an_answer_ends_the_run_and_leaves_no_task() -> None:
+    run, ask = await paused(Held("never"))
+    told = run.answer_streaming({ask: True})
+    assert await anext(told) == DEPLOYED
+    await told.aclose()
+    assert (await run.wait()).state is RunState.CANCELLED
+    assert tasks() == set()
+
+
+async def test_leaving_a_stream_of_the_run_leaves_it_alone_after_an_answer_too() -> None:
+    held = Held("It is out")
+    run, ask = await paused(held)
+    answering = asyncio.create_task(run.answer({ask: True}))
+    told = run.stream(after=None)
+    assert await anext(told) == DEPLOYED
+    await told.aclose()
+    held.let_go.set()
+    assert (await answering).output == "It is out"
+
+
+async def test_a_stream_that_is_closed_late_does_not_end_what_came_after_it() -> None:
+    held = Held("It is out")
+    session = made([call("deploy", env="prod"), held]).session(SessionConfig(id="s"))
+    told = session.run_streaming("Deploy")
+    async for event in told:
+        if event.type == "done":
+            break
+    (run,) = session.list_runs()
+    (ask,) = (await run.wait()).asks
+    answering = asyncio.create_task(run.answer({ask.id: True}))
+    await held.asked.wait()
+    await told.aclose()
+    held.let_go.set()
+    assert (await answering).output == "It is out"
+
+
+async def test_cancelling_while_an_answer_is_worked_on_ends_its_stream_as_cancelled() -> None:
+    held = Held("never")
+    run, ask = await paused(held)
+    reading = asyncio.create_task(all_of(run.answer_streaming({ask: True})))
+    await held.asked.wait()
+    run.cancel()
+    assert await reading == [DEPLOYED, DoneEvent(output="", iterations=1, status="cancelled")]
+    assert (await run.wait()).state is RunState.CANCELLED
+
+
+async def test_cancelling_before_an_answer_is_worked_on_makes_no_call_and_keeps_the_answer() -> None:
+    agent = made([call("deploy", env="prod"), "It is out"])
+    run = agent.session().start("Deploy")
+    (ask,) = (await run.wait()).asks
+    answering = asyncio.create_task(run.answer({ask.id: True}))
+    run.cancel()
+    result = await answering
+    assert (result.state, run.state) == (RunState.CANCELLED, RunState.CANCELLED)
+    assert "tool.started" not in [event.type for event in result.events]
+    assert (await agent.resume(run.run_id)).output == "It is out"
+
+
+async def test_cancelling_a_run_that_waits_changes_nothing() -> None:
+    run, ask = await paused("It is out")
+    run.cancel()
+    assert run.state is RunState.PAUSED
+    assert (await run.answer({ask: True})).output == "It is out"
+
+
+async def test_cancelling_who_awaits_an_answer_leaves_the_run_alone() -> None:
+    held = Held("It is out")
+    run, ask = await paused(held)
+    answering = asyncio.create_task(run.answer({ask: True}))
+    await held.asked.wait()
+    answering.cancel()
+    held.let_go.set()
+    assert (await run.wait()).output == "It is out"
+
+
+async def test_closing_the_agent_ends_a_run_that_was_answered() -> None:
+    agent = made([call("deploy", env="prod"), Held("never")])
+    run = agent.session().start("Deploy")
+    (ask,) = (await run.wait()).asks
+    told = run.answer_streaming({ask.id: True})
+    assert await anext(told) == DEPLOYED
+    await agent.close()
+    assert (await run.wait()).state is RunState.CANCELLED
+    await told.aclose()
+    assert tasks() == set()
