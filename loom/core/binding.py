@@ -17,7 +17,7 @@ from loom.core.declared import Declared, Each, Placed
 from loom.core.exact import is_only_fields
 from loom.core.node import FunctionNode, Node, Port
 from loom.core.state import Field
-from loom.core.values import Values, dump_exact, list_item, type_name, values_of
+from loom.core.values import Values, exact_dumper, list_item, type_name, values_of
 from loom.errors import LoomError
 
 # Any, in this module: inputs, outputs and field values, whose types are the user's.
@@ -216,6 +216,7 @@ def settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tu
         return partial(_settle_none, node)
     table = [(port.name, field.name, field.values.looks_exact, field.values.validate) for port, field in outputs]
     can_be_exact = all(field.values.is_exact or field.values.looks_exact for _, field in outputs)
+    dump = exact_dumper()
 
     def settle(returned: Any) -> tuple[dict[str, Any], bytes]:
         made = returned if isinstance(returned, returns) else _read_as(node, returns, returned)
@@ -232,7 +233,7 @@ def settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tu
                     elif not looks_exact(value):
                         return _settle_each(node, outputs, made)
                     writes[name] = value
-            return writes, dump_exact(writes)
+            return writes, dump(writes)
         except ValueError:
             return _settle_each(node, outputs, made)  # which tells whose value it is
 

@@ -27,7 +27,7 @@ from typing import Annotated, Any, Literal, NoReturn, Union, cast, get_args, get
 from pydantic import BaseModel, ConfigDict, PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import to_json
+from pydantic_core import SchemaSerializer, core_schema, to_json
 
 from loom.core.exact import exactness
 from loom.types.frozen import FREEZE
@@ -44,10 +44,6 @@ _NUMBERS = (bool, int, float, types.NoneType)
 _CONFIG = ConfigDict(
     arbitrary_types_allowed=True, ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64"
 )
-
-
-# The JSON of an exact value of whatever type, or of a dict of such.
-dump_exact: Callable[[Any], bytes] = partial(to_json, by_alias=False, inf_nan_mode="strings")
 
 
 class Values:
@@ -87,7 +83,7 @@ class Values:
             ValueError: it is none of the type, or cannot be saved.
         """
         if self.looks_exact and self.looks_exact(value):
-            return value, dump_exact(value)
+            return value, self._adapter.serializer.to_json(value, by_alias=False)
         value = self.validate(value)
         saved = self.dump(value)
         return self.round_trip(value, saved), saved
@@ -103,6 +99,14 @@ class Values:
         if self.is_plain:
             return parsed
         return self.load_json(to_json(parsed))
+
+
+_EXACT = core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema())
+
+
+def exact_dumper() -> Callable[[dict[str, Any]], bytes]:
+    """Return how exact values by name are saved. Each remembers how long its JSON was, so let every node have one."""
+    return SchemaSerializer(_EXACT, core_schema.CoreConfig(ser_json_inf_nan="strings")).to_json
 
 
 def values_of(annotation: Any) -> Values:

@@ -26,7 +26,7 @@ from pydantic_core import CoreSchema
 
 from loom.context.window import Edits
 from loom.core.exact import exactness, is_only_fields
-from loom.core.values import dump_exact, values_of
+from loom.core.values import exact_dumper, values_of
 from loom.types.content import DocumentBlock, ImageBlock, MessageContent, TextBlock
 from loom.types.decisions import Decision, ToolRun
 from loom.types.frozen import FrozenDict, FrozenJson, FrozenTexts
@@ -344,7 +344,8 @@ def test_what_passes_through_an_agents_state_need_not_be_read_back(annotation: o
     seen, saved = values.settle(value)
     assert seen is value
     assert values.round_trip(value, saved) is value
-    assert saved == dump_exact(value) == values.dump(value)
+    assert saved == values.dump(value)
+    assert exact_dumper()({"a": value}) == b'{"a":%b}' % saved
 
 
 def test_every_field_of_a_record_counts_as_set_as_where_it_is_read() -> None:
