@@ -32,7 +32,9 @@ class Thoughts:
         if self._prefix == "deepseek":
             self._text.append(delta.reasoning_content or "")
         elif self._prefix == "anthropic":
-            for block in getattr(delta, "thinking_blocks", None) or ():
+            # To ask for it as an attribute, which mostly is not there, would take a fifth of a chunk's time.
+            blocks: list[Json] = vars(delta).get("thinking_blocks") or []
+            for block in blocks:
                 self._add_signed(block, sum(map(len, said)), calls)
 
     def _add_signed(self, block: Json, after_text: int, after_calls: int) -> None:
