@@ -56,6 +56,9 @@ class ModelPort:
     ) -> ModelReply:
         """Ask the model, messages oldest first. It has as long as the run has until its deadline.
 
+        A client that cuts the call off then raises `ProviderUnavailableError`, which is not raised on: the node is
+        left, and the run stops with the reason `deadline`. A resume runs the step again.
+
         Raises:
             ProviderError: the provider refused, failed or could not be reached.
         """

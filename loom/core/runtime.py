@@ -79,7 +79,8 @@ class Limits:
     """Where a run stops by itself, checked before each step. None is no limit.
 
     `max_steps`, `max_tokens` and `max_cost_usd` count over the whole run, resumes included;
-    `deadline_s` counts from each call of `run` or `resume`. `grace_s` is how long a `once` of effect
+    `deadline_s` counts from each call of `run` or `resume`, and cuts off a call of a model: its step
+    is run again by a `resume`. `grace_s` is how long a `once` of effect
     `write` may go on when the run is cancelled.
     """
 

@@ -19,20 +19,47 @@ from loom.core.plan import Task
 from loom.core.result import Ask
 from loom.core.values import Values, type_name, values_of
 from loom.core.walk import Branch
-from loom.errors import AnswerError, ConfigError, EffectError, LoomError
+from loom.errors import AnswerError, ConfigError, EffectError, LoomError, ProviderUnavailableError
 from loom.runs.notes import Effect as Saved
 from loom.runs.notes import Notes, branch_of, path_of
 from loom.runs.past import Past
 from loom.runs.run import Run
 from loom.types.events import Event
-from loom.types.models import Model, ModelRef
+from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest
 from loom.types.tools import Tool
 
 # Any, in this module: what effects return and asks are answered, whose types are the node's own.
 
 
+# By how much the clock of the run may be behind that which cut the call off.
+_CLOCKS_DIFFER_S = 0.01
+
+
 class Paused(BaseException):
     """Unwinds a node that waits for an answer. Not an Exception, so that a node does not catch it by accident."""
+
+
+class OutOfTime(Paused):
+    """Unwinds a node whose call of a model was cut off at the run's deadline."""
+
+
+class UntilDeadline:
+    """A model in a run with a deadline: a call that is cut off once it has passed ends the run as planned."""
+
+    def __init__(self, model: Model, run: Run, remaining_s: Callable[[], float | None]) -> None:
+        self._model = model
+        self._run = run
+        self._remaining_s = remaining_s
+
+    async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
+        """Return the model's reply. Raises what the model raises; once the deadline has passed, `OutOfTime`."""
+        try:
+            return await self._model.complete(request, emit)
+        except ProviderUnavailableError as error:
+            if (self._remaining_s() or 0) > _CLOCKS_DIFFER_S:
+                raise
+            self._run.stop_reason = self._run.stop_reason or "deadline"
+            raise OutOfTime(str(error)) from error
 
 
 class Desk:
@@ -77,7 +104,8 @@ class Desk:
 
     def model(self, ref: ModelRef) -> Model:
         """Return the model that the runtime has for `ref`."""
-        return self._run.model(ref)
+        model = self._run.model(ref)
+        return model if self._run.deadline is None else UntilDeadline(model, self._run, self.remaining_s)
 
     def emit(self, event: Event) -> None:
         """Show an event, and save it with the next record."""
@@ -177,7 +205,7 @@ class Desk:
                 returned = ended.result()
             else:
                 returned = await call()
-        except Exception as error:
+        except (Exception, OutOfTime) as error:
             # What is known is set before it is saved, which is carried out even if this task is cancelled meanwhile.
             self._effect(key).state = "failed"
             await self._note({"kind": "effect", "key": key, "error": f"{type(error).__name__}: {error}"})

@@ -24,7 +24,9 @@ from loom import (
     Limits,
     LoomError,
     MemoryCheckpointer,
+    ModelRef,
     NodeError,
+    ProviderError,
     Result,
     Retry,
     Runtime,
@@ -33,7 +35,12 @@ from loom import (
     node,
 )
 from loom.core.journal import decode
+from loom.errors import ProviderUnavailableError
 from loom.runs.app import CompiledGraph
+from loom.testing import ScriptedModel
+from loom.types.messages import Message
+from loom.types.models import Emit, ModelReply, ModelRequest
+from loom.types.usage import Usage
 from tests.core.letters import graph_of
 from tests.runs.errands import Command, Errands, Kind, ledger, program
 
@@ -960,3 +967,99 @@ async def test_an_effect_that_is_not_known_is_told_with_those_that_are() -> None
     with pytest.raises(NodeError) as caught:
         await graph_of((START, "a", END), bodies={"a": body}).compile().run(run_id="r")
     assert 'once("act") of node "a" has the effect \'wirte\'; expected one of "pure", "read"' in str(caught.value)
+
+
+# A model that is cut off at the deadline.
+
+
+class Provider:
+    """A model that takes the time it is told to, and no longer than it is given, as clients of providers do."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.seconds = list(seconds)
+        self.asked = 0
+
+    async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
+        self.asked += 1
+        with anyio.move_on_after(request.timeout_s):
+            await anyio.sleep(self.seconds.pop(0))
+            return ModelReply(text="said", usage=Usage(input_tokens=3, output_tokens=1))
+        raise ProviderUnavailableError(f"it did not finish in the {request.timeout_s} s that it had")
+
+
+REF = ModelRef("test", "one")
+
+
+async def talk(ctx: Context) -> str:
+    return (await ctx.model(REF).complete([Message(role="user", content="Hello")])).text
+
+
+async def talk_twice(ctx: Context) -> str:
+    return await talk(ctx) + await talk(ctx)
+
+
+def hurried(model: Provider, store: MemoryCheckpointer, deadline_s: float = 0.05, **more: Any) -> Runtime:
+    return Runtime(checkpointer=store, models=model, limits=Limits(deadline_s=deadline_s), **more)
+
+
+async def test_a_model_that_is_cut_off_at_the_deadline_stops_the_run_and_its_step_is_run_again() -> None:
+    app, model, store = acting(talk, talk_twice), Provider(0, 0, 60, 0, 0), MemoryCheckpointer()
+    result = await app.run(run_id="r", runtime=hurried(model, store))
+    assert (result.status, result.stop_reason, result.state.seen) == ("stopped", "deadline", ["said"])
+    assert (result.steps, result.usage.input_tokens, model.asked) == (1, 6, 3)
+    *_, last = [event async for event in app.events("r", runtime=Runtime(checkpointer=store))]
+    assert (last.type, last.payload["reason"]) == ("run.stopped", "deadline")
+    again = await app.resume("r", runtime=hurried(model, store, 60))
+    assert (again.status, again.state.seen) == ("completed", ["said", "saidsaid"])
+    assert (again.usage.input_tokens, model.asked) == (12, 5)
+
+
+async def test_a_model_that_is_cut_off_is_not_asked_again_by_a_retry() -> None:
+    app, model = acting(talk, retry=Retry(max_attempts=3, backoff_s=0)), Provider(60)
+    result = await app.run(runtime=hurried(model, MemoryCheckpointer()))
+    assert (result.stop_reason, model.asked) == ("deadline", 1)
+
+
+async def test_models_asked_beside_each_other_are_cut_off_together_and_finished_branches_are_kept() -> None:
+    async def talk_beside(ctx: Context) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(talk, ctx)
+            group.start_soon(talk, ctx)
+
+    model, store = Provider(60, 60), MemoryCheckpointer()
+    app = graph_of((START, ["a", "b"], "c", END), bodies={"a": talk_beside}).compile()
+    result = await app.run(run_id="r", runtime=hurried(model, store))
+    assert (result.status, result.stop_reason, result.steps, model.asked) == ("stopped", "deadline", 1, 2)
+    model.seconds = [0.0, 0.0]
+    assert (await app.resume("r", runtime=hurried(model, store, 60))).state.log == ["a", "b", "c"]
+
+
+async def test_a_provider_that_is_gone_before_the_deadline_is_a_failure() -> None:
+    model = ScriptedModel([ProviderUnavailableError("no network")])
+    with pytest.raises(NodeError, match="no network"):
+        await acting(talk).run(runtime=Runtime(models=model, limits=Limits(deadline_s=60)))
+
+
+async def test_a_call_cut_off_before_the_clock_of_the_run_says_so_is_a_failure() -> None:
+    with pytest.raises(NodeError, match="did not finish in"):
+        await acting(talk).run(runtime=hurried(Provider(60), MemoryCheckpointer(), clock=lambda: 1000.0))
+
+
+async def test_a_model_that_fails_in_another_way_after_the_deadline_is_a_failure() -> None:
+    async def refuse(ctx: Context) -> None:
+        await anyio.sleep(0.06)
+        await ctx.model(REF).complete([Message(role="user", content="Hello")])
+
+    runtime = Runtime(models=ScriptedModel([ProviderError("the key was revoked")]), limits=Limits(deadline_s=0.05))
+    with pytest.raises(NodeError, match="the key was revoked"):
+        await acting(refuse).run(runtime=runtime)
+
+
+async def test_an_effect_whose_model_is_cut_off_has_failed_and_is_not_in_doubt() -> None:
+    async def once(ctx: Context) -> Any:
+        return await ctx.once("talk", partial(talk, ctx), result_type=str)
+
+    app, model, store = acting(once), Provider(60, 0), MemoryCheckpointer()
+    result = await app.run(run_id="r", runtime=hurried(model, store))
+    assert (result.stop_reason, result.asks) == ("deadline", ())
+    assert (await app.resume("r", runtime=hurried(model, store, 60))).state.seen == ["said"]
