@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import anyio
 import pytest
 
 from loom import AnswerError, ProviderError, SessionConfig
@@ -164,7 +165,8 @@ async def test_leaving_the_stream_of_an_answer_ends_the_run_and_leaves_no_task()
     told = run.answer_streaming({ask: True})
     assert await anext(told) == DEPLOYED
     await told.aclose()
-    assert (await run.wait()).state is RunState.CANCELLED
+    with anyio.fail_after(5):
+        assert (await run.wait()).state is RunState.CANCELLED
     assert tasks() == set()
 
 
