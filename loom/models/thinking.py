@@ -33,8 +33,7 @@ class Thoughts:
             self._text.append(delta.reasoning_content or "")
         elif self._prefix == "anthropic":
             # To ask for it as an attribute, which mostly is not there, would take a fifth of a chunk's time.
-            blocks: list[Json] = vars(delta).get("thinking_blocks") or []
-            for block in blocks:
+            for block in delta.__dict__.get("thinking_blocks") or ():
                 self._add_signed(block, sum(map(len, said)), calls)
 
     def _add_signed(self, block: Json, after_text: int, after_calls: int) -> None:
