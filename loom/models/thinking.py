@@ -34,19 +34,16 @@ class Thoughts:
         elif self._prefix == "anthropic":
             # To ask for it as an attribute, which mostly is not there, would take a fifth of a chunk's time.
             for block in delta.__dict__.get("thinking_blocks") or ():
-                self._add_signed(block, sum(map(len, said)), calls)
+                self._add_signed(block, said, calls)
 
-    def _add_signed(self, block: Json, after_text: int, after_calls: int) -> None:
+    def _add_signed(self, block: Json, said: Sequence[str], calls: int) -> None:
         self._text.append(block.get("thinking") or "")
         # A signature or what is redacted is the last that comes of a block; what has neither was cut off.
         signature, redacted = block.get("signature") or "", block.get("data") or ""
         if signature or redacted:
             text, self._text = "".join(self._text), []
-            self._signed.append(
-                ThinkingBlock(
-                    text=text, signature=signature, redacted=redacted, after_text=after_text, after_calls=after_calls
-                )
-            )
+            place = {"after_text": sum(map(len, said)), "after_calls": calls}
+            self._signed.append(ThinkingBlock(text=text, signature=signature, redacted=redacted, **place))
 
     def blocks(self) -> tuple[ThinkingBlock, ...]:
         """Return what has arrived, oldest first."""

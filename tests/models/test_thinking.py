@@ -6,8 +6,10 @@ import pytest
 
 from loom import Agent, AgentConfig, MemoryCheckpointer, Runtime, SessionConfig, SqliteCheckpointer, create_agent, tool
 from loom.config import MemoryConfig
+from loom.context.window import Edits
 from loom.models.litellm import client
 from loom.models.thinking import given_back
+from loom.types.handoff import HandoffArtifact
 from loom.types.messages import Message, ThinkingBlock, ToolCall
 from loom.types.models import ModelRef, ModelRequest
 from loom.types.stream import ThinkingDelta
@@ -232,3 +234,14 @@ async def test_turns_that_follow_each_other_keep_each_its_own_thinking() -> None
         {"type": "text", "text": "I add."},
         CALL,
     ]
+
+
+async def test_where_a_conversation_began_anew_the_turn_that_is_shown_keeps_its_thinking() -> None:
+    call = ToolCall(id="a", name="add", arguments={"a": 1, "b": 2})
+    turn = Message(role="assistant", tool_calls=(call,), thinking=(SIGNED,))
+    result = Message(role="tool", content="3" * 400, tool_call_id="a", name="add")
+    talk = (*ASK.messages, Message(role="assistant", content="Hm.", thinking=(SIGNED,)), *ASK.messages, turn, result)
+    edits = Edits(cleared=((4, "out_1"),), since=3, handoff=HandoffArtifact(goal="1 + 2?"))
+    with provider(SAYS) as server:
+        await ask(client(claude(server)), ModelRequest(messages=edits.view((), talk)))
+    assert [shown["content"] for shown in turns(server, 0)] == [[THOUGHT, CALL]]
