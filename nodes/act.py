@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import anyio
 from pydantic import BaseModel, Field
+from pydantic_core import to_json
 
 from loom.core.context import Context, Effect
 from loom.core.node import Node
@@ -14,6 +15,8 @@ from loom.types.decisions import Decision, ToolRun
 from loom.types.events import Event
 from loom.types.messages import ToolResult
 from loom.types.tools import Tool
+
+SHOWN = 200  # characters of a call's arguments, as JSON, in the question whether it happened
 
 
 class ActIn(BaseModel):
@@ -110,7 +113,7 @@ class _Turn:
             ctx.emit(Event(type="tool.finished", payload=about | came | ({"notes": run.notes} if run.notes else {})))
             return run.model_copy(update={"is_told": True})
 
-        key = f"{number}: {decision.tool}"
+        key = _key(number, decision)
         made: ToolRun | None = await ctx.once(
             key, call, idempotent=tool.idempotent, effect=tool.effect, result_type=ToolRun
         )
@@ -132,6 +135,13 @@ class _Turn:
                 "resume the run with the tools that it had"
             )
         return self._door[decision.tool]
+
+
+def _key(number: int, decision: Decision) -> str:
+    """Return the name of a call in its turn: who is asked whether it happened is told what was called with what."""
+    said = to_json(decision.arguments).decode() if decision.arguments else ""
+    shown = said if len(said) <= SHOWN else f"{said[:SHOWN]}…"
+    return f"{number}: {decision.tool} {shown}".rstrip()
 
 
 def _refusal(decision: Decision, approved: tuple[str, ...]) -> str:

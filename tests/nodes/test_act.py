@@ -4,6 +4,7 @@ import anyio
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from loom import END, START, Ask, Context, Graph, Limits, MemoryCheckpointer, Runtime, State, node
 from loom.errors import ToolNotFoundError
 from loom.nodes.act import Act, ActOut
 from loom.testing import run_node
@@ -11,7 +12,7 @@ from loom.tools.door import Door
 from loom.tools.tool import tool
 from loom.types.decisions import Decision
 from loom.types.events import Event
-from loom.types.messages import ToolCall
+from loom.types.messages import ToolCall, ToolResult
 
 pytestmark = pytest.mark.anyio
 MADE: list[str] = []
@@ -200,3 +201,65 @@ async def test_a_call_that_is_not_safe_beside_others_has_the_place_for_itself() 
     out = await run_node(Act(), {"decisions": decisions}, tools=door)
     assert [result.text for result in out.results] == ["a", "b", "[] []", "c", "[] []"]
     assert made == ["a", "b", "change", "c", "change"]
+
+
+@tool
+async def send(to: str, text: str = "") -> None:
+    MADE.append(to)
+    await anyio.sleep_forever()
+
+
+async def doubted(call: ToolCall, secrets: tuple[str, ...] = ()) -> Ask:
+    """Return what is asked after a run was cut off while its only call was under way, which is asked twice alike."""
+
+    class Turn(State):
+        call: ToolCall
+        decisions: tuple[Decision, ...] = ()
+        approved: tuple[str, ...] = ()
+        results: tuple[ToolResult, ...] = ()
+        kept: dict[str, str] = {}
+
+    door = Door([send], secrets=secrets)
+
+    @node(writes="decisions")
+    async def judge(call: ToolCall, ctx: Context) -> tuple[Decision, ...]:
+        return (await door.judge(call, run_id=ctx.run_id),)
+
+    graph = Graph("turn", Turn)
+    graph.node("judge", judge)
+    graph.node("act", Act(), ungated="a test")
+    graph.edge(START, "judge", "act", END)
+    runtime = Runtime(tools=door, secrets=secrets, limits=Limits(grace_s=0), checkpointer=MemoryCheckpointer())
+    app = graph.compile()
+    run = app.start({"call": call}, run_id="r", runtime=runtime)
+    async for event in run.events():
+        if event.type == "tool.started":
+            run.cancel()
+    (ask,) = (await app.resume("r", runtime=runtime)).asks
+    assert (await app.resume("r", runtime=runtime)).asks == (ask,)
+    assert len(MADE) == 1
+    return ask
+
+
+async def test_who_is_asked_whether_a_call_happened_is_told_what_was_called_with_what() -> None:
+    ask = await doubted(wish("send", to="ada@example.org", text="Hello \u201cAda\u201d"))
+    assert ask.kind == "in_doubt"
+    assert ask.question.startswith(
+        'Did "0: send {"to":"ada@example.org","text":"Hello \u201cAda\u201d"}" of node "act" happen?'
+    )
+
+
+async def test_of_long_arguments_the_beginning_is_told() -> None:
+    ask = await doubted(wish("send", to="ada@example.org", text="x" * 5000))
+    assert '"text":"xxx' in ask.question
+    assert "x…" in ask.question
+    assert len(ask.question) < 320
+
+
+async def test_no_secret_is_told_wherever_it_stands_in_the_arguments() -> None:
+    secret = 'pass"word ' * 5
+    for text in (secret, "x" * 150 + secret):
+        MADE.clear()
+        ask = await doubted(wish("send", to="ada", text=text), secrets=(secret,))
+        assert "[redacted]" in ask.question
+        assert "word" not in str(ask)
