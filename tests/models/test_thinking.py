@@ -241,7 +241,7 @@ async def test_where_a_conversation_began_anew_the_turn_that_is_shown_keeps_its_
     turn = Message(role="assistant", tool_calls=(call,), thinking=(SIGNED,))
     result = Message(role="tool", content="3" * 400, tool_call_id="a", name="add")
     talk = (*ASK.messages, Message(role="assistant", content="Hm.", thinking=(SIGNED,)), *ASK.messages, turn, result)
-    edits = Edits(cleared=((4, "out_1"),), since=3, handoff=HandoffArtifact(goal="1 + 2?"))
+    edits = Edits(cleared=((4, "out_1"),), since=3, handoff=HandoffArtifact(goal="1 + 2?", sprint=1))
     with provider(SAYS) as server:
         await ask(client(claude(server)), ModelRequest(messages=edits.view((), talk)))
     assert [shown["content"] for shown in turns(server, 0)] == [[THOUGHT, CALL]]
