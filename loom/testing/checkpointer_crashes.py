@@ -196,7 +196,7 @@ class ProcessCases:
 
     async def test_a_process_killed_while_it_commits_loses_nothing(self, begin: Begin, store: Checkpointer) -> None:
         chance = Random(4)
-        for number in range(3):
+        for number in range(5):
             run_id, child = f"r{number}", begin(go_on_and_on, number)
             said = [child.said() for _ in range(1 + chance.randrange(40))]
             await anyio.sleep(chance.random() * 0.003)

@@ -11,10 +11,10 @@ class Lazy(SqliteCheckpointer):
     waiting = []
 
     async def append(self, claim, records, status="running", snapshot=None):
-        if status == "running" and snapshot is None and len(self.waiting) < 5:
+        if status == "running":
             self.waiting += records
         else:
-            await super().append(claim, [*self.waiting, *records], status, snapshot)
+            await super().append(claim, [*self.waiting, *records], status)
             self.waiting = []
 
 class Piecemeal(SqliteCheckpointer):
