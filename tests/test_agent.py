@@ -4,8 +4,10 @@ import asyncio
 import inspect
 import json
 from pathlib import Path
+from threading import Event
 from typing import Any
 
+import anyio.to_thread
 import pytest
 
 import loom.agent
@@ -24,6 +26,7 @@ from loom import (
     RunNotFoundError,
     Runtime,
     SessionConfig,
+    SqliteCheckpointer,
     ToolPermissionError,
     VetoError,
     create_agent,
@@ -35,9 +38,11 @@ from loom.testing import ScriptedModel, call
 from loom.types.policy import HookDecision, HookOutcome
 from loom.types.stream import DoneEvent, ErrorEvent
 from tests.models.local import local_model, needs_local_model
+from tests.models.loopback import HELLO, MARKS, provider, silent
 from tests.runtime.agents import Held, made, run_python, stored
 
 pytestmark = pytest.mark.anyio
+needs_litellm, litellm_warns = MARKS[1:]
 
 
 def tasks() -> set[str]:
@@ -229,6 +234,22 @@ async def test_what_was_answered_about_a_call_in_doubt_is_told_once(answer: Any,
     assert result.output == "Done."
     finished = [event.payload for event in result.events if event.type == "tool.finished"]
     assert finished == [{"tool": "pay", "call": "call_1", "is_error": is_error, "content": content}]
+
+
+@needs_litellm
+@litellm_warns
+async def test_an_agent_whose_provider_says_nothing_stops_at_its_deadline_and_goes_on_later(tmp_path: Path) -> None:
+    store, hung_up = SqliteCheckpointer(tmp_path / "loom.db"), Event()
+    with provider(HELLO, silent(hung_up)) as server:
+        config = AgentConfig(model=server.ref)
+        patient = create_agent(config, runtime=Runtime(checkpointer=store))
+        assert (await patient.run("Hi")).output == "Hello"
+        hasty = create_agent(config, runtime=Runtime(checkpointer=store, limits=Limits(deadline_s=0.5)))
+        result = await hasty.run("x")
+        assert await anyio.to_thread.run_sync(hung_up.wait, 5)
+    assert (result.state, result.stop_reason) == (RunState.STOPPED, "deadline")
+    later = create_agent(config, runtime=Runtime(checkpointer=store, models=ScriptedModel(["At last"])))
+    assert (await later.resume(result.run_id)).output == "At last"
 
 
 async def test_resuming_raises_what_running_raises() -> None:
