@@ -17,6 +17,7 @@ import decimal
 import enum
 import inspect
 import pathlib
+import sys
 import types
 import typing
 import uuid
@@ -24,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Annotated, Any, Literal, NoReturn, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdapter
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaSerializer, core_schema, to_json
@@ -39,7 +40,6 @@ _IMMUTABLE = (
     *_PLAIN, bytes, complex, enum.Enum, decimal.Decimal, uuid.UUID, pathlib.PurePath,
     datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo,
 )  # fmt: skip
-_SECRET = (SecretStr, SecretBytes, Secret)
 _NUMBERS = (bool, int, float, types.NoneType)
 _CONFIG = ConfigDict(
     arbitrary_types_allowed=True, ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64"
@@ -296,7 +296,7 @@ def _flaw(pieces: list[Any], adapter: TypeAdapter[Any]) -> str:
     """Return why values of the type cannot be saved as JSON and read back; empty if they can."""
     for piece in pieces:
         kind = get_origin(piece) or piece
-        if isinstance(kind, type) and issubclass(kind, _SECRET):
+        if isinstance(kind, type) and issubclass(kind, _secret_types()):
             return f"{kind.__name__} is a secret, which a saved state would lose; keep secrets in the environment"
     try:
         adapter.json_schema(mode="serialization", schema_generator=_Saved)
@@ -305,6 +305,12 @@ def _flaw(pieces: list[Any], adapter: TypeAdapter[Any]) -> str:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         return f"{reason}; live objects (clients, connections) belong to Runtime"
     return ""
+
+
+def _secret_types() -> tuple[type, ...]:
+    """Return pydantic's types of secrets. Their module takes long to load, and without it there are none."""
+    loaded = sys.modules.get("pydantic.types")
+    return (loaded.SecretStr, loaded.SecretBytes, loaded.Secret) if loaded else ()
 
 
 def list_item(annotation: Any) -> Any | None:
