@@ -199,8 +199,7 @@ def reduce(field: Field, old: Any, write: Any) -> Any:
     if reducer is append or reducer is merge or reducer is add:
         return reducer.fn(old, write)
     try:
-        new = field.values.validate(reducer.fn(old, write))
-        return field.values.round_trip(new, field.values.dump(new))
+        return field.values.settle(reducer.fn(old, write))[0]
     except Exception as error:
         raise LoomError(
             f'reducer "{reducer}" of field "{field.name}" failed, or returned what is no '

@@ -86,13 +86,8 @@ class Values:
             return value, self._adapter.serializer.to_json(value, by_alias=False)
         value = self.validate(value)
         saved = self.dump(value)
-        return self.round_trip(value, saved), saved
-
-    def round_trip(self, value: Any, saved: bytes) -> Any:
-        """Return what reading `saved`, the dump of the checked `value`, gives."""
-        if self.is_exact or (self.looks_exact and self.looks_exact(value)):
-            return value
-        return self.load_json(saved)
+        is_exact = self.is_exact or (self.looks_exact and self.looks_exact(value))
+        return value if is_exact else self.load_json(saved), saved
 
     def restore(self, parsed: Any) -> Any:
         """Return the value that was saved, from its parsed JSON."""

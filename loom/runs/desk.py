@@ -213,8 +213,7 @@ class Desk:
                 raise cancelled from error
             raise
         try:
-            value = values.validate(returned)
-            text = values.dump(value)
+            value, text = values.settle(returned)
         except ValueError as error:
             # The effect happened, so it stays in doubt: nobody calls it again without being asked.
             raise LoomError(
@@ -227,7 +226,7 @@ class Desk:
         await self._note({"kind": "effect", "key": key}, b',"result":' + text)
         if cancelled:
             raise cancelled
-        return values.load_json(text) if self._run.secrets else values.round_trip(value, text)
+        return values.load_json(text) if self._run.secrets else value
 
     def _effect(self, key: str) -> Saved:
         return self._notes.effects.setdefault(key, Saved())

@@ -91,14 +91,12 @@ def _refuse_unknown(plan: Plan, given: Inputs) -> None:
 
 def _checked(plan: Plan, field: Field, given: object) -> tuple[Any, bytes]:
     try:
-        value = field.values.validate(given)
-        text = field.values.dump(value)
+        return field.values.settle(given)
     except ValueError as error:
         raise ConfigError(
             f'graph "{plan.name}", field "{field.name}": got {given!r:.80}, expected '
             f"{type_name(field.values.type)}: {first_finding(error)}"
         ) from None
-    return field.values.round_trip(value, text), text
 
 
 def starting_way(plan: Plan, values: Mapping[str, Any], run_id: str = "") -> Way:

@@ -51,8 +51,7 @@ def added_fields(plan: Plan, state: StateParts) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, field in plan.fields.items():
         if name not in state["fields"] and field.has_default:
-            value = field.values.validate(field.default(found))
-            found[name] = field.values.round_trip(value, field.values.dump(value))
+            found[name], _ = field.values.settle(field.default(found))
     return found
 
 
@@ -70,13 +69,12 @@ def migrated(plan: Plan, run_id: str, view: View, version: int) -> tuple[dict[st
             raise ValueError(f"it gave {quoted(unknown)}, which is no field")  # noqa: TRY301
         for name, field in plan.fields.items():
             if name in data:
-                value = field.values.validate(field.values.restore(data[name]))
+                value = field.values.restore(data[name])
             elif field.has_default:
-                value = field.values.validate(field.default(values))
+                value = field.default(values)
             else:
                 continue
-            text = field.values.dump(value)
-            values[name] = field.values.round_trip(value, text)
+            values[name], text = field.values.settle(value)
             saved.append(b"%b:%b" % (field.key, text))
     except Exception as error:
         found = first_finding(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

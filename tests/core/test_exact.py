@@ -315,9 +315,8 @@ def test_a_record_is_seen_as_it_is_read(case: tuple[Any, Any]) -> None:
     annotation, drawn = case
     values = values_of(annotation)
     seen, saved = values.settle(drawn)
-    checked = values.validate(drawn)
-    assert saved == values.dump(checked)
-    assert form(seen) == form(values.load_json(saved)) == form(values.round_trip(checked, saved))
+    assert saved == values.dump(values.validate(drawn))
+    assert form(seen) == form(values.load_json(saved))
 
 
 CALL = ToolCall(id="1", name="t", arguments={"a": [1]})
@@ -343,7 +342,6 @@ def test_what_passes_through_an_agents_state_need_not_be_read_back(annotation: o
     values = values_of(annotation)
     seen, saved = values.settle(value)
     assert seen is value
-    assert values.round_trip(value, saved) is value
     assert saved == values.dump(value)
     assert exact_dumper()({"a": value}) == b'{"a":%b}' % saved
 

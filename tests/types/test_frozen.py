@@ -150,7 +150,7 @@ def test_a_record_that_holds_it_is_shared_and_comes_back_from_json() -> None:
     values = values_of(tuple[Message, ...])
     messages = (Message(role="assistant", tool_calls=(ToolCall(id="1", name="t", arguments=GIVEN),)),)
     assert values.copy is None
-    assert values.round_trip(messages, values.dump(messages)) == messages
+    assert values.settle(messages)[0] == messages
 
 
 def test_a_record_is_its_own_whatever_becomes_of_what_it_was_made_of() -> None:
