@@ -4,7 +4,7 @@ The findings are those of the table in the reference: 1xx is the shape, 2xx the 
 networkx does the graph theory; branches and the flow of data are in `flow`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import networkx as nx
 
@@ -57,31 +57,39 @@ def _names(declared: Declared) -> Iterator[Problem]:
 
 def _targets(declared: Declared) -> Iterator[Problem]:
     """LOOM101 and LOOM110."""
-    nodes = declared.nodes
+    known = declared.nodes.keys() - _RESERVED
     for drawing in declared.drawings:
-        where = drawing.call
-        ends = () if drawing.each else (END,)
-        for role, names, allowed in (("the source", (drawing.source,), (START,)), ("a target", drawing.targets, ends)):
-            for name in names:
-                if name in allowed or (name in nodes and name not in _RESERVED):
-                    continue
-                if name in _RESERVED:
-                    message = f'"{name}" cannot be {role} here; name a node'
-                else:
-                    message = f'"{name}" is no node; nodes are {quoted(nodes)}.{did_you_mean(name, nodes)}'
-                yield Problem("LOOM101", where, message)
+        if drawing.source not in known and drawing.source != START:
+            yield _no_node(declared, drawing, "the source", drawing.source)
+        for target in drawing.targets:
+            if target not in known and (target != END or drawing.each):
+                yield _no_node(declared, drawing, "a target", target)
         for way in drawing.ways:
-            if len(set(way.targets)) < len(way.targets):
-                twice = {target for target in way.targets if way.targets.count(target) > 1}
-                message = f"the list names {quoted(twice)} twice; a fan-out has one branch for each target"
-                yield Problem("LOOM110", where, message)
-            if len(way.targets) > 1 and END in way.targets:
-                message = '"END" stands in a list; a branch that has nothing to do needs no target'
-                yield Problem("LOOM110", where, message)
-            if not way.targets:
-                yield Problem("LOOM110", where, "the list of targets is empty; name at least one")
+            if len(way.targets) != 1:
+                yield from _list_flaws(drawing, way.targets)
     for crooked in declared.crooked:
         yield Problem("LOOM110", "edge()", f"{crooked}; put a node between them where the branches join")
+
+
+def _no_node(declared: Declared, drawing: Drawing, role: str, name: str) -> Problem:
+    if name in _RESERVED:
+        return Problem("LOOM101", drawing.call, f'"{name}" cannot be {role} here; name a node')
+    nodes = declared.nodes
+    return Problem(
+        "LOOM101", drawing.call, f'"{name}" is no node; nodes are {quoted(nodes)}.{did_you_mean(name, nodes)}'
+    )
+
+
+def _list_flaws(drawing: Drawing, targets: Sequence[str]) -> Iterator[Problem]:
+    if not targets:
+        yield Problem("LOOM110", drawing.call, "the list of targets is empty; name at least one")
+    if len(set(targets)) < len(targets):
+        twice = {target for target in targets if targets.count(target) > 1}
+        message = f"the list names {quoted(twice)} twice; a fan-out has one branch for each target"
+        yield Problem("LOOM110", drawing.call, message)
+    if END in targets:
+        message = '"END" stands in a list; a branch that has nothing to do needs no target'
+        yield Problem("LOOM110", drawing.call, message)
 
 
 def _ways_out(declared: Declared) -> Iterator[Problem]:
@@ -126,13 +134,12 @@ def _reachability(declared: Declared) -> Iterator[Problem]:
             message = f"the cycle of {quoted(component)} has no way out; leave it by a switch"
             yield Problem("LOOM104", f'node "{min(component)}"', message)
     for name in declared.nodes:
-        where = f'node "{name}"'
         if name not in from_start:
             message = f'"{name}" cannot be reached from START; draw an edge to it or remove it'
-            yield Problem("LOOM102", where, message)
+            yield Problem("LOOM102", f'node "{name}"', message)
         if name not in to_end and name not in dead_ends and name not in endless:
             message = f'"{name}" cannot reach END: it only leads into a dead end or an endless cycle'
-            yield Problem("LOOM103", where, message)
+            yield Problem("LOOM103", f'node "{name}"', message)
 
 
 def _ports(declared: Declared) -> Iterator[Problem]:

@@ -66,8 +66,7 @@ class Each(NamedTuple):
     max_concurrency: int
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(NamedTuple):
     """What one call of `edge`, `switch` or `each` drew from one source."""
 
     source: str
@@ -75,9 +74,11 @@ class Drawing:
     is_switch: bool = False
     each: Each | None = None
 
-    @cached_property
+    @property
     def targets(self) -> tuple[str, ...]:
         """Every target of every way, in written order, without repeats."""
+        if len(self.ways) == 1 and len(self.ways[0].targets) == 1:  # mostly
+            return self.ways[0].targets
         return tuple(dict.fromkeys(target for way in self.ways for target in way.targets))
 
     @property
