@@ -233,7 +233,7 @@ class Walker:
 
     async def _save(self, finished: _Finished, writes: dict[str, Any]) -> list[Branch]:
         """Take a finished step into the walk, commit its record, return what may start next."""
-        branch, task, *_ = finished
+        branch, task = finished[0], finished[1]
         run, walk, past = self._run, self._walk, self._past
         run.admitted -= 1
         try:
