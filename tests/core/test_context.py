@@ -19,6 +19,7 @@ from loom import (
     node,
 )
 from loom.runs.app import CompiledGraph
+from loom.types.usage import Usage
 from tests.core.letters import chain, failing, fan
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +51,19 @@ class Clock:
     def __call__(self) -> float:
         self.now += 1
         return self.now
+
+
+async def test_a_node_that_calls_a_model_in_its_own_way_may_say_what_it_used() -> None:
+    @node
+    async def own_way(ctx: Context) -> None:
+        ctx.usage += Usage(input_tokens=3)
+        ctx.usage += Usage(output_tokens=4)
+
+    graph = Graph("own", Asked)
+    graph.node("own", own_way)
+    graph.edge(START, "own", END)
+    result = await graph.compile().run()
+    assert result.usage == Usage(input_tokens=3, output_tokens=4)
 
 
 async def test_it_tells_where_the_node_stands() -> None:
