@@ -37,19 +37,22 @@ class Story:
         """Yield the events of the next record; `already_told` of those its nodes emitted are left out."""
         at = record["at"]
         for emitted in record.get("events", ())[already_told:]:
-            yield self.number(Event(type=emitted["type"], payload=emitted["payload"], at=emitted["at"]))
+            yield self.number(emitted)
         past = self._past.take(record)
         for kind, payload in self._happened(record, past):
-            yield self.number(Event(type=kind, payload=payload, at=at))
+            yield self.number({"type": kind, "payload": payload, "at": at})
 
-    def number(self, event: Event) -> Event:
-        """Give an event the next offset and its place in the run; one that is live only stays as it is."""
-        if event.type == "model.delta":
-            return event
+    def number(self, saved: Mapping[str, Any]) -> Event:
+        """Return the next event, given type, payload and time: with its offset and its place in the run."""
         self._offset += 1
         seq = self._past.totals.seq
         return Event(
-            type=event.type, payload=event.payload, run_id=self._run_id, seq=seq, at=event.at, offset=self._offset
+            type=saved["type"],
+            payload=saved["payload"],
+            run_id=self._run_id,
+            seq=seq,
+            at=saved["at"],
+            offset=self._offset,
         )
 
     def _happened(self, record: Mapping[str, Any], past: Past) -> Iterator[Told]:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -20,6 +20,8 @@ from loom import (
     State,
     node,
 )
+from loom.core.journal import Claim
+from loom.core.result import Status
 from loom.runs.app import CompiledGraph
 from loom.testing import ScriptedModel
 from loom.types.events import Event
@@ -35,14 +37,14 @@ async def all_of(events: AsyncIterator[Event]) -> list[Event]:
     return [event async for event in events]
 
 
-def note(text: str) -> Event:
-    return Event(type="note", payload={"text": text})
+def note(text: str, kind: str = "note") -> Event:
+    return Event(type=kind, payload={"text": text})
 
 
-def saying(*texts: str) -> CompiledGraph[Log]:
+def saying(*texts: str, kind: str = "note") -> CompiledGraph[Log]:
     async def say(ctx: Context) -> None:
         for text in texts:
-            ctx.emit(note(text))
+            ctx.emit(note(text, kind))
             await anyio.sleep(0.001)
 
     return chain("abc", b=say)
@@ -56,7 +58,11 @@ async def live_and_again(app: CompiledGraph[Log], runtime: Runtime | None = None
     return live, await all_of(app.events("r", runtime=runtime))
 
 
-@pytest.mark.parametrize("app", [chain("abc"), fan("abcd"), saying(), saying("one"), saying("one", "two", "three")])
+NUMBERS = saying("one", "two", "three")
+AS_IF_LIVE = saying("one", "two", kind="model.delta")
+
+
+@pytest.mark.parametrize("app", [chain("abc"), fan("abcd"), saying(), saying("one"), NUMBERS, AS_IF_LIVE])
 async def test_events_live_are_those_that_are_replayed_numbered_without_gaps(app: CompiledGraph[Log]) -> None:
     live, again = await live_and_again(app)
     assert live == again
@@ -196,6 +202,98 @@ async def test_deltas_are_shown_after_a_resume_too_and_from_where_a_reader_wants
     assert said(await all_of(run.events(started - 1))) == "three four"
     assert said(await all_of(run.events(second[-1].offset))) == ""
     assert said(await all_of(run.events(first[-1].offset))) == "one twothree four"
+
+
+async def late_and_again(work: Callable[[Context], Awaitable[None]], texts: list[str]) -> list[list[Event]]:
+    """Return what is told to a first reader, to one that comes once `work` is done, to one a step later; the replay."""
+    done, seen, ended = anyio.Event(), anyio.Event(), anyio.Event()
+
+    async def first(ctx: Context) -> None:
+        await anyio.sleep(0.01)  # the first reader is there
+        await work(ctx)
+        done.set()
+        await seen.wait()
+        ctx.emit(note("after"))
+
+    async def second(ctx: Context) -> None:
+        ended.set()
+        await anyio.sleep(0.05)
+        ctx.emit(note("second"))
+
+    app, runtime = chain("ab", a=first, b=second), Runtime(models=ScriptedModel(texts))
+    run = app.start(run_id="r", runtime=runtime)
+    readers = [asyncio.create_task(all_of(run.events()))]
+    for moment in (done, ended):
+        await moment.wait()
+        readers.append(asyncio.create_task(all_of(run.events())))
+        await anyio.sleep(0.01)  # it has read what is stored, and what is shown
+        seen.set()
+    return [*[await reader for reader in readers], await all_of(app.events("r", runtime=runtime))]
+
+
+@pytest.mark.parametrize("kind", ["saved", "deltas"])
+async def test_a_reader_that_comes_after_very_many_events_gets_each_saved_one_once(kind: str) -> None:
+    async def work(ctx: Context) -> None:
+        ctx.emit(note("first"))
+        if kind == "saved":
+            for number in range(5000):
+                ctx.emit(note(str(number)))
+        else:
+            await ctx.model(REF).complete([Message(role="user", content="Talk")])
+        ctx.emit(note("last"))
+
+    *told, again = await late_and_again(work, ["word " * 5000])
+    for events in told:
+        assert [event for event in events if event.offset] == again
+    if kind == "deltas":
+        kept = [sum(event.type == "model.delta" for event in events) for events in told]
+        assert kept[0] > kept[1] == kept[2] == 4096  # the first one missed none
+
+
+async def test_a_reader_that_comes_late_gets_deltas_where_they_stood() -> None:
+    async def work(ctx: Context) -> None:
+        for text in ("one", "two", "three"):
+            await ctx.model(REF).complete([Message(role="user", content=text)])
+            ctx.emit(note(text))
+
+    early, late, later, again = await late_and_again(work, ["a b", "c d", "e f"])
+    assert early == late == later
+    assert [event for event in early if event.offset] == again
+    assert len(early) > len(again)
+
+
+class Gate(MemoryCheckpointer):
+    """Waits before each commit until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.go_on = anyio.Event(), anyio.Event()
+
+    async def append(
+        self, claim: Claim, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None
+    ) -> None:
+        self.reached.set()
+        await self.go_on.wait()
+        await super().append(claim, records, status, snapshot)
+
+
+async def test_a_reader_that_comes_while_a_record_is_saved_gets_all_of_it_in_order() -> None:
+    async def work(ctx: Context) -> None:
+        await anyio.sleep(0.01)  # the first reader is there
+        for text in ("one", "two"):
+            ctx.emit(note(text))
+            await ctx.model(REF).complete([Message(role="user", content=text)])
+
+    store = Gate()
+    app, runtime = chain("ab", a=work), Runtime(checkpointer=store, models=ScriptedModel(["a b", "c d"]))
+    run = app.start(run_id="r", runtime=runtime)
+    early = asyncio.create_task(all_of(run.events()))
+    await store.reached.wait()
+    late = asyncio.create_task(all_of(run.events()))
+    await anyio.sleep(0.01)  # it has read what is stored, and what is shown
+    store.go_on.set()
+    assert await early == await late
+    assert [event for event in await late if event.offset] == await all_of(app.events("r", runtime=runtime))
 
 
 # Following from elsewhere.
