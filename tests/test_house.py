@@ -132,7 +132,7 @@ def test_every_module_has_a_test_of_its_own() -> None:
 def test_every_test_mirrors_a_module() -> None:
     houses = {"test_house.py", "test_package.py", "test_docs.py", "test_examples.py"}
     houses |= {"test_bench.py", "test_crash.py", "test_crash_agent.py", "test_cut.py", "test_storage.py"}
-    houses |= {"test_product_readme.py", "test_secrets_canary.py"}
+    houses |= {"test_product_readme.py", "test_secrets_canary.py", "test_left_behind.py"}
     known = {ROOT / mirror(module) for module in modules()}
     # A test of the tests' own machinery stands beside it.
     known |= {path.with_name(f"test_{path.name}") for path in (ROOT / "tests").rglob("*.py")}

@@ -63,11 +63,15 @@ class UntilDeadline:
 
 
 class Desk:
-    """One visit of one node, at one attempt. `scope` is that of the node's timeout, if it has one."""
+    """One visit of one node, at one attempt, until the node has returned: then it `is_over`.
+
+    `scope` is that of the node's timeout, if it has one.
+    """
 
     def __init__(self, run: Run, past: Past, branch: Branch, task: Task, place: str) -> None:
         self.run_id = run.run_id
         self.scope: anyio.CancelScope | None = None
+        self.is_over = False
         self._run = run
         self._past = past
         self._branch = branch
@@ -92,6 +96,10 @@ class Desk:
 
     @property
     def _notes(self) -> Notes:
+        if self.is_over:  # the notes of the branch are those of another step by now
+            raise LoomError(
+                f'node "{self._path}" has returned, and what it left behind goes on; let it await what it begins'
+            )
         return self._past.notes_of(self._branch.id)
 
     @property

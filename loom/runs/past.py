@@ -249,6 +249,9 @@ class Past:
                 self._take_note(kind, record)
 
     def _take_note(self, kind: str, record: Mapping[str, Any]) -> None:
+        branch = self.walk.live.get(record["branch"])
+        if branch is None or branch.at != self._number(record["node"]):
+            return  # the step was over: what its node had left behind went on
         notes = self.notes_of(record["branch"])
         notes.times += record.get("times", ())
         match kind:

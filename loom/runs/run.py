@@ -1,6 +1,7 @@
 """One run under way: what its walkers share, whichever graph inside it they walk."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from time import perf_counter
@@ -102,8 +103,8 @@ class Run:
             raise
         finally:  # also when the caller was cancelled while it was committed
             self.is_claimed = claim.head != head or status == "running"
-        if live.readers:
-            live.wake()
+            if live.readers:
+                live.wake()
 
     async def release(self) -> None:
         """Give the claim back, if no end did, so that the run can be resumed at once."""
@@ -147,9 +148,10 @@ class Run:
             more["abandoned"] = sorted(self.abandoned)
         if self.unsaved_usage.total_tokens:
             more["usage"] = self.unsaved_usage.model_dump()
-        if self.has_emitted:
-            more["events"] = from_json(self.emitted())
-        await self.append([self.end_record(status, **more)], status)
+        async with self.turns:  # a node may have left behind what is saving still
+            if self.has_emitted:
+                more["events"] = from_json(self.emitted())
+            await self.append([self.end_record(status, **more)], status)
 
     def emitted_part(self) -> bytes:
         """Return the events that wait for the next record, as a part of its JSON; empty if there are none."""
@@ -218,9 +220,12 @@ class Run:
 
 
 def asked_to_end() -> Callable[[], bool]:
-    """Return how to tell whether someone cancels this task from now on, also if a node swallows that."""
+    """Return how to tell whether someone cancels this task from now on, also if a node swallows that.
+
+    Before Python 3.13 a task group of asyncio leaves the same trace when one of its tasks fails, so there nobody can.
+    """
     task = asyncio.current_task()
-    if task is None:
+    if task is None or sys.version_info < (3, 13):
         return lambda: False
     before = task.cancelling()
     return lambda: task.cancelling() > before

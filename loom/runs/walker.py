@@ -188,6 +188,9 @@ class Walker:
                 if task.cache:
                     task.cache.put(key, saved, run.clock())
                 return writes, saved, attempt, self._spend(ctx)
+            finally:
+                if desk:
+                    desk.is_over = True
             times = desk.unsaved_times() if desk else {}
             await run.note(self._attempt_record(branch, task, attempt, failure, usage) | times)
             await anyio.sleep(retry.pause_s(attempt, random()))  # noqa: S311 - spread, not secrecy
@@ -319,11 +322,13 @@ class Walker:
         del self._past.undecided[branch.id]
         due = self._past.lead(branch, way.targets)
         admitted = self._admit(due)
-        record = b'{"kind":"taken","node":%b,"branch":%b,"at":%.6f,"taken":%b%b%b}' % (
-            to_json(name), to_json(branch.id), self._run.clock(), way.taken, self._in, held_part(due, admitted),
-        )  # fmt: skip
-        async with self._run.turns:
-            await self._run.append([record])
+        run = self._run
+        async with run.turns:
+            extra = held_part(due, admitted) + run.emitted_part()
+            record = b'{"kind":"taken","node":%b,"branch":%b,"at":%.6f,"taken":%b%b%b}' % (
+                to_json(name), to_json(branch.id), run.clock(), way.taken, self._in, extra,
+            )  # fmt: skip
+            await run.append([record])
         return admitted
 
     def _is_ending(self) -> bool:

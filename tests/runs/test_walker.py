@@ -34,6 +34,7 @@ from loom import (
 )
 from loom.runs.app import CompiledGraph
 from loom.testing import ScriptedModel
+from loom.types.events import Event
 from loom.types.messages import Message
 from tests.core.letters import Diary, Log, after_crash, chain, failing, fan, graph_of
 from tests.core.reference import interpreted
@@ -581,3 +582,48 @@ async def test_what_a_node_used_before_it_asked_is_counted() -> None:
     assert paused.usage.total_tokens > 0
     result = await app.resume("r", answers={paused.asks[0].id: "yes"}, runtime=runtime)
     assert result.usage.total_tokens > paused.usage.total_tokens
+
+
+async def test_a_way_that_is_chosen_late_saves_what_other_branches_have_said() -> None:
+    knows_the_way = [False]
+
+    class Two(State):
+        a: str = ""
+        b: str = ""
+
+    @node(writes="b")
+    async def pick() -> str:
+        return "b"
+
+    @node(writes="a")
+    async def loud(ctx: Context) -> str:
+        if knows_the_way[0]:
+            ctx.emit(Event(type="mine.said", payload={}))
+        await anyio.sleep(0.02)
+        return "a"
+
+    @node
+    async def meet() -> None:
+        """Join."""
+
+    def is_known(b: str) -> bool:
+        return knows_the_way[0]
+
+    inner = Graph("inner", Two)
+    inner.node("pick", pick)
+    inner.edge(START, "pick")
+    inner.switch("pick", {is_known: END})
+    graph = Graph("outer", Two)
+    graph.node("inner", inner.compile().as_node(reads={}, writes={"b": "b"}))
+    graph.node("loud", loud)
+    graph.node("meet", meet)
+    graph.edge(START, ["loud", "inner"], "meet", END)
+    app, runtime = graph.compile(), Runtime(checkpointer=MemoryCheckpointer())
+    with pytest.raises(NoEdgeError):
+        await app.run(run_id="r", runtime=runtime)
+    knows_the_way[0] = True
+    run = app.start_resume("r", runtime=runtime)
+    live = [event async for event in run.events()]
+    assert (await run.wait()).status == "completed"
+    assert live == [event async for event in app.events("r", runtime=runtime)]
+    assert "mine.said" in [event.type for event in live]
