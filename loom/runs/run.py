@@ -219,13 +219,17 @@ class Run:
         self._live.show(Event(type=event.type, payload=event.payload, run_id=self.run_id, seq=seq, at=self.clock()))
 
 
+# Before that a task group of asyncio leaves the trace of a cancellation when one of its tasks fails.
+_TRACES_ARE_OF_CANCELLATIONS = sys.version_info >= (3, 13)
+
+
 def asked_to_end() -> Callable[[], bool]:
     """Return how to tell whether someone cancels this task from now on, also if a node swallows that.
 
-    Before Python 3.13 a task group of asyncio leaves the same trace when one of its tasks fails, so there nobody can.
+    Where nobody can tell, it tells nothing.
     """
     task = asyncio.current_task()
-    if task is None or sys.version_info < (3, 13):
+    if task is None or not _TRACES_ARE_OF_CANCELLATIONS:
         return lambda: False
     before = task.cancelling()
     return lambda: task.cancelling() > before

@@ -110,9 +110,12 @@ async def test_the_end_of_a_run_waits_for_what_a_cancelled_node_is_saving(tmp_pa
     """`gather` returns at the first of its calls that is cancelled, while another may be saving its result."""
     runtime = Runtime(checkpointer=SqliteCheckpointer(tmp_path / "x.db", durability="power"))
     begun: list[str] = []
+    all_begun = [anyio.Event()]
 
     async def slow(key: str) -> str:
         begun.append(key)
+        if len(begun) == 2:
+            all_begun[-1].set()
         await anyio.sleep(0.03)
         return key
 
@@ -122,9 +125,9 @@ async def test_the_end_of_a_run_waits_for_what_a_cancelled_node_is_saving(tmp_pa
     app = acting(gathers)
     for number in range(5):
         begun.clear()
+        all_begun.append(anyio.Event())
         run = app.start(run_id=f"r{number}", runtime=runtime)
-        while len(begun) < 2:
-            await anyio.sleep(0.002)
+        await all_begun[-1].wait()
         run.cancel()
         assert (await run.wait()).status == "cancelled"
         result = await app.resume(f"r{number}", runtime=runtime)
