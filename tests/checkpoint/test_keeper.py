@@ -1,9 +1,11 @@
 """Tests of keeping leases alive."""
 
 import os
+import signal
+import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psutil
 
@@ -17,6 +19,13 @@ def threads() -> set[int]:
 
 def wait_until_only(others: set[int]) -> None:
     while threads() - others:  # the machine ends a thread a moment after its work is done
+        time.sleep(0.005)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
@@ -51,6 +60,96 @@ def test_the_thread_ends_when_nothing_is_held_and_begins_again() -> None:
     keeper.close()
     keeper.close()
     wait_until_only(others)
+
+
+def test_a_claim_made_while_the_keeper_closes_is_renewed() -> None:
+    others = threads()
+    at_work, go_on = threading.Event(), threading.Event()
+    renewed: list[str] = []
+
+    def renew(claims: Sequence[Claim]) -> None:
+        renewed.extend(claim.run_id for claim in claims)
+        at_work.set()
+        go_on.wait()
+
+    keeper = Keeper(renew, 0.01)
+    keeper.hold(Claim("a", 1, 0))
+    at_work.wait()
+    closing = threading.Thread(target=keeper.close)
+    closing.start()
+    time.sleep(0.05)  # it waits for the renewal by now
+    keeper.hold(Claim("b", 1, 0))
+    go_on.set()
+    closing.join()
+    wait_for(lambda: "b" in renewed)
+    keeper.close()
+    wait_until_only(others)
+
+
+def test_a_renewal_that_fails_unforeseen_is_reported_and_the_next_comes() -> None:
+    turns: list[Sequence[Claim]] = []
+    reported: list[type[BaseException]] = []
+
+    def renew(claims: Sequence[Claim]) -> None:
+        turns.append(claims)
+        if len(turns) == 1:
+            raise MemoryError("once")
+
+    def report(failed: threading.ExceptHookArgs) -> None:
+        reported.append(failed.exc_type)
+
+    before, threading.excepthook = threading.excepthook, report
+    keeper = Keeper(renew, 0.01)
+    try:
+        keeper.hold(Claim("a", 1, 0))
+        wait_for(lambda: len(turns) > 1)
+    finally:
+        keeper.close()
+        threading.excepthook = before
+    assert reported == [MemoryError]
+
+
+class SlowId(str):
+    """An id that is looked up for as long as `go_on` is not set."""
+
+    __slots__ = ()
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def __hash__(self) -> int:
+        self.at_work.set()
+        self.go_on.wait()
+        return super().__hash__()
+
+
+def test_a_process_that_is_forked_while_a_run_is_claimed_keeps_only_its_own_claims() -> None:
+    reading, told = os.pipe()
+
+    def renew(claims: Sequence[Claim]) -> None:
+        os.write(told, f"{os.getpid()}:{','.join(claim.run_id for claim in claims)} ".encode())
+
+    keeper = Keeper(renew, 0.01)
+    keeper.hold(Claim("p", 1, 0))
+    claiming = threading.Thread(target=lambda: keeper.hold(Claim(SlowId("slow"), 1, 0)))
+    claiming.start()
+    SlowId.at_work.wait()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        signal.alarm(5)  # which ends it
+        keeper.hold(Claim("c", 1, 0))
+        time.sleep(0.1)
+        keeper.close()
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    SlowId.go_on.set()
+    claiming.join()
+    keeper.close()
+    os.close(told)
+    with os.fdopen(reading) as heard:
+        turns = [turn.split(":") for turn in heard.read().split()]
+    assert status == 0
+    assert {claims for process, claims in turns if process == str(child)} == {"c"}
 
 
 def test_a_forked_process_keeps_its_own_claims() -> None:
