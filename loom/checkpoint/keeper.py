@@ -20,10 +20,11 @@ class Keeper:
     def __init__(self, renew: Callable[[Sequence[Claim]], None], every_s: float) -> None:
         self._renew = renew
         self._every_s = every_s
-        self._hold_nothing()
+        self.hold_nothing()
         _KEEPERS.add(self)
 
-    def _hold_nothing(self) -> None:
+    def hold_nothing(self) -> None:
+        """Begin without claims and with locks of its own, as a forked process does."""
         self._held: dict[tuple[str, int], Claim] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -79,7 +80,7 @@ _KEEPERS: weakref.WeakSet[Keeper] = weakref.WeakSet()
 
 def _hold_nothing_in_child() -> None:
     for keeper in _KEEPERS:  # whose locks may be held by threads that only the parent has
-        keeper._hold_nothing()  # noqa: SLF001 - the same module
+        keeper.hold_nothing()
 
 
 if hasattr(os, "register_at_fork"):
