@@ -71,6 +71,11 @@ class SqliteFile:
         self._opened_by = 0
         self._is_fresh = False
         self._lock = threading.RLock()
+        _FILES.add(self)
+
+    def unlock_in_child(self) -> None:
+        """Take a lock of this process's own: the other may be held by a thread that only the parent has."""
+        self._lock = threading.RLock()
 
     @contextlib.contextmanager
     def statement(self, purpose: str) -> Generator[sqlite3.Connection]:
@@ -178,6 +183,18 @@ class SqliteFile:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+_FILES: weakref.WeakSet[SqliteFile] = weakref.WeakSet()
+
+
+def _unlock_in_child() -> None:
+    for file in _FILES:
+        file.unlock_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_in_child)
 
 
 def _close_if_ours(connection: sqlite3.Connection, lock: threading.RLock, opened_by: int) -> None:

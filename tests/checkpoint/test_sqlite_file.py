@@ -4,11 +4,13 @@ import contextlib
 import gc
 import os
 import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ import anyio
 import pytest
 
 from loom import CheckpointError, SqliteCheckpointer
+from loom.checkpoint.sqlite_file import SqliteFile
 from loom.testing.checkpointer_suite import begun, lines, stored
 
 pytestmark = pytest.mark.anyio
@@ -406,3 +409,30 @@ async def test_a_store_that_was_open_may_be_used_on_both_sides_of_a_fork(path: P
     assert await stored(store) == [b"0", *lines(1, 2)]
     assert await stored(store, "new") == [b"0"]
     await store.close()
+
+
+async def test_a_process_that_is_forked_while_a_thread_uses_the_file_may_use_it_too(path: Path) -> None:
+    file = SqliteFile(path, "process")
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def use() -> None:
+        with file.statement("try"):
+            at_work.set()
+            go_on.wait()
+
+    using = threading.Thread(target=use)
+    using.start()
+    at_work.wait()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        signal.alarm(5)  # which ends it
+        with file.transaction("try") as connection:
+            connection.execute("SELECT count(*) FROM runs")
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    go_on.set()
+    using.join()
+    file.close()
+    assert status == 0
