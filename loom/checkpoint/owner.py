@@ -40,6 +40,10 @@ def _name_of(pid: int) -> str:
     return f"{_boot()} {_namespace()} {pid} {_started(pid)}"
 
 
+if hasattr(os, "register_at_fork"):  # a forked process may get the number of an ancestor that is gone
+    os.register_at_fork(after_in_child=_name_of.cache_clear)
+
+
 def is_surely_dead(owner: str) -> bool:
     """Tell whether the process of this name has surely ended.
 
