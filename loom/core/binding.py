@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from loom.core.context import Context
 from loom.core.declared import Declared, Each, Placed
-from loom.core.exact import is_only_fields
+from loom.core.exact import completed, is_only_fields
 from loom.core.node import FunctionNode, Node, Port
 from loom.core.state import Field
 from loom.core.values import Values, exact_dumper, list_item, type_name, values_of
@@ -230,8 +230,10 @@ def settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tu
                     value = getattr(made, port)
                     if looks_exact is None:
                         value = validate(value)
-                    elif not looks_exact(value):
-                        return _settle_each(node, outputs, made)
+                    elif not (found := looks_exact(value)):
+                        if found is False:
+                            return _settle_each(node, outputs, made)
+                        value = completed(value)
                     writes[name] = value
             return writes, dump(writes)
         except ValueError:

@@ -19,7 +19,8 @@ from loom.types.frozen import FREEZE, FrozenDict
 
 # Any, in this module: types, and values of them.
 
-IsExact = Callable[[Any], bool]
+# True: the value is exact. None: it is, as soon as all fields of its records count as set (`completed`). False: no.
+IsExact = Callable[[Any], bool | None]
 
 _kind_of: Callable[[Any], Any] = type  # under another name, by which type checkers conclude nothing
 _BIG = 2**63  # an integer beyond that may be too long to be read back
@@ -28,7 +29,10 @@ _NUMBERS: Mapping[Any, IsExact] = {
     int: lambda value: _kind_of(value) is int and -_BIG < value < _BIG,
     float: lambda value: _kind_of(value) is float and isfinite(value),
 }
+_ALIKE = (bool, int, float)  # a number of one may equal a number of another
 _HARMLESS = {"frozen", "extra", "title", "arbitrary_types_allowed", "defer_build"}
+_WHOLE = frozenset((*_KINDS, *_NUMBERS, FrozenDict))  # the kinds of exact values without records
+_NEW, _SET = object.__new__, object.__setattr__
 _FIELD_SETTINGS = (
     "alias", "validation_alias", "serialization_alias", "exclude", "exclude_if", "discriminator", "validate_default",
 )  # fmt: skip
@@ -56,7 +60,7 @@ def is_only_fields(model: type[BaseModel]) -> bool:
 def exactness(annotation: Any, outer: tuple[Any, ...] = ()) -> IsExact | None:
     """Return how to tell that a value is of the type, can never change, and is what its JSON reads.
 
-    None where that cannot be told of any. `outer` are the records around it.
+    None where that cannot be told of any. `outer` are the records around it. To look at a value never changes it.
     """
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -101,11 +105,17 @@ def _union(members: Sequence[Any], outer: tuple[Any, ...]) -> IsExact | None:
     shapes = [_shape(member) for member in members]
     if None in looks or shapes.count("array") > 1 or shapes.count("object") > 1:
         return None
+    if any(map(_has_numbers, members)) and sum(one in _ALIKE or _has_numbers(one) for one in members) > 1:
+        return None  # a Literal claims what is equal to a word of its own: 1, 1.0 and true
     kinds = frozenset(_KINDS).intersection(members)
     others = _any([look for member, look in zip(members, looks, strict=True) if look and member not in kinds])
     if others is None:
         return lambda value: _kind_of(value) in kinds
     return lambda value: _kind_of(value) in kinds or others(value)
+
+
+def _has_numbers(annotation: Any) -> bool:
+    return get_origin(annotation) is Literal and any(isinstance(word, int) for word in get_args(annotation))
 
 
 def _shape(annotation: Any) -> str:
@@ -118,7 +128,14 @@ def _shape(annotation: Any) -> str:
 def _any(looks: Sequence[IsExact]) -> IsExact | None:
     if len(looks) < 2:
         return looks[0] if looks else None
-    return lambda value: any(look(value) for look in looks)
+
+    def is_exact(value: Any) -> bool | None:
+        for look in looks:
+            if (found := look(value)) is not False:
+                return found
+        return False
+
+    return is_exact
 
 
 def _items(item: Any, outer: tuple[Any, ...]) -> IsExact | None:
@@ -126,13 +143,16 @@ def _items(item: Any, outer: tuple[Any, ...]) -> IsExact | None:
     if look is None:
         return None
 
-    def is_exact(value: Any) -> bool:
+    def is_exact(value: Any) -> bool | None:
         if _kind_of(value) is not tuple:
             return False
-        for one in value:  # noqa: SIM110 - all(…) takes twice the time; mostly there is one
-            if not look(one):
-                return False
-        return True
+        found: bool | None = True
+        for one in value:
+            if not (seen := look(one)):
+                if seen is False:
+                    return False
+                found = None
+        return found
 
     return is_exact
 
@@ -152,7 +172,7 @@ def _record(record: type[BaseModel], outer: tuple[Any, ...]) -> IsExact | None:
     by_kind, by_look = [*kinds.items()], [(name, look) for name, look in looks.items() if look and name not in kinds]
     names, size = frozenset(looks), len(looks)
 
-    def is_exact(value: Any) -> bool:
+    def is_exact(value: Any) -> bool | None:
         if _kind_of(value) is not record:
             return False
         content = value.__dict__
@@ -161,15 +181,33 @@ def _record(record: type[BaseModel], outer: tuple[Any, ...]) -> IsExact | None:
         for name, kinds in by_kind:
             if _kind_of(content[name]) not in kinds:
                 return False
+        found = True if len(value.__pydantic_fields_set__) == size else None
         for name, look in by_look:
-            if not look(content[name]):
-                return False
-        given = value.__pydantic_fields_set__
-        if len(given) != size:
-            given.update(names)  # all are where it was read
-        return True
+            if not (seen := look(content[name])):
+                if seen is False:
+                    return False
+                found = None
+        return found
 
     return is_exact
+
+
+def completed(value: Any) -> Any:
+    """Return an exact value with records of its own, of which all fields count as set, as they do when it is read."""
+    kind = _kind_of(value)
+    if kind in _WHOLE:
+        return value
+    if kind is tuple:
+        return tuple([completed(one) for one in value]) if value else value
+    made, content = _NEW(kind), value.__dict__.copy()
+    for name, one in value.__dict__.items():
+        if _kind_of(one) not in _WHOLE:
+            content[name] = completed(one)
+    _SET(made, "__dict__", content)
+    _SET(made, "__pydantic_fields_set__", set(content))
+    _SET(made, "__pydantic_extra__", None)
+    _SET(made, "__pydantic_private__", None)
+    return made
 
 
 def _kinds(annotation: Any) -> frozenset[type]:

@@ -30,7 +30,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaSerializer, core_schema, to_json
 
-from loom.core.exact import exactness
+from loom.core.exact import completed, exactness
 from loom.types.frozen import FREEZE
 
 # Any, in this module: a value of the type at hand, which only pydantic knows.
@@ -82,11 +82,12 @@ class Values:
         Raises:
             ValueError: it is none of the type, or cannot be saved.
         """
-        if self.looks_exact and self.looks_exact(value):
-            return value, self._adapter.serializer.to_json(value, by_alias=False)
+        looks_exact = self.looks_exact
+        if looks_exact and (found := looks_exact(value)) is not False:
+            return value if found else completed(value), self._adapter.serializer.to_json(value, by_alias=False)
         value = self.validate(value)
         saved = self.dump(value)
-        is_exact = self.is_exact or (self.looks_exact and self.looks_exact(value))
+        is_exact = self.is_exact or (looks_exact and looks_exact(value))
         return value if is_exact else self.load_json(saved), saved
 
     def restore(self, parsed: Any) -> Any:

@@ -103,9 +103,8 @@ class Judge:
             raise _Denied("rate_limit", "tools.rate_limits", self.limiter.full(wait_s), wait_s)
         veto = await self.rules.veto(name, case.arguments)
         if veto is None and asked is None and outcome == "allow":
-            case.decision = Decision(
-                call_id=case.call.id, tool=name, outcome="allow", digest=case.digest, arguments=case.arguments
-            )
+            # Through a run the object itself passes, by which the door knows it again, only if all its fields are set.
+            case.decision = self._decision(case, "allow", "", "", "")
             return case.decision
         if veto is not None or not is_answered:
             self.limiter.give_back(case.digest)  # a call that is asked about is counted when it is made

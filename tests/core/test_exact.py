@@ -233,6 +233,10 @@ def test_a_model_of_plain_fields_is_nothing_but_them(model: type[BaseModel]) -> 
         Point | Path,
         str | datetime.date,
         tuple[int, ...] | tuple[str, ...],
+        Literal[1] | bool,
+        Literal[0, "a"] | None | float,
+        int | Literal[True],
+        Literal[1] | Literal[True],  # noqa: PYI030 - one Literal of both can be told
         Edits,
     ],
 )
@@ -292,6 +296,7 @@ RECORDS: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (tuple[Pet, ...], st.lists(st.builds(Cat) | st.builds(Dog, tags=st.lists(names)), max_size=2).map(tuple)),
     (Point | tuple[int, ...] | str | float, points | st.lists(st.integers()).map(tuple) | names | st.floats()),
     (tuple[int | float | bool | str | None, ...], st.lists(words).map(tuple)),
+    (tuple[Literal[1, "a"] | None, ...], st.lists(st.sampled_from([1, "a", None])).map(tuple)),
     (FrozenJson, arguments),
     (FrozenTexts, texts),
 ]
@@ -320,21 +325,23 @@ def test_a_record_is_seen_as_it_is_read(case: tuple[Any, Any]) -> None:
 
 
 CALL = ToolCall(id="1", name="t", arguments={"a": [1]})
-RUN = ToolRun(result=ToolResult(tool_call_id="1", content="a"))
+RESULT = ToolResult(tool_call_id="1", content="a", is_error=False)
+RUN = ToolRun(result=RESULT)
 HELD = FrozenDict(a=[[1]])
 IMAGE = ImageBlock(source={"type": "url", "url": "u"})
 MESSAGE = Message(role="assistant", content=(TextBlock(text="a"),), tool_calls=(CALL,))
+PATH = Path(points=(Point(x=1, name="a"),), weight=1.0, kind=True)
 
 
 @pytest.mark.parametrize(
     ("annotation", "value"),
     [
-        (tuple[Message, ...], (MESSAGE,)),
-        (ToolResult, ToolResult(tool_call_id="1", content="a")),
-        (ToolRun, ToolRun(result=ToolResult(tool_call_id="1", content="a"), kept={"a": "b"}, notes=("c",))),
-        (Decision, Decision(call_id="1", tool="t", outcome="ask", digest="d", retry_after_s=0.5, arguments={"a": {}})),
-        (Usage, Usage()),
-        (Path, Path(points=(Point(x=1),), kind=True)),
+        (tuple[Message, ...], (Message.model_validate_json(MESSAGE.model_dump_json()),)),
+        (ToolResult, RESULT),
+        (ToolRun, ToolRun(result=RESULT, kept={"a": "b"}, notes=("c",), is_told=True)),
+        (Path, PATH),
+        (tuple[Pet, ...], (Cat(kind="cat"),)),
+        (Path | None, PATH),
         (Point | None, None),
     ],
 )
@@ -346,16 +353,47 @@ def test_what_passes_through_an_agents_state_need_not_be_read_back(annotation: o
     assert exact_dumper()({"a": value}) == b'{"a":%b}' % saved
 
 
-def test_every_field_of_a_record_counts_as_set_as_where_it_is_read() -> None:
-    values = values_of(tuple[Point, ...])
-    given = (Point(x=1),)
-    seen, saved = values.settle(given)
-    assert seen is given
-    assert seen[0].model_fields_set == values.load_json(saved)[0].model_fields_set == {"x", "name"}
-    other = Point(x=2)
-    values.settle((other,))
-    other.model_fields_set.clear()
-    assert seen[0].model_fields_set == {"x", "name"}
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (tuple[Message, ...], (Message(role="user", content="a"), MESSAGE)),
+        (ToolRun, ToolRun(result=ToolResult(tool_call_id="1", content="a"), kept={"a": "b"}, notes=("c",))),
+        (Decision, Decision(call_id="1", tool="t", outcome="ask", digest="d", arguments={"a": {}})),
+        (Usage, Usage()),
+        (Path, Path(points=(Point(x=1),), weight=1.0, kind=1)),
+        (Path | str | None, Path(points=(Point(x=1), Point(x=2, name="a")))),
+        (tuple[Pet, ...], (Cat(kind="cat"), Cat())),
+        (tuple[tuple[Point, ...], ...], ((), (Point(x=1),))),
+    ],
+)
+def test_later_steps_see_every_field_of_a_record_as_set_though_nobody_set_it(annotation: object, value: object) -> None:
+    values = values_of(annotation)
+    before = form(value)
+    seen, saved = values.settle(value)
+    assert form(value) == before
+    assert form(seen) == form(values.load_json(saved)) != before
+    assert seen == value
+
+
+def test_what_was_not_set_need_not_be_read_back() -> None:
+    call = ToolCall(id="1", name="t")
+    (seen,), _ = values_of(tuple[Message, ...]).settle((MESSAGE.model_copy(update={"tool_calls": (call, CALL)}),))
+    assert seen.tool_calls[1].arguments is CALL.arguments
+
+
+def test_a_record_is_left_as_it_is_where_another_field_has_to_be_read_back() -> None:
+    message = MESSAGE.model_copy(update={"name": Text("a")})
+    before = form(message)
+    (seen,), _ = values_of(tuple[Message, ...]).settle((message,))
+    assert form(message) == before != form(seen)
+
+
+def test_a_record_that_a_later_step_sees_is_its_own() -> None:
+    given = Point(x=1)
+    seen, _ = values_of(Point).settle(given)
+    vars(given)["x"] = 2
+    given.model_fields_set.clear()
+    assert form(seen) == form(Point(x=1, name=None))
 
 
 # Whatever else a record may hold is read back, and so refused where it does not fit.
