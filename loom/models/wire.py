@@ -184,16 +184,24 @@ class Assembly:
     def _tool_call(self, number: int, call: "_Call") -> ToolCall:
         # No text at all is how a call without arguments is streamed.
         text = call.arguments.strip() or "{}"
+        name, call_id = call.name, call.id or f"call_{self._turn}_{number + 1}"
         try:
-            arguments = ARGUMENTS.validate_json(text)
+            return _written_call(call_id, name, text)
         except ValueError as error:
             if self._finish_reason == "length":  # trying again would be cut off as well
                 raise ProviderError(
-                    f'model "{self._model}" called tool "{call.name}" and was cut off in its arguments: {text!r}; '
+                    f'model "{self._model}" called tool "{name}" and was cut off in its arguments: {text!r}; '
                     "raise max_output_tokens"
                 ) from error
-            arguments = {MALFORMED: text}
-        return ToolCall(id=call.id or f"call_{self._turn}_{number + 1}", name=call.name, arguments=arguments)
+            return ToolCall(id=call_id, name=name, arguments={MALFORMED: text})
+
+
+def _written_call(call_id: str, name: str, text: str) -> ToolCall:
+    arguments = ARGUMENTS.validate_json(text)
+    call = ToolCall(id=call_id, name=name, arguments=arguments)
+    if call.arguments != arguments:  # a NaN and what is too large for a float would be kept as null
+        raise ValueError(f"not all of {text!r} is JSON that can be kept")
+    return call
 
 
 class _Call:

@@ -1,3 +1,4 @@
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -252,11 +253,33 @@ def test_a_call_without_an_id_gets_one_that_no_other_turn_has() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ['{"x": ', "[1]", "null", "add(1)"])
+def nested(depth: int) -> str:
+    return '{"a": ' * depth + "1" + "}" * depth
+
+
+NO_ARGUMENTS = [
+    '{"x": ',
+    "[1]",
+    "null",
+    "add(1)",
+    '{"x": NaN}',
+    '{"x": [-Infinity]}',
+    '{"x": 1e400}',
+    '{"x": [-1e400]}',
+]
+
+
+@pytest.mark.parametrize("text", [*NO_ARGUMENTS, nested(151), nested(195), nested(1000)])
 def test_arguments_that_are_no_object_stay_what_the_model_wrote(text: str) -> None:
     assembly, _ = assembled(chunk(calls=[piece(0, "a", "add", text)]))
     wanted = ToolCall(id="a", name="add", arguments={MALFORMED: text.strip()})
     assert assembly.reply(None).tool_calls == (wanted,)
+
+
+@pytest.mark.parametrize("text", ['{"x": null, "y": [1.5, -0.0, 1e308, "NaN"]}', '{"x": 1e-400}', nested(150)])
+def test_arguments_that_are_an_object_are_what_the_model_wrote(text: str) -> None:
+    assembly, _ = assembled(chunk(calls=[piece(0, "a", "add", text)]))
+    assert assembly.reply(None).tool_calls[0].arguments == json.loads(text)
 
 
 def test_arguments_that_were_cut_off_say_what_to_raise() -> None:
