@@ -47,12 +47,11 @@ class Limiter(Generic[Call]):
     def use(self, digest: str) -> bool:
         """Use a place that was taken for a call within the window; tell whether there was one."""
         with self._lock:
+            now = self._now()
             place = self._unused_place(digest)
             if place is None:
                 return False
-            now, (at, _) = self._clock(), self._places.pop(place)
-            if at + WINDOW_S <= now:
-                return False
+            del self._places[place]
             self._places[place] = now, ""
             return True
 
@@ -84,7 +83,7 @@ class Limiter(Generic[Call]):
         if digest not in self._unused:
             return None
         places = self._unused[digest][1]
-        place = places.pop()
+        place = places.pop(0)  # the oldest, which would be the first to run out
         if not places:
             del self._unused[digest]
         return place

@@ -65,6 +65,28 @@ def test_a_place_is_used_once_and_only_while_the_window_lasts() -> None:
     assert not limiter.use("a")
 
 
+def test_the_oldest_place_is_used_first_so_that_none_of_two_equal_calls_runs_out() -> None:
+    clock = Clock()
+    limiter = Limiter[int](5, clock)
+    limiter.take("a", 1)
+    clock.now += 50
+    limiter.take("a", 1)
+    clock.now += 5
+    assert limiter.use("a")
+    clock.now += 6
+    assert limiter.use("a"), "decided 11 seconds ago"
+
+
+def test_a_place_that_ran_out_is_no_reason_to_refuse_a_later_one() -> None:
+    clock = Clock()
+    limiter = Limiter[int](5, clock)
+    limiter.take("a", 1)
+    clock.now += 50
+    limiter.take("a", 1)
+    clock.now += 11
+    assert [limiter.use("a"), limiter.use("a")] == [True, False]
+
+
 def test_a_call_is_known_while_it_has_a_place_that_is_not_used() -> None:
     clock = Clock()
     limiter = Limiter[int](3, clock)
