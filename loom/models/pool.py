@@ -28,7 +28,8 @@ class Pool:
         """Return the proxy that the environment names for `url`, as it was when the server was first asked."""
         scheme, server, *_ = urlsplit(url)
         if (scheme, server) not in self._proxies:
-            self._proxies[scheme, server] = None if proxy_bypass(server) else getproxies().get(scheme)
+            proxy = None if proxy_bypass(server) else getproxies().get(scheme)
+            self._proxies[scheme, server] = f"http://{proxy}" if proxy and "://" not in proxy else proxy
         return self._proxies[scheme, server]
 
 

@@ -10,6 +10,7 @@ import pytest
 from loom.models import close
 from loom.models.litellm import client
 from loom.models.pool import pool
+from loom.types.models import ModelRef
 from tests.models.loopback import HELLO, MARKS, ask, provider
 from tests.models.protocols import Protocol, every_protocol
 
@@ -60,6 +61,16 @@ def test_the_end_of_a_loop_hangs_up_and_leaves_nothing_open(protocol: Protocol) 
             assert server.hung_up.acquire(timeout=5)
         gc.collect()
     assert [str(warning.message) for warning in warned if warning.category is ResourceWarning] == []
+
+
+@pytest.mark.parametrize("scheme", ["", "http://"])
+async def test_a_proxy_is_found_with_and_without_a_scheme(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with provider(HELLO) as server:
+        monkeypatch.setenv("http_proxy", scheme + server.base.removeprefix("http://").partition("/")[0])
+        monkeypatch.setenv("no_proxy", "")
+        reply, _ = await ask(client(ModelRef.local("http://example.invalid/v1")))
+        assert reply.text == "Hello"
+        await close()
 
 
 def test_each_loop_has_connections_of_its_own() -> None:
