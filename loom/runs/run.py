@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from threading import get_ident
 from time import perf_counter
 from typing import Any
 
@@ -51,6 +52,7 @@ class Run:
         self.is_paused = False
         self.together = 0
         self._begun = perf_counter()
+        self._loop, self._thread = asyncio.get_running_loop(), get_ident()
         self._store = store
         self._claim = Claim(run_id, token=0, head=0)
         self.is_claimed = False
@@ -211,7 +213,11 @@ class Run:
         payload: Any = event.payload
         if self.has_secrets:
             payload = self.secrets.clean(from_json(to_json(payload)))
-        self._live.emit(to_json({"type": event.type, "payload": payload, "at": self.clock()}))
+        saved = to_json({"type": event.type, "payload": payload, "at": self.clock()})
+        if get_ident() == self._thread:
+            self._live.emit(saved)
+        else:  # a node that is a plain function, or a tool
+            self._loop.call_soon_threadsafe(self._live.emit, saved)
 
     def emit_live(self, event: Event) -> None:
         """Show an event to those who read now."""

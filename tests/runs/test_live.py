@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -397,3 +398,27 @@ async def test_a_run_that_died_is_told_as_far_as_it_is_saved_without_waiting_for
     with anyio.fail_after(1):
         told = [event.type async for event in app.events("r", follow=False, runtime=runtime)]
     assert told[-3:] == ["step.finished", "edge.taken", "step.started"]
+
+
+async def test_what_a_plain_function_emits_in_its_thread_is_seen_while_it_runs() -> None:
+    seen = threading.Event()
+
+    @node
+    def say(ctx: Context) -> None:
+        for number in range(100):
+            ctx.emit(note(str(number)))
+        assert seen.wait(10), "the reader is told at once, though the loop has nothing else to do"
+
+    graph = Graph("threads", Log)
+    graph.node("say", say)
+    graph.edge(START, "say", END)
+    app = graph.compile()
+    run = app.start(run_id="r")
+    told: list[Event] = []
+    async for event in run.events():
+        told.append(event)
+        if event.payload.get("text") == "99":
+            seen.set()
+    assert (await run.wait()).status == "completed"
+    assert told == await all_of(app.events("r"))
+    assert [event.payload["text"] for event in told if event.type == "note"] == [str(number) for number in range(100)]
