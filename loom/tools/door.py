@@ -147,7 +147,7 @@ class Door(Mapping[str, Tool]):
         result = ToolResult(tool_call_id=decision.call_id, content=content, is_error=is_error)
         hooks = self._hooks.of("after_tool_call")
         if not hooks:
-            return ToolRun(result=result)
+            return ToolRun(result=result, kept={}, notes=())  # all are set, so that it passes on without a copy
         told = {"tool": tool.name, "arguments": from_json(saved)["arguments"], "call_id": decision.call_id}
         said = [await self._hooks.outcome(hook, {**told, "run_id": run_id, "result": result}) for hook in hooks]
         notes = (outcome.message for outcome in said if outcome.decision is not HookDecision.ALLOW)
