@@ -234,8 +234,8 @@ def asked_to_end() -> Callable[[], bool]:
 
     Where nobody can tell, it tells nothing.
     """
-    task = asyncio.current_task()
-    if task is None or not _TRACES_ARE_OF_CANCELLATIONS:
+    task = asyncio.current_task() if _TRACES_ARE_OF_CANCELLATIONS else None
+    if task is None:
         return lambda: False
     before = task.cancelling()
     return lambda: task.cancelling() > before
