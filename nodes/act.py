@@ -101,7 +101,7 @@ class _Turn:
         tool, about = self._tool(decision), {"tool": decision.tool, "call": decision.call_id}
 
         async def call() -> ToolRun:
-            ctx.emit(Event(type="tool.started", payload=about | {"arguments": decision.arguments}))
+            ctx.emit(Event(type="tool.started", payload=about | {"arguments": dict(decision.arguments)}))
             try:
                 run = await self._door.run(decision, run_id=ctx.run_id)
             except ToolPermissionError as error:
@@ -111,7 +111,7 @@ class _Turn:
         def finished(run: ToolRun) -> ToolRun:
             came: dict[str, object] = {"is_error": run.result.is_error, "content": run.result.text}
             ctx.emit(Event(type="tool.finished", payload=about | came | ({"notes": run.notes} if run.notes else {})))
-            return run.model_copy(update={"is_told": True})
+            return ToolRun(result=run.result, kept=run.kept, notes=run.notes, is_told=True)
 
         key = _key(number, decision)
         made: ToolRun | None = await ctx.once(
@@ -139,7 +139,7 @@ class _Turn:
 
 def _key(number: int, decision: Decision) -> str:
     """Return the name of a call in its turn: who is asked whether it happened is told what was called with what."""
-    said = to_json(decision.arguments).decode() if decision.arguments else ""
+    said = to_json(dict(decision.arguments)).decode() if decision.arguments else ""
     shown = said if len(said) <= SHOWN else f"{said[:SHOWN]}…"
     return f"{number}: {decision.tool} {shown}".rstrip()
 

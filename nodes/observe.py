@@ -56,12 +56,21 @@ class Observe(Node[ObserveIn, ObserveOut]):
             asked = Message(role="user", content=_asked(inputs))
             view, tools = (*ctx.resources.get(HISTORY, ()), asked), as_door(ctx.tools).schemas()
             return ObserveOut(messages=(asked,), rho=self.window.rho(self.instructions, view, tools))
-        told = tuple(
-            Message(role="tool", name=call.name, tool_call_id=result.tool_call_id, content=result.content)
-            for call, result in zip(inputs.calls, inputs.results, strict=True)
-        )
+        told = tuple(_told(call.name, result) for call, result in zip(inputs.calls, inputs.results, strict=True))
         grown = tokens_in((inputs.messages[-1], *told))
         return ObserveOut(messages=told, rho=inputs.rho + grown / self.window.max_tokens)
+
+
+def _told(tool: str, result: ToolResult) -> Message:
+    """Return a result as a message, with all fields set, so that it passes on without a copy."""
+    return Message(
+        role="tool",
+        content=result.content,
+        tool_calls=(),
+        tool_call_id=result.tool_call_id,
+        name=tool,
+        thinking=(),
+    )
 
 
 def _asked(inputs: ObserveIn) -> MessageContent:

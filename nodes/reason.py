@@ -56,7 +56,14 @@ class Reason(Node[ReasonIn, ReasonOut]):
         )
         if not reply.tool_calls:
             ctx.emit(Event(type="artifact.created", payload={"artifact_id": f"{ctx.run_id}/output", "kind": "output"}))
-        turn = Message(role="assistant", content=reply.text, tool_calls=reply.tool_calls, thinking=reply.thinking)
+        turn = Message(
+            role="assistant",
+            content=reply.text,
+            tool_calls=reply.tool_calls,
+            tool_call_id=None,  # with all fields set it passes on without a copy
+            name=None,
+            thinking=reply.thinking,
+        )
         return ReasonOut(
             messages=(turn,),
             calls=reply.tool_calls,

@@ -115,6 +115,11 @@ class Plan:
         return self.declared.state
 
     @cached_property
+    def has_reducers(self) -> bool:
+        """Whether a write may do more than to set a field."""
+        return any(field.reducer for field in self.fields.values())
+
+    @cached_property
     def index(self) -> Mapping[str, int]:
         """The number of each node by name; END is among them."""
         return {task.name: number for number, task in enumerate(self.tasks)} | {END: ENDED}

@@ -351,6 +351,9 @@ class Walk:
         return view
 
     def _write(self, view: dict[str, Any], writes: Writes, own: set[str]) -> None:
+        if not self.plan.has_reducers:
+            view.update(writes)
+            return
         fields = self.plan.fields
         for name, write in writes.items():
             field = fields[name]

@@ -73,6 +73,7 @@ class Desk:
         self.scope: anyio.CancelScope | None = None
         self.is_over = False
         self._run = run
+        _ = run.home  # of this thread, before the node is in another
         self._past = past
         self._branch = branch
         self._task = task

@@ -70,7 +70,7 @@ def forked(plan: Plan, journal: Journal, at: int | None, set_values: Inputs, now
     if changed := last_change(journal):
         lines.append(encode({"kind": "resume", "at": now, "changed": changed}))
     if set_values:
-        lines.append(b'{"kind":"set","at":%.6f,"values":%b}' % (now, checked_values(plan, set_values)))
+        lines.append(b'{"kind":"set","at":%.4f,"values":%b}' % (now, checked_values(plan, set_values)))
     lines.append(encode({"kind": "end", "status": "stopped", "reason": "forked", "at": now}))
     return lines
 

@@ -24,7 +24,7 @@ if hasattr(os, "register_at_fork"):
 
 def new_run_id() -> str:
     """Return an id that sorts by time and is unlike any other."""
-    return f"{int(time.time() * 1000):011x}{_CHANCE.getrandbits(40):010x}"
+    return f"{int(time.time() * 1000) << 40 | _CHANCE.getrandbits(40):021x}"
 
 
 def checked_run_id(given: str | None) -> str:

@@ -35,7 +35,7 @@ def input_record(run: Run, past: Past, values: bytes, way: Way, extra: bytes = b
     due = past.walk.due()
     past.opening = run.admit(due)
     held = held_part(due, past.opening)
-    return b'{"kind":"input","at":%.6f,"values":%b,"taken":%b%b%b}' % (run.clock(), values, way.taken, held, extra)
+    return b'{"kind":"input","at":%.4f,"values":%b,"taken":%b%b%b}' % (run.clock(), values, way.taken, held, extra)
 
 
 def held_part(due: Sequence[Branch], admitted: Sequence[Branch]) -> bytes:

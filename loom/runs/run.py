@@ -52,7 +52,6 @@ class Run:
         self.is_paused = False
         self.together = 0
         self._begun = perf_counter()
-        self._loop, self._thread = asyncio.get_running_loop(), get_ident()
         self._store = store
         self._claim = Claim(run_id, token=0, head=0)
         self.is_claimed = False
@@ -74,6 +73,11 @@ class Run:
     def turns(self) -> Turns:
         """Whose turn it is to save, while several are at work."""
         return Turns()
+
+    @cached_property
+    def home(self) -> tuple[asyncio.AbstractEventLoop, int]:
+        """The event loop of the run, and its thread. It is first asked for there, before a node gets a context."""
+        return asyncio.get_running_loop(), get_ident()
 
     @property
     def is_cancelled(self) -> bool:
@@ -140,7 +144,7 @@ class Run:
     def end_record(self, status: Status, **more: Any) -> bytes:
         """Return the record that ends the run, or this walk of it."""
         if not more:
-            return b'{"kind":"end","status":"%b","at":%.6f}' % (status.encode(), self.clock())
+            return b'{"kind":"end","status":"%b","at":%.4f}' % (status.encode(), self.clock())
         record = {"kind": "end", "status": status, "at": self.clock(), **more}
         return encode({name: value for name, value in record.items() if value is not None})
 
@@ -214,10 +218,11 @@ class Run:
         if self.has_secrets:
             payload = self.secrets.clean(from_json(to_json(payload)))
         saved = to_json({"type": event.type, "payload": payload, "at": self.clock()})
-        if get_ident() == self._thread:
+        loop, thread = self.home
+        if get_ident() == thread:
             self._live.emit(saved)
         else:  # a node that is a plain function, or a tool
-            self._loop.call_soon_threadsafe(self._live.emit, saved)
+            loop.call_soon_threadsafe(self._live.emit, saved)
 
     def emit_live(self, event: Event) -> None:
         """Show an event to those who read now."""

@@ -290,7 +290,7 @@ class Walker:
         if run.has_emitted:
             extra += run.emitted_part()
         name = to_json(branch.id) if branch.id else b'""'
-        return b'%b%b,"seq":%d,"attempt":%d,"at":%.6f,"s":%.6f,"writes":%b,"taken":%b%b%b}' % (
+        return b'%b%b,"seq":%d,"attempt":%d,"at":%.4f,"s":%.6f,"writes":%b,"taken":%b%b%b}' % (
             task.opening, name, run.totals.seq, attempt, run.clock(), duration_s, saved, taken, self._in, extra,
         )  # fmt: skip
 
@@ -325,7 +325,7 @@ class Walker:
         run = self._run
         async with run.turns:
             extra = held_part(due, admitted) + run.emitted_part()
-            record = b'{"kind":"taken","node":%b,"branch":%b,"at":%.6f,"taken":%b%b%b}' % (
+            record = b'{"kind":"taken","node":%b,"branch":%b,"at":%.4f,"taken":%b%b%b}' % (
                 to_json(name), to_json(branch.id), run.clock(), way.taken, self._in, extra,
             )  # fmt: skip
             await run.append([record])
