@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from loom.cli import drive
+from loom.cli.drive import attend
 from loom.cli.exits import Exit
 from loom.cli.inputs import answer_of, inputs_from, pairs
 from loom.cli.options import Format, Given, Kind, OnChange, Status
@@ -42,7 +42,7 @@ def run(given: Given, inputs: Sequence[str], run_id: str | None, store: Path, ki
         saved, new_id = CommandStore(store, settings), run_id or new_run_id()
         app, runtime = _ready(settings, saved)
         values = _guarded(inputs_from(inputs, app.state_type), settings, app)
-        _walk(app, saved, new_id, out, lambda hear: drive.run(app, values, new_id, runtime, hear))
+        _walk(app, saved, new_id, out, lambda hear: attend(app.start(values, run_id=new_id, runtime=runtime), hear))
 
 
 def resume(run_id: str, given: Given, answers: Sequence[str], on_change: OnChange, store: Path, kind: Kind) -> None:
@@ -55,7 +55,8 @@ def resume(run_id: str, given: Given, answers: Sequence[str], on_change: OnChang
         async def go(hear: Callable[[Event], None]) -> int:
             asks = {ask.id: ask.answer_type for ask in (await view_of(app, saved, run_id)).asks} if answers else {}
             values = {key: answer_of(text, asks.get(key, {})) for key, text in pairs(answers, "--answer").items()}
-            return await drive.resume(app, run_id, values, on_change, saved, runtime, hear)
+            handle = app.start_resume(run_id, answers=values, on_change=on_change.value, runtime=runtime)
+            return await attend(handle, hear)
 
         _walk(app, saved, run_id, out, go)
 

@@ -314,6 +314,16 @@ def test_the_model_of_the_command_line_is_asked(start: Callable[..., subprocess.
     assert "completed after 1 step, 12 tokens in, 3 out\n" in err
 
 
+def test_what_a_model_says_is_heard_live_after_a_resume_too(loom: "Loom", server: str) -> None:
+    options = ("--model", "local/tiny", "--api-base", server, "--set", "turns=2", "--max-steps", "1")
+    assert loom("run", "graphs.py:talk", *options, "--run-id", "r1").code == 4
+    resumed = loom("resume", "r1", "--max-steps", "2", "--events")
+    events = [json.loads(line) for line in resumed.out.splitlines()]
+    assert [event["payload"]["delta"] for event in events if event["type"] == "model.delta"] == ["Hello ", "yourself"]
+    # What the first walk told is not told again.
+    assert [event["type"] for event in events].count("run.started") == 1
+
+
 def test_the_harness_is_told_which_files_its_checks_rely_on(loom: "Loom", folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out" / "test_it.py").write_text("def test_it(): ...\n")
