@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC240, ASYNC221, ASYNC222 - nothing else runs in the loop that the tests could hold up
+# ruff: noqa: ASYNC240, ASYNC222 - nothing else runs in the loop that the tests could hold up
 import asyncio
 import contextlib
 import gc
@@ -7,8 +7,6 @@ import shutil
 import signal
 import sqlite3
 import stat
-import subprocess
-import sys
 import tempfile
 import threading
 import warnings
@@ -169,7 +167,7 @@ async def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         await SqliteCheckpointer(tmp_path / "file" / "loom.db").runs()
 
 
-# What the user may not, and what the disk cannot.
+# What the user may not.
 
 
 def as_nobody(work: Callable[[], str]) -> str:
@@ -231,151 +229,6 @@ async def test_a_read_only_folder_is_an_error_that_says_what_to_do(public: Path)
     told = as_nobody(lambda: tried(SqliteCheckpointer(public / "folder" / "loom.db")))
     assert told.startswith('CheckpointError: cannot begin run "new" in')
     assert "Permission denied" in told
-
-
-FILL = """
-import asyncio, sys
-from loom import CheckpointError, SqliteCheckpointer
-
-async def main():
-    store = SqliteCheckpointer(sys.argv[1])
-    claim = await store.create("r", "graph", b"{}", [b"0"])
-    for number in range(1, 10_000):
-        try:
-            await store.append(claim, [b"%d " % number * 200])
-        except CheckpointError as error:
-            print(number, error)
-            break
-    try:
-        await store.append(claim, [b"more"] * 100, "failed")
-    except CheckpointError:
-        print("still full")
-
-if len(sys.argv) > 2:
-    import resource
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
-asyncio.run(main())
-"""
-
-
-def filled(path: Path, *limit: str) -> tuple[int, str]:
-    """Fill a disk up in another process, which then dies; return the first record that was refused, and why."""
-    done = subprocess.run(
-        [sys.executable, "-c", FILL, path, *limit], capture_output=True, text=True, check=True, timeout=60
-    )
-    first, rest = done.stdout.split(" ", 1)
-    return int(first), rest
-
-
-async def test_a_file_that_may_not_grow_loses_no_committed_record(path: Path) -> None:
-    number, why = filled(path, str(300_000))
-    assert 'cannot save a step of run "r" in' in why
-    assert "still full" in why
-    store = SqliteCheckpointer(path)
-    assert await stored(store) == [b"0", *(b"%d " % n * 200 for n in range(1, number))]
-    claim = await store.claim("r", number, [])
-    await store.append(claim, lines(1))
-    await store.close()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of half a mebibyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", folder], capture_output=True, check=False
-    )
-    if made.returncode != 0:
-        pytest.skip("only root may mount a small file system")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-async def test_a_full_disk_loses_no_committed_record(small_disk: Path) -> None:
-    number, why = filled(small_disk / "loom.db")
-    assert "is full; free some space, then resume the run: every committed step is kept" in why
-    store = SqliteCheckpointer(small_disk / "loom.db")
-    assert await stored(store) == [b"0", *(b"%d " % n * 200 for n in range(1, number))]
-    await store.close()
-
-
-async def test_a_full_disk_can_be_freed_and_the_run_goes_on(small_disk: Path) -> None:
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(b"x" * 200_000)
-    store = SqliteCheckpointer(small_disk / "loom.db")
-    claim = await begun(store)
-    is_full = False
-    while not is_full:
-        try:
-            await store.append(claim, [b"x" * 5000])
-        except CheckpointError:
-            is_full = True
-    kept = len(await stored(store))
-    assert kept == claim.head
-    ballast.unlink()
-    await store.append(claim, lines(1), "completed")
-    assert len(await stored(store)) == kept + 1
-    await store.close()
-
-
-RESUME = """
-import asyncio, resource, sys, time
-from typing import Annotated
-from loom import END, START, CheckpointError, Graph, Runtime, RunConflictError, SqliteCheckpointer, State, append, node
-
-class Log(State):
-    log: Annotated[list[str], append] = []
-
-ran = []
-
-@node(writes="log")
-async def work(log: list[str]) -> list[str]:
-    ran.append(len(log))
-    return ["x" * 5000]
-
-def room(size):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-
-graph = Graph("filling", Log)
-graph.node("work", work)
-graph.edge(START, "work")
-graph.switch("work", {"len(log) >= 40": END}, otherwise="work")
-app = graph.compile()
-
-async def main():
-    def runtime():  # a store of its own each time, as a program may well make it
-        return Runtime(checkpointer=SqliteCheckpointer(sys.argv[1], durability=sys.argv[2]))
-    room(100_000)
-    try:
-        await app.run(run_id="r", runtime=runtime())
-    except CheckpointError as error:
-        print("full:", error)
-    kept = len((await app.state("r", runtime=runtime())).log)
-    for _ in range(2):
-        try:
-            await app.resume("r", runtime=runtime())
-        except CheckpointError:
-            print("still full")
-    room(resource.RLIM_INFINITY)
-    result = await app.resume("r", runtime=runtime())
-    assert ran.count(kept) >= 1 and [step for step in ran if step < kept] == list(range(kept)), ran
-    print(result.status, len(result.state.log))
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize("durability", ["process", "power"])
-async def test_a_run_that_met_a_full_disk_is_resumed_in_the_same_process_as_soon_as_there_is_room(
-    path: Path, durability: str
-) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", RESUME, path, durability], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    assert "full: cannot" in done.stdout
-    assert done.stdout.endswith("still full\nstill full\ncompleted 40\n")
 
 
 # Forks.
