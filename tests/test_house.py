@@ -134,7 +134,7 @@ def test_every_test_mirrors_a_module() -> None:
     houses |= {"test_bench.py", "test_crash.py", "test_crash_agent.py", "test_cut.py", "test_storage.py"}
     houses |= {"test_product_readme.py", "test_secrets_canary.py", "test_left_behind.py"}
     known = {ROOT / mirror(module) for module in modules()}
-    # A test of the tests' own machinery stands beside it.
+    # What the tests of a theme share stands beside them: doubt.py and test_doubt.py.
     known |= {path.with_name(f"test_{path.name}") for path in (ROOT / "tests").rglob("*.py")}
     tests = {path for path in (ROOT / "tests").rglob("test_*.py") if path.name not in houses}
     assert {str(path.relative_to(ROOT)) for path in tests - known} == set()
