@@ -5,7 +5,7 @@ an uninterrupted one. Three questions are answered once per type, when a graph i
 
 - *is it plain?* Then what `json` reads back is already the value, and nothing needs to be parsed.
 - *is it exact?* Then a validated value equals its round trip, and nothing needs to be read back.
-  Of frozen records this is told by looking at each value (`loom.core.exact`).
+  Of frozen records this is told by looking at each value (`loom.types.exact`).
 - *may it be shared?* A node's inputs are its own: immutable values are shared, lists and dicts of
   immutable values are copied flat, everything else is copied deep.
 """
@@ -30,7 +30,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaSerializer, core_schema, to_json
 
-from loom.core.exact import completed, exactness
+from loom.types.exact import completed, exactness
 from loom.types.frozen import FREEZE
 
 # Any, in this module: a value of the type at hand, which only pydantic knows.
@@ -73,8 +73,8 @@ class Values:
         self.flaw = "" if self.is_exact else _flaw(pieces, adapter)
 
     def schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of what is saved."""
-        return self._adapter.json_schema(mode="serialization", by_alias=False)
+        """Return the JSON Schema of what may be given."""
+        return self._adapter.json_schema(mode="validation", by_alias=False)
 
     def settle(self, value: Any) -> tuple[Any, bytes]:
         """Check a value; return it as later steps see it, and its JSON.
@@ -91,9 +91,15 @@ class Values:
         return value if is_exact else self.load_json(saved), saved
 
     def restore(self, parsed: Any) -> Any:
-        """Return the value that was saved, from its parsed JSON."""
-        if self.is_plain:
-            return parsed
+        """Return the value that was saved, from its parsed JSON. It was checked when it was saved."""
+        return parsed if self.is_plain else self.read(parsed)
+
+    def read(self, parsed: Any) -> Any:
+        """Check parsed JSON of unknown origin; return it as a value of the type.
+
+        Raises:
+            ValueError: it is none of the type.
+        """
         return self.load_json(to_json(parsed))
 
 

@@ -49,6 +49,7 @@ from pydantic import (
     SecretStr,
     SkipValidation,
     StringConstraints,
+    ValidationError,
     WrapValidator,
 )
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -533,8 +534,14 @@ def test_what_pydantic_cannot_understand_is_an_error(annotation: object) -> None
         values_of(annotation)
 
 
-def test_the_schema_is_that_of_what_is_saved() -> None:
-    assert values_of(Worded).schema() == {"type": "string"}
+def test_the_schema_is_that_of_what_may_be_given() -> None:
+    assert values_of(Worded).schema() == {"type": "integer"}
+
+
+def test_plain_values_of_unknown_origin_are_checked() -> None:
+    assert values_of(Positive).restore(-1) == -1  # it was checked when it was saved
+    with pytest.raises(ValidationError):
+        values_of(Positive).read(-1)
 
 
 # What cannot be saved.

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 - Any is a type here, or a value of one
 """Which values of frozen records equal what is read back of them: told by looking at each.
 
 The type alone cannot tell it: pydantic lets a record pass unseen, which may be of a subclass, or made by `model_copy`
@@ -16,8 +17,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from loom.types.frozen import FREEZE, FrozenDict
-
-# Any, in this module: types, and values of them.
 
 # True: the value is exact. None: it is, as soon as all fields of its records count as set (`completed`). False: no.
 IsExact = Callable[[Any], bool | None]

@@ -25,10 +25,10 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from loom.context.window import Edits
-from loom.core.exact import exactness, is_only_fields
 from loom.core.values import exact_dumper, values_of
 from loom.types.content import DocumentBlock, ImageBlock, MessageContent, TextBlock
 from loom.types.decisions import Decision, ToolRun
+from loom.types.exact import exactness, is_only_fields
 from loom.types.frozen import FrozenDict, FrozenJson, FrozenTexts
 from loom.types.messages import Message, ToolCall, ToolResult
 from loom.types.usage import Usage
