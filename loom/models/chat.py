@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, Mapping
 from importlib import import_module
+from urllib.parse import urljoin
 
 from loom.models.blocks import Json
 from loom.models.pool import Pool
@@ -56,10 +57,12 @@ async def events(pool: Pool, post: Post, timeout_s: float) -> AsyncGenerator[Jso
             headers=post.headers,
             proxy=pool.proxy(post.url),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s),
+            allow_redirects=False,  # another server would be given the key and the prompt
         )
         if response.status >= 300:
             said = (await response.read()).decode(errors="replace")
-            raise Refused(response.status, _message(said), response.headers)
+            words = (response.status < 400 and _target(post.url, response.headers)) or _message(said)
+            raise Refused(response.status, words, response.headers)
         rest = b""
         # By whatever has arrived, not by aiohttp's lines: those may not be long.
         async for arrived in response.content.iter_any():
@@ -76,6 +79,14 @@ async def events(pool: Pool, post: Post, timeout_s: float) -> AsyncGenerator[Jso
     finally:
         if response is not None:
             response.close()
+
+
+def _target(url: str, headers: Mapping[str, str]) -> str | None:
+    """Return what tells where an answer sends on to, None where it does not."""
+    if "Location" not in headers:
+        return None
+    target = urljoin(url, headers["Location"]).partition("?")[0]  # what is asked there may be secret
+    return f'it sends on to "{target}", which is not followed; if the model is there, say so in api_base'
 
 
 def _event(line: bytes) -> Json | None:

@@ -170,6 +170,31 @@ async def test_a_refusal_in_other_words_is_told_as_it_is(body: Json, told: str) 
 
 
 @every_protocol
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_error_that_names_its_target_and_the_key_goes_nowhere(
+    protocol: Protocol, code: int
+) -> None:
+    with provider() as other:
+        target = other.base.replace("127.0.0.1", "localhost") + "/elsewhere?key=secret-key"
+        with (
+            provider(*[failing(code, {}, Location=target)] * 3) as server,
+            pytest.raises(ProviderError, match=rf'\(status {code}\): .*"http://localhost:\d+/elsewhere') as caught,
+        ):
+            await ask(patient(protocol.ref(server.base)))
+    assert type(caught.value) is ProviderError
+    assert "secret-key" not in str(caught.value)
+    assert (len(server.asked), other.connections) == (1, 0)
+
+
+async def test_a_redirect_within_a_server_is_named_in_full() -> None:
+    with (
+        provider(failing(308, {}, Location="/v2/chat")) as server,
+        pytest.raises(ProviderError, match=rf'"{server.base}/v2/chat"'),
+    ):
+        await ask(patient(server.ref))
+
+
+@every_protocol
 @pytest.mark.parametrize("cut", [True, False], ids=["in its transfer", "in good order"])
 async def test_a_stream_that_breaks_off_is_no_reply_and_is_not_asked_again(protocol: Protocol, cut: bool) -> None:
     heard: list[ModelDelta] = []
