@@ -307,6 +307,12 @@ def _policies(declared: Declared) -> Iterator[Problem]:
         if placed.cache and node.effect == "write":
             message = "a cache would leave its effect out the second time; a node that writes cannot have one"
             yield Problem("LOOM302", f'node "{name}"', message)
+        if placed.cache and placed.is_gate:
+            message = (
+                f'a cache would reuse its verdict in other runs; a gate, of kind "{node.kind}", cannot have one: '
+                "it decides each time"
+            )
+            yield Problem("LOOM302", f'node "{name}"', message)
         if placed.cache and isinstance(node, GraphNode):
             yield Problem("LOOM302", f'node "{name}"', "a graph cannot have a cache; give its nodes one")
         if isinstance(node, GraphNode) and (placed.retry or placed.timeout_s is not None):

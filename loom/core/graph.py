@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from loom.core.condition import condition_of
 from loom.core.declared import END, Declared, Drawing, Each, Placed, Way, bound
-from loom.core.node import AnyNode, FunctionNode, GraphNode, Node, class_flaw, inputs_of, outputs_of
+from loom.core.node import GATES, AnyNode, FunctionNode, GraphNode, Node, class_flaw, inputs_of, outputs_of
 from loom.core.state import State, fields_of
 from loom.errors import ConfigError, GraphError, Problem, did_you_mean
 
@@ -23,7 +23,8 @@ Test = str | Callable[..., Any]
 class Graph(Generic[S]):
     """A graph over a state, as it is drawn; `compile()` checks and freezes it.
 
-    `inputs` names fields that every run is given; `retry`, `timeout_s` and `cache` are defaults of its nodes.
+    `inputs` names fields that every run is given; `retry`, `timeout_s` and `cache` are defaults of its nodes;
+    the cache leaves out gates, nodes that write to the world, and inner graphs.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Graph(Generic[S]):
                     f'graph "{self.name}", node "{name}": expected {word}={{"port": "field"}}; got {mapping!r:.80}'
                 )
         is_graph = isinstance(node, GraphNode)  # whose nodes have policies of their own
+        decides_anew = is_graph or node.effect == "write" or node.kind in GATES
         if isinstance(node, GraphNode):
             reads, writes = {**node.reads, **(reads or {})}, {**node.writes, **(writes or {})}
         where = f'graph "{self.name}", node "{name}"'
@@ -108,7 +110,7 @@ class Graph(Generic[S]):
             outputs=bound(outputs_of(node), writes or {}),
             retry=retry or (None if is_graph else self._retry),
             timeout_s=timeout_s or (None if is_graph else self._timeout_s),
-            cache=cache or (None if is_graph or node.effect == "write" else self._cache),
+            cache=cache or (None if decides_anew else self._cache),
             ungated=ungated,
             is_join=join,
         )

@@ -639,6 +639,20 @@ def test_302_a_cache_on_a_node_that_writes_to_the_world() -> None:
     fine(placed(echo, cache=Cache(ttl_s=1)))
 
 
+@pytest.mark.parametrize("kind", ["veto", "approve"])
+def test_302_a_cache_on_a_gate(kind: str) -> None:
+    @node(writes="number", kind=kind)
+    async def gate(ctx: Context) -> int:
+        return 1 if await ctx.ask("Go on?", answer_type=bool) else 0
+
+    problem = only(placed(gate, cache=Cache(ttl_s=1)), "LOOM302")
+    assert problem.where == 'node "one"'
+    assert problem.message == (
+        f'a cache would reuse its verdict in other runs; a gate, of kind "{kind}", cannot have one: '
+        "it decides each time"
+    )
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

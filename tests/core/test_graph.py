@@ -1,9 +1,10 @@
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any, cast
 
 import pytest
 
-from loom import END, START, Cache, ConfigError, Graph, GraphError, Retry, State, append, node
+from loom import END, START, Cache, ConfigError, Context, Graph, GraphError, Retry, State, append, node
 
 # Any, in this module: settings of a type that no type checker would let pass.
 
@@ -228,3 +229,20 @@ def test_policies_of_the_graph_are_those_of_its_nodes_unless_they_have_their_own
     with pytest.raises(Exception, match="ConnectionError"):
         own.compile().run_sync({"text": "t"})
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("kind", ["veto", "approve"])
+def test_a_cache_of_the_graph_leaves_gates_out_so_every_run_is_approved_by_itself(kind: str) -> None:
+    @node(writes="text", kind=kind)
+    async def approve(ctx: Context) -> str:
+        return "sent" if await ctx.ask("Send it?", answer_type=bool) else ""
+
+    made = Graph("gated", Board, cache=Cache())
+    made.node("approve", approve)
+    made.edge(START, "approve", END)
+    app = made.compile()
+    for answer in (True, False):
+        paused = app.run_sync()
+        assert paused.status == "paused", "a run was let pass by the answer that another one was given"
+        result = asyncio.run(app.resume(paused.run_id, answers={paused.asks[0].id: answer}))
+        assert result.state.text == ("sent" if answer else "")
