@@ -88,6 +88,7 @@ def agent(
     *,
     instructions: str = "",
     temperature: float | None = None,
+    temperature_is_default: bool = False,
     max_output_tokens: int | None = None,
     max_iterations: int = 100,
     max_context_tokens: int = 200_000,
@@ -107,7 +108,13 @@ def agent(
     graph.node("renew", Renew(instructions=instructions, window=window))
     graph.node(
         "reason",
-        Reason(model=model, instructions=instructions, temperature=temperature, max_output_tokens=max_output_tokens),
+        Reason(
+            model=model,
+            instructions=instructions,
+            temperature=temperature,
+            temperature_is_default=temperature_is_default,
+            max_output_tokens=max_output_tokens,
+        ),
     )
     graph.node("veto", Veto())
     graph.node("approve", Approve(expires_s=approval_expires_s))

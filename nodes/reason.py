@@ -43,6 +43,7 @@ class Reason(Node[ReasonIn, ReasonOut]):
     model: ModelRef
     instructions: str = ""
     temperature: float | None = None
+    temperature_is_default: bool = False
     max_output_tokens: int | None = None
 
     async def run(self, inputs: ReasonIn, ctx: Context) -> ReasonOut:
@@ -52,6 +53,7 @@ class Reason(Node[ReasonIn, ReasonOut]):
             (*_system(self.instructions), *view),
             tools=as_door(ctx.tools).schemas(),
             temperature=self.temperature,
+            temperature_is_default=self.temperature_is_default,
             max_output_tokens=self.max_output_tokens,
         )
         if not reply.tool_calls:

@@ -52,6 +52,7 @@ class ModelPort:
         tools: Sequence[ToolSchema] = (),
         max_output_tokens: int | None = None,
         temperature: float | None = None,
+        temperature_is_default: bool = False,
         response_type: type[BaseModel] | None = None,
     ) -> ModelReply:
         """Ask the model, messages oldest first. It has as long as the run has until its deadline.
@@ -67,6 +68,7 @@ class ModelPort:
             tools=tuple(tools),
             max_output_tokens=max_output_tokens,
             temperature=temperature,
+            temperature_is_default=temperature_is_default,
             response_type=response_type,
             timeout_s=self._host.remaining_s(),
             node=self._node,

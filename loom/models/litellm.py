@@ -71,7 +71,7 @@ class LiteLLMModel(BaseModel):
         timeout_s = request.timeout_s
         with anyio.move_on_after(timeout_s):
             library = await _library()
-            sent = self._post(way, arguments)
+            sent = self._post(way, arguments, request)
             with self.breaker.guard((self.ref.identifier, way.api_base), self._where(way)):
                 return await self._settled(library, way, sent, len(request.messages), emit)
         raise ProviderUnavailableError(f"{self._where(way)} did not finish in the {timeout_s:g} s that it had")
@@ -110,9 +110,9 @@ class LiteLLMModel(BaseModel):
             raise self._translated(error, way) from error
         return assembly.reply(_cost_usd(library, way, assembly.usage))
 
-    def _post(self, way: Route, arguments: Json) -> Post:
+    def _post(self, way: Route, arguments: Json, request: ModelRequest) -> Post:
         try:
-            return post(way, arguments)
+            return post(way, arguments, temperature_is_default=request.temperature_is_default)
         except Exception as error:  # litellm raises whatever its providers' code raises
             detail = _detail(error, way.api_key)
             raise ProviderError(f"{self._where(way)} cannot be asked this: {detail}") from error

@@ -8,12 +8,13 @@ are refused before (`loom.models.blocks`).
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
 from loom.models.blocks import Json
+from loom.models.parameters import parameters
 from loom.models.providers import PROVIDERS, Route
 from loom.models.thinking import put_in_place
 
@@ -46,8 +47,11 @@ class Post:
     reader: Callable[[], Reader]
 
 
-def post(way: Route, arguments: Json) -> Post:
-    """Return the request that asks what litellm's arguments say. Raises whatever litellm does."""
+def post(way: Route, arguments: Json, *, temperature_is_default: bool = False) -> Post:
+    """Return the request that asks what litellm's arguments say, without a default temperature that is not taken.
+
+    Raises whatever litellm does.
+    """
     litellm = import_module("litellm")
     prefix = way.provider.prefix
     given = dict(arguments)
@@ -56,11 +60,14 @@ def post(way: Route, arguments: Json) -> Post:
     # Anthropic's own parameter, which litellm does not take among those of OpenAI.
     metadata = given.pop("metadata", None) if prefix == "anthropic" else None
     response_type = given.pop("response_format") if isinstance(given.get("response_format"), type) else None
+    taken = parameters(
+        prefix, way.model, response_type, json.dumps(given), temperature_is_default=temperature_is_default
+    )
     # What litellm's transforms ask for; they write into it.
     asked = {
         "model": way.model,
         "messages": messages,
-        "optional_params": json.loads(_parameters(prefix, way.model, response_type, json.dumps(given))),
+        "optional_params": json.loads(taken),
         "litellm_params": {"drop_params": given.get("drop_params"), "metadata": metadata},
     }
     config = litellm.utils.ProviderConfigManager.get_provider_chat_config(
@@ -73,17 +80,6 @@ def post(way: Route, arguments: Json) -> Post:
             return _gemini(way, asked, headers)
         case _:
             return _openai(way, config, asked, headers)
-
-
-# Kept, since it takes longer than all the rest, and an agent gives the same tools and settings again and again.
-@lru_cache(maxsize=64)
-def _parameters(prefix: str, model: str, response_type: type | None, given: str) -> str:
-    """Return litellm's arguments in the words of the protocol. Both are JSON."""
-    arguments = json.loads(given)
-    if response_type is not None:
-        arguments["response_format"] = response_type
-    utils = import_module("litellm").utils
-    return json.dumps(utils.get_optional_params(model=model, custom_llm_provider=prefix, **arguments))
 
 
 def load() -> None:
@@ -131,9 +127,9 @@ def _read_openai(event: Json) -> Record:
 def _anthropic(way: Route, config: Record, asked: Json, own: dict[str, str]) -> Post:
     betas = import_module("litellm.anthropic_beta_headers_manager")
     handler = import_module("litellm.llms.anthropic.chat.handler")
-    parameters = asked["optional_params"]
+    optional = asked["optional_params"]
     # An answer in the shape of a type is, for older models, a call of a tool; litellm makes text of it again.
-    is_json = parameters.pop("json_mode", False)
+    is_json = optional.pop("json_mode", False)
     headers = config.validate_environment(**asked, headers=own, api_key=way.api_key, api_base=way.api_base)
     body = config.transform_request(**asked, headers=headers) | {"stream": True}
     put_in_place(body["messages"])
@@ -143,7 +139,7 @@ def _anthropic(way: Route, config: Record, asked: Json, own: dict[str, str]) -> 
         None,
         sync_stream=False,
         json_mode=is_json,
-        speed=parameters.get("speed"),
+        speed=optional.get("speed"),
         tool_name_reverse_map=asked["litellm_params"].get(handler.ANTHROPIC_TOOL_NAME_REVERSE_MAP_KEY),
     )
     base = way.api_base.removesuffix("/messages").removesuffix("/v1")
@@ -163,10 +159,10 @@ def _read_anthropic(iterator: Record, used: Json, event: Json) -> Record:
 def _gemini(way: Route, asked: Json, own: dict[str, str]) -> Post:
     transformation = import_module("litellm.llms.vertex_ai.gemini.transformation")
     gemini = import_module("litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini")
-    parameters = asked["optional_params"]
+    optional = asked["optional_params"]
     # All that the iterator reads of a log.
-    log = SimpleNamespace(optional_params=dict(parameters))
-    cached = parameters.pop("cached_content", None)
+    log = SimpleNamespace(optional_params=dict(optional))
+    cached = optional.pop("cached_content", None)
     body = transformation.transform_request_body(**asked, custom_llm_provider="gemini", cached_content=cached)
     iterator = partial(gemini.ModelResponseIterator, None, sync_stream=False, logging_obj=log)
     # Which version of the protocol Google serves a model in, litellm knows.

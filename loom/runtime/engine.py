@@ -106,6 +106,7 @@ class Engine:
             self._ref,
             instructions=self.config.instructions,
             temperature=generation.temperature,
+            temperature_is_default="temperature" not in generation.model_fields_set,
             max_output_tokens=generation.max_output_tokens,
             max_iterations=limits.max_iterations,
             **({"max_context_tokens": limits.max_context_tokens} if limits.max_context_tokens else {}),

@@ -162,6 +162,7 @@ class ToolSchema(BaseModel):
 class ModelRequest(BaseModel):
     """One question to a model. `messages` are oldest first, a system message at the front.
 
+    A default temperature is left out where the model takes none; another that it does not take is an error.
     `timeout_s` is the time for the whole answer, attempts and waits included.
     """
 
@@ -171,6 +172,7 @@ class ModelRequest(BaseModel):
     tools: tuple[ToolSchema, ...] = ()
     max_output_tokens: int | None = None
     temperature: float | None = None
+    temperature_is_default: bool = False
     # A type whose JSON the reply's text must be.
     response_type: type[BaseModel] | None = None
     timeout_s: float | None = None

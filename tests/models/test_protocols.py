@@ -112,12 +112,6 @@ async def test_a_limit_is_named_as_the_model_wants_it(name: str, limit: str) -> 
     assert server.asked[0].body[limit] == 7
 
 
-async def test_what_a_model_cannot_do_is_an_error_before_it_is_asked() -> None:
-    model = client(ModelRef.openai("o3-mini", api_base="http://127.0.0.1:1/v1"))
-    with pytest.raises(ProviderError, match="temperature"):
-        await ask(model, ASK.model_copy(update={"temperature": 0.5}))
-
-
 @every_protocol
 async def test_a_turn_with_calls_and_results_is_sent(protocol: Protocol) -> None:
     request = ModelRequest(

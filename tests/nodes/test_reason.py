@@ -42,3 +42,14 @@ async def test_what_the_model_thought_is_a_part_of_its_turn() -> None:
     reply = ModelReply(text="2", thinking=(ThinkingBlock(text="One and one.", signature="s"),))
     out = await run_node(Reason(model=MODEL), INPUTS, model=ScriptedModel([reply]))
     assert out.messages == (Message(role="assistant", content="2", thinking=reply.thinking),)
+
+
+async def test_a_default_temperature_says_that_it_is_one() -> None:
+    model = ScriptedModel(["2", "2"])
+    for is_default in (True, False):
+        node = Reason(model=MODEL, temperature=0.7, temperature_is_default=is_default)
+        await run_node(node, INPUTS, model=model)
+    assert [(asked.temperature, asked.temperature_is_default) for asked in model.requests] == [
+        (0.7, True),
+        (0.7, False),
+    ]
