@@ -11,6 +11,7 @@ from loom.core.node import Node
 from loom.nodes.observe import HISTORY
 from loom.prompts.template import render
 from loom.tools.door import as_door
+from loom.types.characters import mended
 from loom.types.events import Event
 from loom.types.messages import Message, ToolCall
 from loom.types.models import ModelRef
@@ -58,9 +59,10 @@ class Reason(Node[ReasonIn, ReasonOut]):
         )
         if not reply.tool_calls:
             ctx.emit(Event(type="artifact.created", payload={"artifact_id": f"{ctx.run_id}/output", "kind": "output"}))
+        text = mended(reply.text)
         turn = Message(
             role="assistant",
-            content=reply.text,
+            content=text,
             tool_calls=reply.tool_calls,
             tool_call_id=None,  # with all fields set it passes on without a copy
             name=None,
@@ -69,7 +71,7 @@ class Reason(Node[ReasonIn, ReasonOut]):
         return ReasonOut(
             messages=(turn,),
             calls=reply.tool_calls,
-            output=reply.text,
+            output=text,
             turns=inputs.turns + 1,
             finish_reason=reply.finish_reason,
         )

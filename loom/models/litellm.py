@@ -32,6 +32,7 @@ from loom.models.protocols import NOT_SAID, Post, Reader, load, post
 from loom.models.providers import Route, provider_of, route
 from loom.models.retry import Backoff, retry_after_s
 from loom.models.wire import Assembly, Record, request_arguments
+from loom.types.characters import mended
 from loom.types.models import Emit, ModelRef, ModelReply, ModelRequest
 from loom.types.stream import ModelDelta
 
@@ -108,6 +109,8 @@ class LiteLLMModel(BaseModel):
                         emit(delta)
         except Refused as error:
             raise self._translated(error, way) from error
+        for delta in assembly.rest():
+            emit(delta)
         return assembly.reply(_cost_usd(library, way, assembly.usage))
 
     def _post(self, way: Route, arguments: Json, request: ModelRequest) -> Post:
@@ -190,7 +193,7 @@ def _detail(error: BaseException, key: str) -> str:
     text = re.sub(r"^(?:litellm\.[A-Za-z]+: )+", "", said)
     if len(key) >= SECRET:
         text = text.replace(key, "***")
-    return text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}…"
+    return mended(text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}…")
 
 
 def _wish_s(error: BaseException | None) -> float | None:

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from loom.models.blocks import Json
+from loom.types.characters import mended
 from loom.types.messages import Message, ThinkingBlock
 
 # Any: what a protocol's reader hands back; which attributes its chunks have differs by provider.
@@ -41,13 +42,13 @@ class Thoughts:
         # A signature or what is redacted is the last that comes of a block; what has neither was cut off.
         signature, redacted = block.get("signature") or "", block.get("data") or ""
         if signature or redacted:
-            text, self._text = "".join(self._text), []
+            text, self._text = mended("".join(self._text)), []
             place = {"after_text": sum(map(len, said)), "after_calls": calls}
             self._signed.append(ThinkingBlock(text=text, signature=signature, redacted=redacted, **place))
 
     def blocks(self) -> tuple[ThinkingBlock, ...]:
         """Return what has arrived, oldest first."""
-        if self._prefix == "deepseek" and (text := "".join(self._text)):
+        if self._prefix == "deepseek" and (text := mended("".join(self._text))):
             return (ThinkingBlock(text=text),)
         return tuple(self._signed)
 

@@ -10,6 +10,7 @@ from loom.errors import ProviderError, ProviderUnavailableError
 from loom.models.blocks import Json, readable, wire_content
 from loom.models.providers import Provider, Structured
 from loom.models.thinking import Thoughts, given_back
+from loom.types.characters import Pieces, mended
 from loom.types.messages import MALFORMED, Message, ToolCall
 from loom.types.models import ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta
@@ -122,6 +123,7 @@ class Assembly:
         self._model = model
         self._turn = turn
         self._text: list[str] = []
+        self._said, self._thought = Pieces(), Pieces()
         self._calls: list[_Call] = []
         self._thoughts = Thoughts(prefix)
         self._usage: Record = None
@@ -142,13 +144,23 @@ class Assembly:
                 continue
             # Both names are used: the second by vLLM and Ollama.
             if thought := getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None):
-                shown.append(ThinkingDelta(delta=thought))
+                shown += _thinking(self._thought.take(thought))
             self._thoughts.add(delta, self._text, len(self._calls))
             if text := delta.content:
-                self._text.append(text)
-                shown.append(TextDelta(delta=text))
+                shown += self._add_text(self._said.take(text))
             shown += [self._add_call(piece) for piece in delta.tool_calls or ()]
         return shown
+
+    def rest(self) -> list[ModelDelta]:
+        """Return what can be shown now that no chunk comes any more."""
+        shown = [*_thinking(self._thought.rest()), *self._add_text(self._said.rest())]
+        return [*shown, *(self._written(call, rest) for call in self._calls if (rest := call.pieces.rest()))]
+
+    def _add_text(self, text: str) -> list[ModelDelta]:
+        if not text:
+            return []
+        self._text.append(text)
+        return [TextDelta(delta=text)]
 
     def _add_call(self, piece: Record) -> ToolCallDelta:
         call = next((call for call in reversed(self._calls) if call.index == piece.index), None)
@@ -156,14 +168,16 @@ class Assembly:
         if call is None or (piece.id and call.id and piece.id != call.id):
             call = _Call(piece.index)
             self._calls.append(call)
-        call.id = call.id or piece.id or ""
-        call.name = call.name or piece.function.name or ""
-        written = piece.function.arguments or ""
+        call.id = call.id or mended(piece.id or "")
+        call.name = call.name or mended(piece.function.name or "")
+        return self._written(call, call.pieces.take(piece.function.arguments or ""))
+
+    def _written(self, call: "_Call", written: str) -> ToolCallDelta:
         call.arguments += written
         return ToolCallDelta(index=self._calls.index(call), id=call.id, name=call.name, arguments=written)
 
     def reply(self, cost_usd: float | None) -> ModelReply:
-        """Return what has arrived.
+        """Return what has arrived; `rest` is asked for before.
 
         Raises `ProviderUnavailableError` where it has no end, and `ProviderError` for a tool call that was cut off.
         """
@@ -212,6 +226,11 @@ class _Call:
         self.id = ""
         self.name = ""
         self.arguments = ""
+        self.pieces = Pieces()
+
+
+def _thinking(text: str) -> list[ModelDelta]:
+    return [ThinkingDelta(delta=text)] if text else []
 
 
 def _usage(usage: Record, cost_usd: float | None) -> Usage:

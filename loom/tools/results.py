@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic_core import to_json
 
+from loom.types.characters import mended
 from loom.types.content import MessageContent, TextBlock
 
 _MARK: Final = "[redacted]"
@@ -23,8 +24,7 @@ class Redactor:
 
     def clean(self, text: str) -> str:
         """Return a text without secrets, and without halves of characters, which cannot be saved."""
-        if not text.isascii():
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        text = mended(text)
         return text if self._pattern is None else self._pattern.sub(_MARK, text)
 
     def clean_content(self, content: MessageContent) -> MessageContent:

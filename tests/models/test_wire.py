@@ -5,15 +5,17 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from loom import AgentConfig, create_agent
 from loom.errors import ProviderError, ProviderUnavailableError
 from loom.models.litellm import client
 from loom.models.providers import PROVIDERS, Provider, Structured
 from loom.models.wire import Assembly, is_closed, request_arguments
+from loom.tools.tool import tool
 from loom.types.messages import MALFORMED, Message, ToolCall
-from loom.types.models import ModelRequest, ToolSchema
+from loom.types.models import ModelRef, ModelRequest, ToolSchema
 from loom.types.stream import TextDelta, ThinkingDelta, ToolCallDelta
 from loom.types.usage import Usage
-from tests.models.loopback import ASK, HELLO, ask, live, provider
+from tests.models.loopback import ASK, HELLO, Answer, ask, delta, live, openai, provider
 from tests.models.protocols import Protocol, every_protocol
 
 
@@ -51,6 +53,12 @@ SCHEMA = Provider("test")
 CLOSED = Provider("test", structured="closed")
 OBJECT = Provider("test", structured="object")
 WORDS = Provider("test", structured="words")
+
+
+@tool(read_only=True)
+async def echo(text: str) -> str:
+    """Say it again."""
+    return text
 
 
 def asked(*messages: Message, response_type: type[BaseModel] | None = None) -> ModelRequest:
@@ -299,3 +307,63 @@ def test_usage_is_what_the_last_chunk_that_has_it_says() -> None:
 def test_usage_that_nobody_told_has_an_unknown_cost() -> None:
     assembly, _ = assembled(chunk("hi"))
     assert assembly.reply(None).usage == Usage(cost_usd=None)
+
+
+HIGH, LOW = "\ud83d", "\ude00"
+ONE = {"index": 0, "id": "a", "type": "function"}
+
+
+def written(*pieces: str) -> Answer:
+    """Answer with a tool call whose arguments come in these pieces."""
+    first, *more = pieces
+    said = [delta(tool_calls=[ONE | {"function": {"name": "echo", "arguments": first}}])]
+    said += [delta(tool_calls=[{"index": 0, "function": {"arguments": piece}}]) for piece in more]
+    return openai(*said, delta("tool_calls"))
+
+
+@live
+@pytest.mark.parametrize(
+    ("pieces", "shown"),
+    [
+        ((f"a {HIGH}", f"{LOW} b"), ["a ", "😀 b"]),
+        ((f"a {HIGH} b",), ["a \ufffd b"]),
+        (("a", HIGH), ["a", "\ufffd"]),
+    ],
+    ids=["a pair in two pieces", "a lone half", "half at the end"],
+)
+@pytest.mark.parametrize("field", ["content", "reasoning_content"])
+async def test_no_half_of_a_character_is_shown_and_none_costs_the_reply(
+    field: str, pieces: tuple[str, ...], shown: list[str]
+) -> None:
+    with provider(openai(*(delta(**{field: text}) for text in pieces), delta("stop"))) as server:
+        reply, heard = await ask(client(server.ref))
+    told = [piece.delta for piece in heard if isinstance(piece, TextDelta | ThinkingDelta)]
+    assert told == shown
+    assert reply.text == ("".join(shown) if field == "content" else "")
+
+
+@live
+async def test_a_character_in_two_pieces_reaches_the_tool_and_the_run_goes_on() -> None:
+    with provider(written('{"text": "' + HIGH, LOW + '"}'), HELLO) as server:
+        result = await create_agent(AgentConfig(model=server.ref, tools=[echo])).run("x")
+    assert result.output == "Hello"
+    assert server.asked[1].body["messages"][-1]["content"] == "😀"
+
+
+@live
+async def test_the_deltas_of_a_call_have_no_half_of_a_character() -> None:
+    with provider(written('{"text": "' + HIGH, LOW + '", "more": "' + HIGH + '"}', HIGH)) as server:
+        reply, heard = await ask(client(server.ref))
+    told = [piece.arguments for piece in heard if isinstance(piece, ToolCallDelta)]
+    assert told == ['{"text": "', '😀", "more": "\ufffd"}', "", "\ufffd"]
+    assert reply.tool_calls[0].arguments == {MALFORMED: "".join(told)}
+
+
+@live
+async def test_deepseek_gets_back_no_half_of_a_character() -> None:
+    thought = openai(
+        delta(reasoning_content=HIGH), delta(reasoning_content=LOW + LOW), delta(content="yes"), delta("stop")
+    )
+    with provider(thought) as server:
+        reply, _ = await ask(client(ModelRef.deepseek(api_base=f"{server.base}/v1")))
+    assert [block.text for block in reply.thinking] == ["😀\ufffd"]

@@ -53,3 +53,8 @@ async def test_a_default_temperature_says_that_it_is_one() -> None:
         (0.7, True),
         (0.7, False),
     ]
+
+
+async def test_half_a_character_in_a_reply_costs_no_run() -> None:
+    out = await run_node(Reason(model=MODEL), INPUTS, model=ScriptedModel(["a \ud83d"]))
+    assert (out.output, out.messages[0].text) == ("a \ufffd", "a \ufffd")
