@@ -7,10 +7,11 @@ cannot call methods, import, assign or reach a name that starts with an undersco
 import ast
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from loom.core.node import plain_function
 from loom.errors import did_you_mean, quoted
 
 # Any, in this module: field values, whose types are the user's.
@@ -126,19 +127,31 @@ def from_function(fn: Callable[..., Any]) -> Condition:
         parameters = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):
         return Condition(name, (), _never, f'condition "{name}" has no readable signature; pass a plain function')
-    for one in (fn, getattr(fn, "__call__", fn)):  # noqa: B004 - also what an object's call runs
-        if inspect.iscoroutinefunction(one) or inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one):
-            message = f'condition "{name}" is async or a generator; a condition is a plain, pure function'
-            return Condition(name, (), _never, message)
+    one = plain_function(fn)
+    if inspect.iscoroutinefunction(one) or inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one):
+        message = f'condition "{name}" is async or a generator; a condition is a plain, pure function'
+        return Condition(name, (), _never, message)
     odd = [p.name for p in parameters if p.kind not in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     if odd:
         return Condition(name, (), _never, f'condition "{name}" has the parameter "{odd[0]}", which names no field')
     reads = tuple(p.name for p in parameters)
 
     def holds(view: Mapping[str, Any]) -> bool:
-        return bool(fn(**{field: view[field] for field in reads}))
+        found: object = fn(**{field: view[field] for field in reads})
+        if isinstance(found, bool):
+            return found
+        if inspect.iscoroutine(found):
+            found.close()  # else asyncio would warn that nobody awaited it
+        if isinstance(found, _UNDECIDED):
+            message = f'it returned a value of type "{type(found).__name__}"; a condition is a plain, pure function'
+            raise TypeError(f"{message}, so let a node await what it needs, and read the field that the node writes")
+        return bool(found)
 
     return Condition(name, reads, holds, function=fn)
+
+
+_UNDECIDED: tuple[type, ...] = (Awaitable, Generator, AsyncGenerator)
+"""What is true as an object, whatever would come of it."""
 
 
 def condition_of(given: object) -> Condition:

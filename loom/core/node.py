@@ -77,7 +77,7 @@ class FunctionNode(Generic[P, R]):
     def __init__(self, fn: Callable[P, R], *, writes: str | None, kind: str, effect: Effect, thread: bool) -> None:
         update_wrapper(self, fn)
         self.fn = fn
-        plain = _plain_function(fn)
+        plain = plain_function(fn)
         self.name: str = getattr(plain, "__name__", type(fn).__name__)
         self.kind = kind
         self.effect = effect
@@ -164,10 +164,10 @@ class GraphNode(NamedTuple):
 AnyNode: TypeAlias = "Node[Any, Any] | FunctionNode[..., Any] | GraphNode"
 
 
-def _plain_function(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function that a partial or a callable object calls in the end."""
-    while isinstance(fn, (partial, staticmethod)):
-        fn = fn.func if isinstance(fn, partial) else fn.__func__
+def plain_function(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that a partial, a node made of one or a callable object calls in the end."""
+    while isinstance(fn, (partial, staticmethod, FunctionNode)):
+        fn = fn.func if isinstance(fn, partial) else fn.__func__ if isinstance(fn, staticmethod) else fn.fn
     return fn if inspect.isroutine(fn) or inspect.isclass(fn) else type(fn).__call__
 
 

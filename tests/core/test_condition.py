@@ -1,4 +1,5 @@
 import functools
+import gc
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
@@ -244,6 +245,11 @@ def limited(limit: float, score: float) -> bool:
     return score > limit
 
 
+@node(writes="flag")
+def judge_at_once(score: float) -> bool:
+    return score > 0.5
+
+
 def length(name: str) -> int:
     return len(name)
 
@@ -255,6 +261,7 @@ def length(name: str) -> int:
         (Above(0.5), "Above", ("score",)),
         (Above(0.5).method, "method", ("score",)),
         (functools.partial(limited, 0.5), "partial", ("score",)),
+        (judge_at_once, "judge_at_once", ("score",)),
         (length, "length", ("name",)),
     ],
 )
@@ -276,6 +283,11 @@ def items(score: float) -> Iterator[float]:
 
 async def stream(score: float) -> AsyncIterator[float]:
     yield score
+
+
+@node(writes="flag")
+async def judge(score: float) -> bool:
+    return False
 
 
 class Later:
@@ -307,6 +319,11 @@ def misspelt(scor: float) -> bool:
         (stream, 'condition "stream" is async or a generator'),
         (Later(), 'condition "Later" is async or a generator'),
         (functools.partial(later), 'condition "partial" is async or a generator'),
+        (functools.partial(functools.partial(Later())), 'condition "partial" is async or a generator'),
+        (functools.partial(stream), 'condition "partial" is async or a generator'),
+        (judge, 'condition "judge" is async or a generator; a condition is a plain, pure function'),
+        (functools.partial(judge), 'condition "partial" is async or a generator'),
+        (node(writes="flag")(judge), 'condition "judge" is async or a generator'),
         (many, 'has the parameter "scores", which names no field'),
         (named, 'has the parameter "scores", which names no field'),
         (fixed, 'has the parameter "score", which names no field'),
@@ -369,6 +386,45 @@ def test_a_condition_that_raises_is_an_error_of_its_source_that_names_it() -> No
         counting("1 / (count - 1) > 5").compile().run_sync()
     assert caught.value.node == "step"
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+class Awaited:
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __await__(self) -> Iterator[None]:
+        return iter(())
+
+
+async def more(count: int) -> bool:
+    return False
+
+
+def counts(count: int) -> Iterator[bool]:
+    yield False
+
+
+async def counts_later(count: int) -> AsyncIterator[bool]:
+    yield False
+
+
+@pytest.mark.parametrize(
+    ("made", "returned"),
+    [(more, "coroutine"), (Awaited, "Awaited"), (counts, "generator"), (counts_later, "async_generator")],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_condition_that_returns_what_was_to_be_awaited_is_no_true_one(
+    made: Callable[[int], object], returned: str
+) -> None:
+    def until(count: int) -> object:
+        return made(count)
+
+    app = counting(until).compile()
+    told = rf'the condition "until" of its switch raised TypeError: it returned a value of type "{returned}"; a con'
+    with pytest.raises(NodeError, match=told) as caught:
+        app.run_sync()
+    assert caught.value.node == "step"
+    gc.collect()  # where a coroutine that nobody closed would tell so
 
 
 def test_a_condition_at_start_that_raises_names_start() -> None:

@@ -411,6 +411,15 @@ def test_methods_partials_and_callable_objects_are_functions_too(
     assert run(made, score=2.0).score == result
 
 
+def test_a_node_made_of_a_node_is_as_async_as_the_function_inside() -> None:
+    @node
+    async def inside() -> None: ...
+
+    again = node(writes="words")(inside)
+    assert again.is_async
+    assert not again.thread
+
+
 def test_a_decorated_function_has_the_ports_of_the_function_inside() -> None:
     def logged(fn: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(fn)
