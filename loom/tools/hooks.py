@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 
 from loom.errors import ConfigError, did_you_mean, quoted
 from loom.tools.bounded import LIMIT_S, bounded
+from loom.tools.failures import is_failure
 from loom.types.policy import HookDecision, HookOutcome
 
 # Any, in this module: what is told to a hook, and what it returns.
@@ -25,8 +26,9 @@ class HookManager:
 
     A callback, plain or async, is given a mapping with `tool`, `arguments`, `call_id` and `run_id`, after the call also
     `result`. It returns a `HookOutcome`, a `HookDecision`, a pair of decision and message, or a mapping with the fields
-    of an outcome. Anything else, such as None, allows; but False, and what looks like a decision and cannot be read,
-    denies, as does a callback that fails or takes longer than 5 seconds. A plain callback runs in a thread.
+    of an outcome; False denies. None, and what cannot hold a decision, allows: True, a number that is not 0, an empty
+    list. Anything else denies, as does a callback that fails or takes longer than 5 seconds. A plain callback runs in a
+    thread.
     """
 
     def __init__(self, *, limit_s: float = LIMIT_S) -> None:
@@ -55,7 +57,9 @@ class HookManager:
         name = name_of(hook)
         try:
             outcome = _read(await bounded(hook, deepcopy(dict(told)), limit_s=self._limit_s))
-        except Exception as error:  # noqa: BLE001 - whatever the user's function raises: fail closed
+        except BaseException as error:  # whatever the user's function raises: fail closed
+            if not is_failure(error):
+                raise
             why = f'hook "{name}" failed: {type(error).__name__}: {error}'
             return HookOutcome(decision=HookDecision.DENY, message=why)
         if outcome.decision is not HookDecision.ALLOW and not outcome.message:
@@ -63,26 +67,31 @@ class HookManager:
         return outcome
 
 
-def _read(said: object) -> HookOutcome:
+def _read(said: Any) -> HookOutcome:  # noqa: ANN401
+    """Return what a hook means. Only what can be read allows, or cannot hold a decision at all."""
     match said:
-        case HookOutcome():
-            return said
-        case str():
+        case HookOutcome():  # one that was copied with an update was not validated
+            return _read({name: getattr(said, name) for name in HookOutcome.model_fields})
+        case str() | False:
             return HookOutcome(decision=_decision(said))
-        case False:
-            return HookOutcome(decision=HookDecision.DENY)
-        case tuple() if len(pair := cast("tuple[object, ...]", said)) == 2 and isinstance(pair[1], str):
-            return HookOutcome(decision=_decision(pair[0]), message=pair[1])
         case Mapping():
             fields = dict(cast("Mapping[str, Any]", said))
             if "decision" in fields:
                 fields["decision"] = _decision(fields["decision"])
             return HookOutcome(**fields)
-        case _:
+        case [decision, str() | None as message]:
+            return HookOutcome(decision=_decision(decision), message=message or "")
+        case None | True | () | []:
             return HookOutcome()
+        case int() | float() if said:
+            return HookOutcome()
+        case _:
+            raise ValueError(f"it must return a decision, a pair of decision and message, or None, got {said!r:.200}")
 
 
 def _decision(said: object) -> HookDecision:
+    if said is False:
+        return HookDecision.DENY
     if isinstance(said, str) and said in _DECISIONS:
         return _DECISIONS[said]
     raise ValueError(f"it must decide one of {quoted(_DECISIONS)}, got {said!r:.80}")

@@ -1,7 +1,11 @@
 """Tests of callbacks around tool calls."""
 
+import asyncio
+import enum
+import sys
 import threading
 from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
@@ -12,6 +16,11 @@ from loom.tools.hooks import Hook, HookManager
 from loom.types.policy import HookDecision, HookOutcome
 
 pytestmark = pytest.mark.anyio
+
+
+class Word(enum.Enum):
+    DENY = "deny"
+
 
 ALLOW, DENY, ASK = HookDecision.ALLOW, HookDecision.DENY, HookDecision.ASK
 
@@ -31,8 +40,14 @@ async def outcome(hook: Hook, told: dict[str, Any] | None = None) -> HookOutcome
         ((DENY, "no"), DENY, "no"),
         (("ask", "sure?"), ASK, "sure?"),
         ((ALLOW, "fine"), ALLOW, "fine"),
+        ([DENY, "no"], DENY, "no"),
+        ((DENY, None), DENY, 'hook "hook" said deny'),
+        ((False, "no"), DENY, "no"),
+        ([False, "no"], DENY, "no"),
+        (HookOutcome().model_copy(update={"decision": "deny"}), DENY, 'hook "hook" said deny'),
         ({"decision": "deny", "message": "no"}, DENY, "no"),
         ({"decision": ASK}, ASK, 'hook "hook" said ask'),
+        ({"decision": False, "message": "no"}, DENY, "no"),
         ({}, ALLOW, ""),
         ({"arguments": {"a": 1}}, ALLOW, ""),
         (None, ALLOW, ""),
@@ -40,7 +55,7 @@ async def outcome(hook: Hook, told: dict[str, Any] | None = None) -> HookOutcome
         (7, ALLOW, ""),
         (Counter[str](), ALLOW, ""),
         ((), ALLOW, ""),
-        ([1, 2], ALLOW, ""),
+        ([], ALLOW, ""),
         (False, DENY, 'hook "hook" said deny'),
     ],
 )
@@ -62,15 +77,51 @@ async def test_what_a_hook_returns_is_read_as_documented(said: Any, decision: Ho
     [
         ("no", "must decide one of"),
         ((None, "no"), "must decide one of"),
+        ((True, "no"), "must decide one of"),
         ({"decision": "never"}, "must decide one of"),
         ({"decison": "deny"}, "has no setting 'decison'"),
         ({"arguments": [1]}, "must be"),
+        ({DENY: "no"}, "has no setting"),
+        ((DENY, ValueError("no")), "must return a decision"),
+        ((DENY, 403), "must return a decision"),
+        ((ALLOW, ValueError("no")), "must return a decision"),
+        ((DENY,), "must return a decision"),
+        (("deny", "a", "b"), "must return a decision"),
+        (("no", DENY), "must decide one of"),
+        (([DENY, "no"], None), "must decide one of"),
+        ([HookOutcome(decision=DENY)], "must return a decision"),
+        ([1, 2], "must return a decision"),
+        ({DENY}, "must return a decision"),
+        (b"deny", "must return a decision"),
+        (0, "must return a decision"),
+        (Word.DENY, "must return a decision"),
+        (PermissionError("no"), "must return a decision"),
+        (HookOutcome, "must return a decision"),
+        (HookOutcome.model_construct(decision="never"), "must decide one of"),
+        (HookOutcome().model_copy(update={"arguments": [1]}), "must be"),
     ],
 )
-async def test_what_looks_like_a_decision_and_cannot_be_read_denies(said: Any, why: str) -> None:
+async def test_what_cannot_be_read_denies(said: Any, why: str) -> None:
     found = await outcome(lambda told: said)
     assert found.decision is DENY
     assert why in found.message
+
+
+async def test_a_hook_that_yields_its_decision_is_not_read_as_one_that_allows() -> None:
+    def hook(told: dict[str, Any]) -> Iterator[HookDecision]:
+        yield DENY
+
+    async def async_hook(told: dict[str, Any]) -> AsyncIterator[HookDecision]:
+        yield DENY
+
+    async def later(told: dict[str, Any]) -> HookDecision:
+        return DENY
+
+    async def latest(told: dict[str, Any]) -> Any:
+        return asyncio.create_task(later(told))
+
+    for each in (hook, async_hook, latest):
+        assert (await outcome(each)).decision is DENY
 
 
 async def test_a_hook_that_fails_or_hangs_denies_and_says_so() -> None:
@@ -78,6 +129,14 @@ async def test_a_hook_that_fails_or_hangs_denies_and_says_so() -> None:
 
     def fail(told: dict[str, Any]) -> None:
         raise KeyError("x")
+
+    def leave(told: dict[str, Any]) -> None:
+        sys.exit(3)
+
+    async def give_up(told: dict[str, Any]) -> None:
+        inner = asyncio.create_task(anyio.sleep_forever())
+        inner.cancel()
+        await inner
 
     def hang(told: dict[str, Any]) -> None:
         release.wait()
@@ -87,6 +146,8 @@ async def test_a_hook_that_fails_or_hangs_denies_and_says_so() -> None:
 
     for hook, why in (
         (fail, "hook \"fail\" failed: KeyError: 'x'"),
+        (leave, 'hook "leave" failed: SystemExit: 3'),
+        (give_up, 'hook "give_up" failed: CancelledError: '),
         (hang, 'hook "hang" failed: OutOfTimeError: it took longer than 0.2 s'),
         (hang_async, 'hook "hang_async" failed: OutOfTimeError: it took longer than 0.2 s'),
     ):
