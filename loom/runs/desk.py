@@ -17,6 +17,7 @@ from loom.core.context import Effect
 from loom.core.node import EFFECTS
 from loom.core.plan import Task
 from loom.core.result import Ask
+from loom.core.saving import shown
 from loom.core.values import Values, type_name, values_of
 from loom.core.walk import Branch
 from loom.errors import AnswerError, ConfigError, EffectError, LoomError, ProviderUnavailableError
@@ -46,32 +47,33 @@ class OutOfTime(Paused):
 class UntilDeadline:
     """A model in a run with a deadline: a call that is cut off once it has passed ends the run as planned."""
 
-    def __init__(self, model: Model, run: Run, remaining_s: Callable[[], float | None]) -> None:
+    def __init__(self, model: Model, run: Run, desk: "Desk") -> None:
         self._model = model
         self._run = run
-        self._remaining_s = remaining_s
+        self._desk = desk
 
     async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
         """Return the model's reply. Raises what the model raises; once the deadline has passed, `OutOfTime`."""
         try:
             return await self._model.complete(request, emit)
         except ProviderUnavailableError as error:
-            if (self._remaining_s() or 0) > _CLOCKS_DIFFER_S:
+            if (self._desk.remaining_s() or 0) > _CLOCKS_DIFFER_S:
                 raise
             self._run.stop_reason = self._run.stop_reason or "deadline"
+            self._desk.is_out_of_time = True
             raise OutOfTime(str(error)) from error
 
 
 class Desk:
     """One visit of one node, at one attempt, until the node has returned: then it `is_over`.
 
-    `scope` is that of the node's timeout, if it has one.
+    `scope` is that of the node's timeout, if it has one. The node `is_out_of_time` once a call of a model was cut off.
     """
 
     def __init__(self, run: Run, past: Past, branch: Branch, task: Task, place: str) -> None:
         self.run_id = run.run_id
         self.scope: anyio.CancelScope | None = None
-        self.is_over = False
+        self.is_over = self.is_out_of_time = False
         self._run = run
         _ = run.home  # of this thread, before the node is in another
         self._past = past
@@ -92,6 +94,11 @@ class Desk:
     def resources(self) -> Mapping[str, Any]:
         """The live objects of the runtime, by name."""
         return self._run.resources
+
+    @property
+    def is_left(self) -> bool:
+        """Tell whether the step cannot be finished now, also where the node swallowed what unwound it."""
+        return self.is_out_of_time or (bool(self._past.notes) and self._past.waits_for_answer(self._branch))
 
     # What few nodes need is worked out when it is asked for.
 
@@ -114,7 +121,7 @@ class Desk:
     def model(self, ref: ModelRef) -> Model:
         """Return the model that the runtime has for `ref`."""
         model = self._run.model(ref)
-        return model if self._run.deadline is None else UntilDeadline(model, self._run, self.remaining_s)
+        return model if self._run.deadline is None else UntilDeadline(model, self._run, self)
 
     def emit(self, event: Event) -> None:
         """Show an event, and save it with the next record."""
@@ -226,7 +233,7 @@ class Desk:
         except ValueError as error:
             # The effect happened, so it stays in doubt: nobody calls it again without being asked.
             raise LoomError(
-                f'once("{key}") gave {returned!r:.80}, which is no {type_name(values.type)} that can be saved: '
+                f'once("{key}") gave {shown(returned)}, which is no {type_name(values.type)} that can be saved: '
                 f"{first_finding(error)}; say result_type=, or return plain data"
             ) from None
         text = self._run.secrets.clean_json(text)
@@ -287,7 +294,7 @@ class Desk:
         ask = self._notes.asks.get(key)
         if ask is None:
             try:
-                shown = self._run.secrets.clean(from_json(values_of(Any).dump(dict(payload or {}))))
+                shown_payload = self._run.secrets.clean(values_of(Any).settle(dict(payload or {}))[0])
             except ValueError as error:
                 raise LoomError(f'the payload of ask "{key}" of node "{self._path}" is no JSON: {error}') from None
             ask = Ask(
@@ -298,7 +305,7 @@ class Desk:
                 node=self._path,
                 branch=branch_of(self._past.hops, self._branch.id),
                 answer_type=values_of(answer_type).schema(),
-                payload=shown,
+                payload=shown_payload,
             )
             await self._open(ask)
         if ask.id not in self._run.totals.answers:
@@ -315,11 +322,12 @@ class Desk:
         )
 
     async def _open(self, ask: Ask) -> None:
+        # It is known before it is saved: the node may have returned by then, and waits all the same.
+        self._notes.asks[ask.key] = self._run.totals.open_asks[ask.id] = ask
+        self._run.totals.answers.pop(ask.id, None)
         names = ("id", "key", "question", "answer_type", "payload")
         with anyio.CancelScope(shield=True):  # of several asks of one node the first pauses it, and all are opened
             await self._note({"kind": "ask", "ask": ask.kind} | {name: getattr(ask, name) for name in names})
-        self._notes.asks[ask.key] = self._run.totals.open_asks[ask.id] = ask
-        self._run.totals.answers.pop(ask.id, None)
 
     async def _note(self, record: dict[str, Any], more: bytes = b"") -> None:
         record |= {"node": self._task.name, "branch": self._branch.id}

@@ -171,7 +171,7 @@ class Walker:
             ctx = self._context(desk, branch, task, attempt) if desk else None
             try:
                 if task.timeout_s is None:
-                    returned = await _called(task, branch, ctx)
+                    returned = await _called(task, branch, ctx, desk)
                 else:
                     returned = await _called_in_time(task, branch, ctx, task.timeout_s, desk)
                 writes, saved = task.settle(returned)
@@ -344,13 +344,16 @@ class Walker:
         return due if self._admits_all else self._run.admit(due)
 
 
-async def _called(task: Task, branch: Branch, ctx: Context | None) -> Any:
-    """Call a node. What tasks of its own raised together is a pause, unless some of it is more than that."""
+async def _called(task: Task, branch: Branch, ctx: Context | None, desk: Desk | None) -> Any:
+    """Call a node. It pauses also if it swallows that, or tasks of its own raise nothing more than that."""
     try:
-        return await task.invoke(branch.view, ctx)
+        returned = await task.invoke(branch.view, ctx)
     except BaseExceptionGroup as group:
         _, others = group.split(Paused)
         raise Paused if others is None else others from None
+    if desk and desk.is_left:
+        raise Paused
+    return returned
 
 
 async def _called_in_time(task: Task, branch: Branch, ctx: Context | None, timeout_s: float, desk: Desk | None) -> Any:
@@ -359,7 +362,7 @@ async def _called_in_time(task: Task, branch: Branch, ctx: Context | None, timeo
     with anyio.move_on_after(timeout_s) as scope:
         if desk:
             desk.scope = scope
-        returned = await _called(task, branch, ctx)
+        returned = await _called(task, branch, ctx, desk)
     if scope.cancel_called:
         raise TimeoutError(f"it took longer than its timeout of {timeout_s:g} s")
     return returned

@@ -1,10 +1,13 @@
 import asyncio
+import contextlib
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 import pytest
 from pydantic import BaseModel
 
@@ -20,6 +23,7 @@ from loom import (
     Result,
     Retry,
     Runtime,
+    SqliteCheckpointer,
     State,
     append,
     node,
@@ -150,14 +154,114 @@ async def test_a_node_in_a_thread_can_ask_and_act() -> None:
     assert len(world.calls) == 1
 
 
-async def test_a_node_that_swallows_exceptions_still_pauses() -> None:
-    async def body(ctx: Context) -> Any:
-        try:
-            return await ctx.ask("Go on?")
-        except Exception:  # noqa: BLE001 - what is to be shown
-            return "swallowed"
+async def swallows_exceptions(ctx: Context) -> Any:
+    try:
+        return await ctx.ask("Go on?")
+    except Exception:  # noqa: BLE001 - what is to be shown
+        return "swallowed"
 
-    assert (await acting(body).run()).status == "paused"
+
+async def swallows_all(ctx: Context) -> Any:
+    with contextlib.suppress(BaseException):
+        return await ctx.ask("Go on?")
+    return "swallowed"
+
+
+async def gathers_pauses(ctx: Context) -> Any:
+    asks = [ctx.ask("Go on?")]
+    answers = await asyncio.gather(*asks, return_exceptions=True)
+    return str(answers[0])
+
+
+async def swallows_in_its_first_attempt(ctx: Context) -> Any:
+    if ctx.attempt == 1:
+        with contextlib.suppress(BaseException):
+            return await ctx.ask("Go on?")
+        raise ValueError("no answer")
+    return "yes"
+
+
+async def begins_and_awaits_nothing(ctx: Context) -> Any:
+    asking = asyncio.create_task(ctx.ask("Go on?"))
+    asking.add_done_callback(lambda over: over.cancelled() or over.exception())
+    await anyio.lowlevel.checkpoint()
+    return asking.result() if asking.done() and not asking.exception() else "swallowed"
+
+
+@pytest.mark.parametrize("is_durable", [False, True])
+@pytest.mark.parametrize(
+    "body",
+    [swallows_exceptions, swallows_all, gathers_pauses, swallows_in_its_first_attempt, begins_and_awaits_nothing],
+)
+async def test_a_node_that_returns_without_its_answer_waits_all_the_same(
+    body: Body, is_durable: bool, tmp_path: Path
+) -> None:
+    store = SqliteCheckpointer(tmp_path / "x.db", durability="power") if is_durable else MemoryCheckpointer()
+    app, runtime = acting(body, retry=Retry(backoff_s=0)), Runtime(checkpointer=store)
+    paused = await app.run(run_id="r", runtime=runtime)
+    assert (paused.status, paused.state.seen, [ask.question for ask in paused.asks]) == ("paused", [], ["Go on?"])
+    done = await app.resume("r", answers={paused.asks[0].id: "yes"}, runtime=runtime)
+    assert (done.status, done.state.seen) == ("completed", ["yes"])
+
+
+async def test_a_gate_that_swallows_its_pause_lets_nothing_through() -> None:
+    class Order(State):
+        ok: bool = False
+        shipped: bool = False
+
+    @node(writes="ok", kind="approve")
+    async def gate(ctx: Context) -> bool:
+        try:
+            return bool(await ctx.ask("Ship it?", answer_type=bool, kind="approve"))
+        except BaseException:  # noqa: BLE001 - what is to be shown
+            return True
+
+    @node(writes="shipped", effect="write")
+    async def ship() -> bool:
+        return True
+
+    graph = Graph("order", Order)
+    graph.node("gate", gate)
+    graph.node("ship", ship)
+    graph.edge(START, "gate")
+    graph.switch("gate", {"ok": "ship"}, otherwise=END)
+    graph.edge("ship", END)
+    app = graph.compile()
+    paused = await app.run(run_id="r")
+    assert (paused.status, paused.state) == ("paused", Order())
+    assert (await app.resume("r", answers={paused.asks[0].id: False})).state == Order()
+
+
+async def test_of_several_asks_a_node_may_swallow_one_and_gets_all_answers() -> None:
+    async def body(ctx: Context) -> Any:
+        first = None
+        with contextlib.suppress(BaseException):
+            first = await ctx.ask("First?")
+        return [first, await ctx.ask("Second?")]
+
+    app = acting(body)
+    paused = await app.run(run_id="r")
+    assert sorted(ask.key for ask in paused.asks) == ["First?", "Second?"]
+    result = await app.resume("r", answers={ask.id: ask.key for ask in paused.asks})
+    assert result.state.seen == [["First?", "Second?"]]
+
+
+async def test_what_fails_beside_an_ask_is_the_failure_of_its_node_and_the_ask_stays_open() -> None:
+    trouble = Trouble(ValueError("the other one"))
+
+    async def other() -> None:
+        trouble.strike()
+
+    async def body(ctx: Context) -> Any:
+        async with anyio.create_task_group() as group:
+            group.start_soon(ctx.ask, "Go on?")
+            group.start_soon(other)
+
+    app = acting(body)
+    with pytest.raises(NodeError, match="ExceptionGroup"):
+        await app.run(run_id="r")
+    (ask,) = (await app.resume("r")).asks
+    assert (await app.resume("r", answers={ask.id: "yes"})).status == "completed"
 
 
 # The same when run again

@@ -268,3 +268,16 @@ async def test_an_effect_whose_model_is_cut_off_has_failed_and_is_not_in_doubt()
     result = await app.run(run_id="r", runtime=hurried(model, store))
     assert (result.stop_reason, result.asks) == ("deadline", ())
     assert (await app.resume("r", runtime=hurried(model, store, 60))).state.seen == ["said"]
+
+
+async def test_a_node_that_swallows_that_its_model_was_cut_off_is_left_all_the_same() -> None:
+    model, store = Provider(5, 0), MemoryCheckpointer()
+
+    async def swallows(ctx: Context) -> Any:
+        (said,) = await asyncio.gather(talk(ctx), return_exceptions=True)
+        return said if isinstance(said, str) else "nothing"
+
+    app = acting(swallows)
+    stopped = await app.run(run_id="r", runtime=hurried(model, store))
+    assert (stopped.status, stopped.stop_reason, stopped.state.seen) == ("stopped", "deadline", [])
+    assert (await app.resume("r", runtime=hurried(model, store, 10))).state.seen == ["said"]
