@@ -8,9 +8,10 @@ from pydantic import BaseModel, TypeAdapter
 
 from loom.errors import ProviderError, ProviderUnavailableError
 from loom.models.blocks import Json, readable, wire_content
+from loom.models.pieces import Pieces
 from loom.models.providers import Provider, Structured
 from loom.models.thinking import Thoughts, given_back
-from loom.types.characters import Pieces, mended
+from loom.types.characters import mended
 from loom.types.messages import MALFORMED, Message, ToolCall
 from loom.types.models import ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta, TextDelta, ThinkingDelta, ToolCallDelta

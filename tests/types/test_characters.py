@@ -2,7 +2,7 @@
 
 import pytest
 
-from loom.types.characters import Pieces, mended
+from loom.types.characters import mended
 
 HIGH, LOW, LOST = "\ud83d", "\ude00", "\ufffd"
 
@@ -22,22 +22,3 @@ HIGH, LOW, LOST = "\ud83d", "\ude00", "\ufffd"
 def test_halves_that_fit_are_joined_and_others_replaced(text: str, whole: str) -> None:
     assert mended(text) == whole
     assert mended(whole) == whole
-
-
-@pytest.mark.parametrize(
-    ("pieces", "shown", "rest"),
-    [
-        (["a", "b"], ["a", "b"], ""),
-        ([f"a{HIGH}", f"{LOW}b"], ["a", "😀b"], ""),
-        ([HIGH, LOW], ["", "😀"], ""),
-        ([HIGH, "", LOW], ["", "", "😀"], ""),
-        ([HIGH, "b"], ["", f"{LOST}b"], ""),
-        ([f"é{HIGH}"], ["é"], LOST),
-        ([HIGH, HIGH], ["", LOST], LOST),
-        ([LOW], [LOST], ""),
-    ],
-)
-def test_half_a_character_waits_for_the_next_piece(pieces: list[str], shown: list[str], rest: str) -> None:
-    text = Pieces()
-    assert [text.take(piece) for piece in pieces] == shown
-    assert (text.rest(), text.rest()) == (rest, "")
