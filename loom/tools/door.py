@@ -15,6 +15,7 @@ from loom.errors import (
     VetoError,
 )
 from loom.tools.access import access, check_names
+from loom.tools.failures import is_failure
 from loom.tools.hooks import HookManager
 from loom.tools.judge import Case, Judge, canonical, digest_of
 from loom.tools.limiter import Limiter
@@ -182,7 +183,9 @@ class Door(Mapping[str, Tool]):
             return self._redactor.clean_content(await tool.call(arguments)), False
         except ToolError as error:
             return self._redactor.clean(str(error)), True
-        except Exception as error:  # noqa: BLE001 - a tool of somebody else's
+        except BaseException as error:  # a tool of somebody else's
+            if not is_failure(error):
+                raise
             return self._redactor.clean(f'tool "{tool.name}" failed: {type(error).__name__}: {error}'), True
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from loom.errors import ToolExecutionError, did_you_mean, quoted
 from loom.tools.access import Verdict
+from loom.tools.failures import is_failure
 from loom.tools.foreign import CANONICAL, as_json, held_against_schema
 from loom.tools.hooks import HookManager, name_of
 from loom.tools.limiter import Limiter
@@ -126,7 +127,9 @@ class Judge:
             case.digest = digest_of(case.saved)
         except ToolExecutionError as error:
             raise _Denied("arguments", "", str(error)) from None
-        except Exception as error:  # noqa: BLE001 - what cannot be judged is denied
+        except BaseException as error:  # what cannot be judged is denied
+            if not is_failure(error):
+                raise
             why = f'tool "{tool.name}" was not called, its arguments cannot be judged: {type(error).__name__}: {error}'
             raise _Denied("arguments", "", why) from None
 

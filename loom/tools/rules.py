@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from loom.errors import ConfigError, did_you_mean, quoted
 from loom.tools.access import check_names
 from loom.tools.bounded import LIMIT_S, bounded
+from loom.tools.failures import is_failure
 from loom.types.folding import folded
 from loom.types.policy import SafetyRule
 from loom.types.tools import Tool
@@ -51,7 +52,9 @@ class Rules:
             try:
                 if each.holds(texts) and await self._is_forbidden(rule, tool, arguments):
                     return rule.name, rule.reason
-            except Exception as error:  # noqa: BLE001 - whatever the user's evaluator raises: fail closed
+            except BaseException as error:  # whatever the user's evaluator raises: fail closed
+                if not is_failure(error):
+                    raise
                 return rule.name, f"the rule failed: {type(error).__name__}: {error}"
             if not each.wanted <= arguments.keys():
                 return rule.name, f"it looks at {quoted(each.wanted - arguments.keys())}, which the call leaves out"

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from loom.errors import ConfigError, ToolExecutionError
+from loom.tools.failures import is_failure
 from loom.tools.signature import arguments_of, is_plain
 from loom.types.content import DocumentBlock, ImageBlock, MessageContent, TextBlock
 from loom.types.models import ToolSchema
@@ -162,7 +163,9 @@ class ToolSpec(Generic[P, R]):
                 "" if self._is_async else "; its thread cannot be stopped and was abandoned, it may still do its work"
             )
             raise ToolExecutionError(f'tool "{self.name}" took longer than {self.timeout_s:g} s{left}') from None
-        except Exception as error:  # whatever the user's function raises
+        except BaseException as error:  # whatever the user's function raises
+            if not is_failure(error):
+                raise
             raise ToolExecutionError(f'tool "{self.name}" failed: {type(error).__name__}: {error}') from error
 
     async def _called_in_time(self, values: Mapping[str, Any], timeout_s: float) -> object:

@@ -1,5 +1,8 @@
 """Tests of the node that makes tool calls."""
 
+import asyncio
+import sys
+
 import anyio
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -40,6 +43,19 @@ def long() -> str:
     return "0123456789" * 10
 
 
+@tool
+def leave() -> str:
+    sys.exit("bad usage")
+
+
+@tool
+async def give_up() -> str:
+    inner = asyncio.create_task(anyio.sleep_forever())
+    inner.cancel()
+    await inner
+    return ""
+
+
 DOOR = Door([echo, fail, pay, long])
 
 
@@ -64,6 +80,18 @@ async def test_every_call_has_a_result(node_snapshot: SnapshotAssertion) -> None
     wishes = [wish("echo", 1, text="hello"), wish("ecko", 2), wish("fail", 3), wish("echo", 4, text=1), wish("pay", 5)]
     assert await acted(*await judged(*wishes)) == node_snapshot
     assert MADE == ["hello"]
+
+
+async def test_a_call_that_ends_the_program_or_is_cancelled_by_itself_has_a_result_as_every_other() -> None:
+    door = Door([echo, leave, give_up])
+    wishes = (wish("leave"), wish("give_up"), wish("echo", text="a"))
+    decisions = [await door.judge(each, run_id="test") for each in wishes]
+    out = await run_node(Act(), {"decisions": decisions}, tools=door)
+    assert [(result.is_error, result.text) for result in out.results] == [
+        (True, 'tool "leave" failed: SystemExit: bad usage'),
+        (True, 'tool "give_up" failed: CancelledError: '),
+        (False, "a"),
+    ]
 
 
 async def test_two_calls_with_one_id_are_both_made() -> None:

@@ -275,6 +275,8 @@ async def test_what_a_tool_cannot_do_is_a_result_that_is_an_error() -> None:
 
 
 async def test_a_foreign_tool_that_fails_in_its_own_way_is_a_result_that_is_an_error() -> None:
+    errors = [OSError("gone"), SystemExit(3), asyncio.CancelledError("mine"), KeyboardInterrupt()]
+
     class Foreign:
         name = "foreign"
         schema = ToolSchema(name="foreign")
@@ -284,11 +286,14 @@ async def test_a_foreign_tool_that_fails_in_its_own_way_is_a_result_that_is_an_e
         effect = "read"
 
         async def call(self, arguments: Mapping[str, Any]) -> str:
-            raise OSError("gone")
+            raise errors.pop(0)
 
     foreign: Any = Foreign()
     assert isinstance(foreign, Tool)
-    assert (await Door([foreign]).call("foreign")).content == 'tool "foreign" failed: OSError: gone'
+    for told in ("OSError: gone", "SystemExit: 3", "CancelledError: mine"):
+        assert (await Door([foreign]).call("foreign")).content == f'tool "foreign" failed: {told}'
+    with pytest.raises(KeyboardInterrupt):
+        await Door([foreign]).call("foreign")
 
 
 async def test_a_model_is_shown_part_of_a_long_result_and_a_program_all_of_it() -> None:

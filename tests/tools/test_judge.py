@@ -290,6 +290,20 @@ async def test_arguments_that_change_when_they_are_read_twice_are_denied(argumen
         assert decision.by == ("arguments" if argument else "")
 
 
+def leave(text: str) -> str:
+    raise SystemExit(text)
+
+
+async def test_arguments_whose_validation_fails_in_its_own_way_are_denied() -> None:
+    @tool
+    async def look(text: Annotated[str, AfterValidator(leave)]) -> str:
+        return text
+
+    decision = await judged(Door([look]), "look", text="bad usage")
+    assert (decision.outcome, decision.by) == ("deny", "arguments")
+    assert decision.reason.endswith("cannot be judged: SystemExit: bad usage")
+
+
 async def test_arguments_of_any_type_are_judged_as_the_json_they_are_saved_as() -> None:
     @tool
     async def plot(point: Point, mode: Mode = Mode.FAST, tags: frozenset[str] = frozenset()) -> str:

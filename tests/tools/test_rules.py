@@ -1,5 +1,6 @@
 """Tests of safety rules at the door."""
 
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -67,10 +68,14 @@ async def test_a_rule_that_fails_hangs_or_says_neither_yes_nor_no_forbids() -> N
     def hang(name: str, arguments: dict[str, Any]) -> bool:
         return release.wait()
 
+    def leave(name: str, arguments: dict[str, Any]) -> bool:
+        sys.exit(3)
+
     def nothing(name: str, arguments: dict[str, Any]) -> None:
         pass
 
     assert await veto(custom(fail), {}) == ("mine", "the rule failed: KeyError: 'x'")
+    assert await veto(custom(leave), {}) == ("mine", "the rule failed: SystemExit: 3")
     assert await veto(custom(hang), {}) == (
         "mine",
         "the rule failed: OutOfTimeError: it took longer than 0.2 s",

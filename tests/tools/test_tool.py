@@ -1,6 +1,8 @@
 """Tests of tools made from functions."""
 
+import asyncio
 import threading
+from argparse import ArgumentParser
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -88,6 +90,59 @@ async def test_what_a_function_raises_is_a_tool_error() -> None:
 
     with pytest.raises(ToolExecutionError, match='tool "divide" failed: ZeroDivisionError: division by zero'):
         await divide.call({"by": 0})
+
+
+@tool
+def parse(text: str) -> int:
+    parser = ArgumentParser(prog="parse")
+    parser.add_argument("number", type=int)
+    return int(parser.parse_args([text]).number)
+
+
+@tool
+async def give_up() -> None:
+    inner = asyncio.create_task(anyio.sleep_forever())
+    inner.cancel("mine")
+    await inner
+
+
+@tool
+async def hurry() -> None:
+    raise asyncio.CancelledError("mine")
+
+
+async def test_a_tool_that_ends_the_program_or_is_cancelled_by_itself_has_failed() -> None:
+    with pytest.raises(ToolExecutionError, match='tool "parse" failed: SystemExit: 2'):
+        await parse.call({"text": "many"})
+    for each in (give_up, hurry):
+        with pytest.raises(ToolExecutionError, match=f'tool "{each.name}" failed: CancelledError: mine'):
+            await each.call({})
+
+
+async def test_what_is_meant_for_the_whole_program_passes_a_tool() -> None:
+    @tool
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    @tool
+    async def wait() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            begun.set()
+
+    begun = anyio.Event()
+    with pytest.raises(KeyboardInterrupt):
+        await stop.call({})
+    task = asyncio.create_task(wait.call({}))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert begun.is_set()
+    with anyio.fail_after(2), anyio.move_on_after(0.01) as scope:
+        await wait.call({})
+    assert scope.cancelled_caught
 
 
 async def test_a_result_that_is_no_json_is_a_tool_error() -> None:
