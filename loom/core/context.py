@@ -142,10 +142,8 @@ class Context:
     ) -> Any:
         """Return the answer to a question; without one the run pauses, durably, until `resume(answers=…)`.
 
-        `key` tells this ask from others of the same visit; by default it is the question.
-
-        Raises:
-            AnswerError: the answer is not of `answer_type`.
+        `key` tells this ask from others of the same visit; by default it is the question. An answer that is
+        not of `answer_type` is an `AnswerError` of `resume`, and the ask stays open.
         """
         return await self._host.ask(question, answer_type, key, kind, payload)
 

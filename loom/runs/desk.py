@@ -67,13 +67,14 @@ class UntilDeadline:
 class Desk:
     """One visit of one node, at one attempt, until the node has returned: then it `is_over`.
 
-    `scope` is that of the node's timeout, if it has one. The node `is_out_of_time` once a call of a model was cut off.
+    `scope` is that of the node's timeout, if it has one. The node `is_out_of_time` once a call of a model was cut off;
+    what it gives `is_of_this_run` alone once it has asked or told something.
     """
 
     def __init__(self, run: Run, past: Past, branch: Branch, task: Task, place: str) -> None:
         self.run_id = run.run_id
         self.scope: anyio.CancelScope | None = None
-        self.is_over = self.is_out_of_time = False
+        self.is_over = self.is_out_of_time = self.is_of_this_run = False
         self._run = run
         _ = run.home  # of this thread, before the node is in another
         self._past = past
@@ -125,6 +126,7 @@ class Desk:
 
     def emit(self, event: Event) -> None:
         """Show an event, and save it with the next record."""
+        self.is_of_this_run |= event.type != "model.finished"
         self._run.emit(event)
 
     def emit_live(self, event: Event) -> None:
@@ -163,12 +165,8 @@ class Desk:
         self, question: str, answer_type: Any, key: str | None, kind: str, payload: Mapping[str, Any] | None
     ) -> Any:
         """Return the answer to a question, or pause the run until there is one."""
-        values = values_of(answer_type)
-        answer = await self._answer(question, answer_type, key or question, kind, payload)
-        try:
-            return values.restore(answer)
-        except ValueError as error:
-            raise await self._refused(key or question, values, answer, error) from None
+        key, values = key or question, values_of(answer_type)
+        return await self._as_asked(key, values, await self._answer(question, values, key, kind, payload))
 
     async def once(
         self,
@@ -279,18 +277,16 @@ class Desk:
         """Return what was decided: `retry`, `skip`, or `result` and the result."""
         question = f'Did "{key}" of node "{self._path}" happen? The run was cut off while it was under way.'
         ask_key = f"in_doubt:{key}:{intents}"
-        choice, *given = await self._answer(question, values.type, ask_key, "in_doubt", {"effect": key})
-        try:
-            return choice, values.restore(given[0]) if given else None
-        except ValueError as error:
-            raise await self._refused(ask_key, values, given[0], error) from None
+        choice, *given = await self._answer(question, values, ask_key, "in_doubt", {"effect": key})
+        return choice, await self._as_asked(ask_key, values, given[0]) if given else None
 
     async def _answer(
-        self, question: str, answer_type: Any, key: str, kind: str, payload: Mapping[str, Any] | None
+        self, question: str, values: Values, key: str, kind: str, payload: Mapping[str, Any] | None
     ) -> Any:
         """Return the JSON of an answer; without one open the ask, once, and unwind the node."""
         question, key = self._run.secrets.clean([question, key])  # as they will be read back
         self._use("ask", key)
+        self.is_of_this_run = True
         ask = self._notes.asks.get(key)
         if ask is None:
             try:
@@ -304,7 +300,7 @@ class Desk:
                 question=question,
                 node=self._path,
                 branch=branch_of(self._past.hops, self._branch.id),
-                answer_type=values_of(answer_type).schema(),
+                answer_type=values.schema(),
                 payload=shown_payload,
             )
             await self._open(ask)
@@ -312,14 +308,21 @@ class Desk:
             raise Paused
         return self._run.totals.answers[ask.id]
 
-    async def _refused(self, key: str, values: Values, answer: Any, error: ValueError) -> AnswerError:
-        """Open an ask again whose answer its type refused."""
-        ask = self._notes.asks[self._run.secrets.clean(key)]
-        await self._open(ask)
-        return AnswerError(
-            f'ask "{ask.id}" ("{ask.question}") wants {type_name(values.type)}, got {answer!r:.80}: '
-            f"{first_finding(error)}; it is open again"
-        )
+    async def _as_asked(self, key: str, values: Values, answer: Any) -> Any:
+        """Return an answer as a value of the type that was asked for; one that is none is asked for again."""
+        try:
+            return values.read(answer)
+        except Exception as error:  # a validator of the user's may raise anything
+            finding = first_finding(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            ask = self._notes.asks[self._run.secrets.clean(key)]
+            refused = AnswerError(
+                f'ask "{ask.id}" ("{ask.question}") of node "{ask.node}" wants {type_name(values.type)}, '
+                f"got {answer!r:.80}: {finding}; it is open again"
+            )
+            refused.__cause__ = error
+            self._run.totals.refused.append(refused)
+            await self._open(ask)
+            raise Paused from error
 
     async def _open(self, ask: Ask) -> None:
         # It is known before it is saved: the node may have returned by then, and waits all the same.

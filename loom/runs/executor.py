@@ -27,6 +27,7 @@ class Executor:
         """Walk on to the end, a stop or a failure. A walk that is over gives its result.
 
         Raises:
+            AnswerError: an answer was none of the type that its node asked for; its ask is open again.
             NodeError: a node failed after its retries; siblings that failed too are notes on it.
             NoEdgeError: no way of a switch was open.
             RunConflictError: another owner took the run over.
@@ -38,7 +39,7 @@ class Executor:
             await self._run.release()
 
     async def _drive(self) -> GraphResult[Any]:
-        run, walk = self._run, self._past.walk
+        run, walk, refused = self._run, self._past.walk, self._past.totals.refused
         try:
             if run.scope is None:
                 await self._walker.walk_on()
@@ -46,6 +47,8 @@ class Executor:
                 with run.scope:
                     await self._walker.walk_on()
         except (NodeError, NoEdgeError) as error:
+            for one in refused:
+                error.add_note(f"An answer was refused: {one}")
             await run.end("failed", error=str(error), node=error.node)
             raise
         except asyncio.CancelledError:
@@ -60,15 +63,25 @@ class Executor:
             with anyio.CancelScope(shield=True):
                 await run.end("cancelled")
             raise asyncio.CancelledError
+        status = await self._end()
+        if refused:
+            for one in refused[1:]:
+                refused[0].add_note(f"So was another answer: {one}")
+            raise refused[0]
+        return self._result(status)
+
+    async def _end(self) -> Status:
+        """Save how the walk ended by itself."""
+        run = self._run
         if run.stop_reason:
             await run.end("stopped", reason=run.stop_reason)
-            return self._result("stopped")
+            return "stopped"
         if run.is_paused:
             await run.end("paused", asks=sorted(run.totals.open_asks) or None)
-            return self._result("paused")
+            return "paused"
         if self._past.totals.status != "completed":
             await run.end("completed")
-        return self._result("completed")
+        return "completed"
 
     async def cancel(self) -> GraphResult[Any]:
         """End the run before anything starts. One that is over stays so."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from loom.core.result import Ask, Status
+from loom.errors import AnswerError
 from loom.types.usage import Usage
 
 # Any, in this module: parsed JSON.
@@ -45,7 +46,10 @@ def _nothing() -> Usage:
 
 @dataclass(slots=True)
 class Totals:
-    """What counts over a whole run, inner graphs included. `answers` are by the ask's id."""
+    """What counts over a whole run, inner graphs included. `answers` are by the ask's id.
+
+    `refused` are the answers, since the run was taken up, that their types refused when their nodes came to them.
+    """
 
     seq: int = 0
     usage: Usage = field(default_factory=_nothing)
@@ -53,6 +57,7 @@ class Totals:
     stop_reason: str | None = None
     open_asks: dict[str, Ask] = field(default_factory=dict[str, Ask])
     answers: dict[str, Any] = field(default_factory=dict[str, Any])
+    refused: list[AnswerError] = field(default_factory=list[AnswerError])
 
 
 def ask_of(record: Mapping[str, Any], hops: Hops) -> Ask:

@@ -185,7 +185,7 @@ class Walker:
                     run.unsaved_usage += usage or NOTHING
                     raise
             else:
-                if task.cache:
+                if task.cache and not (desk and desk.is_of_this_run):
                     task.cache.put(key, saved, run.clock())
                 return writes, saved, attempt, self._spend(ctx)
             finally:

@@ -11,6 +11,7 @@ from loom import (
     Graph,
     GraphError,
     MemoryCheckpointer,
+    ModelRef,
     NodeError,
     Retry,
     Runtime,
@@ -20,6 +21,9 @@ from loom import (
 )
 from loom.core.node import AnyNode
 from loom.runs.app import CompiledGraph
+from loom.testing import ScriptedModel
+from loom.types.events import Event
+from loom.types.messages import Message
 from loom.types.usage import Usage
 
 pytestmark = pytest.mark.anyio
@@ -237,6 +241,50 @@ async def test_a_hit_uses_no_tokens() -> None:
 
     app = spelling(spell, Cache())
     assert [(await app.run({"word": "ab"})).usage.total_tokens for _ in range(2)] == [7, 0]
+
+
+async def test_what_a_person_said_is_of_one_run_and_not_kept() -> None:
+    @node(writes="word")
+    async def ask(ctx: Context) -> str:
+        return str(await ctx.ask("Which word?"))
+
+    graph = Graph("asking", Letters)
+    graph.node("ask", ask, cache=Cache())
+    graph.edge(START, "ask", END)
+    app = graph.compile()
+    for run_id, word in (("first", "ab"), ("second", "cd")):
+        (asked,) = (await app.run(run_id=run_id)).asks
+        assert (await app.resume(run_id, answers={asked.id: word})).state.word == word
+
+
+async def test_a_step_that_emits_is_not_kept_so_that_every_run_tells_it() -> None:
+    @node(writes="word")
+    async def tell(ctx: Context) -> str:
+        ctx.emit(Event(type="artifact.created", payload={"name": "a"}))
+        return "told"
+
+    graph = Graph("telling", Letters)
+    graph.node("tell", tell, cache=Cache())
+    graph.edge(START, "tell", END)
+    app = graph.compile()
+    for run_id in ("first", "second"):
+        await app.run(run_id=run_id)
+        assert "artifact.created" in [event.type async for event in app.events(run_id)]
+
+
+async def test_what_a_model_said_is_kept() -> None:
+    model = ScriptedModel(["ab"])
+
+    @node(writes="word", effect="model")
+    async def say(ctx: Context) -> str:
+        return (await ctx.model(ModelRef("test", "one")).complete([Message(role="user", content="Hello")])).text
+
+    graph = Graph("saying", Letters)
+    graph.node("say", say, cache=Cache())
+    graph.edge(START, "say", END)
+    app = graph.compile()
+    for _ in range(2):
+        assert (await app.run(runtime=Runtime(models=model))).state.word == "ab"
 
 
 async def test_a_cache_of_the_graph_is_that_of_all_its_nodes() -> None:

@@ -1,6 +1,8 @@
 import asyncio
 import contextlib
+import datetime
 import threading
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +11,8 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 import pytest
-from pydantic import BaseModel
+from annotated_types import Predicate
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from loom import (
     END,
@@ -17,6 +20,7 @@ from loom import (
     AnswerError,
     Context,
     Graph,
+    Limits,
     LoomError,
     MemoryCheckpointer,
     NodeError,
@@ -29,6 +33,7 @@ from loom import (
     node,
 )
 from loom.core.node import AnyNode
+from loom.runs.app import CompiledGraph
 from tests.runs.doubt import cut
 from tests.runs.effects import Body, Even, Seen, World, acting, node_of
 from tests.runs.failures import Trouble
@@ -124,17 +129,127 @@ async def test_asks_by_gather_are_answered_one_by_one_too() -> None:
     assert result.state.seen == [["A", "B"]]
 
 
-async def test_what_a_type_refuses_that_a_schema_cannot_tell_is_asked_again_with_the_same_id() -> None:
+EVEN = Annotated[int, Predicate(lambda number: number % 2 == 0)]
+NAME = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=3, to_lower=True)]
+LATE = datetime.date(2020, 1, 1)
+
+
+def raises(_: int) -> int:
+    raise KeyError("of a validator")
+
+
+@pytest.mark.parametrize(
+    ("answer_type", "wrong", "finding", "right", "seen"),
+    [
+        (Even, 3, "wants int, got 3: Value error, 3 is odd", 4, 4),
+        (EVEN, 3, "wants int, got 3: Predicate '", 4, 4),
+        (list[EVEN], [2, 3], "got [2, 3]: 1: Predicate '", [2], [2]),
+        (NAME, "   ", "wants str, got '   ': String should have at least 1 character", "ADA", "ada"),
+        (Decimal, "x", "wants Decimal, got 'x': Input should be a valid decimal", "1.5", "1.5"),
+        (Annotated[datetime.date, Field(ge=LATE)], "2019-01-01", "should be greater than", "2020-01-02", "2020-01-02"),
+        (dict[int, str], {"x": "a"}, "x.[key]: Input should be a valid integer", {"1": "a"}, {"1": "a"}),
+        (Annotated[float, Field(allow_inf_nan=False)], "NaN", "Input should be a finite number", 0.5, 0.5),
+        (Annotated[int, AfterValidator(raises)] | str, 3, "wants int | str, got 3: KeyError: 'of a val", "x", "x"),
+    ],
+)
+async def test_what_only_the_type_itself_refuses_is_asked_again_under_the_same_id(
+    answer_type: Any, wrong: Any, finding: str, right: Any, seen: Any
+) -> None:
     async def body(ctx: Context) -> Any:
-        return await ctx.ask("How many?", answer_type=Even, key="many")
+        return await ctx.ask("How many?", answer_type=answer_type, key="many")
+
+    app, runtime = acting(body), Runtime(checkpointer=MemoryCheckpointer())
+    paused = await app.run(run_id="r", runtime=runtime)
+    (ask,) = paused.asks
+    for _ in range(2):
+        with pytest.raises(AnswerError) as caught:
+            await app.resume("r", answers={ask.id: wrong}, runtime=runtime)
+        assert str(caught.value).startswith(f'ask "{ask.id}" ("How many?") of node "n0" wants ')
+        assert finding in str(caught.value)
+        assert str(caught.value).endswith("; it is open again")
+        again = await app.resume("r", runtime=runtime)
+        assert (again.status, again.state, again.asks) == ("paused", paused.state, paused.asks)
+    assert [event.type async for event in app.events("r", runtime=runtime)][-1] == "run.paused"
+    assert (await app.resume("r", answers={ask.id: right}, runtime=runtime)).state.seen == [seen]
+
+
+async def test_a_handle_raises_that_an_answer_was_refused_and_the_run_waits() -> None:
+    async def body(ctx: Context) -> Any:
+        with contextlib.suppress(BaseException):
+            return await ctx.ask("How many?", answer_type=Even)
+        return 0
 
     app = acting(body)
     (ask,) = (await app.run(run_id="r")).asks
-    with pytest.raises(NodeError, match="3 is odd; it is open again") as caught:
-        await app.resume("r", answers={ask.id: 3})
-    assert isinstance(caught.value.__cause__, AnswerError)
-    assert [one.id for one in (await app.resume("r")).asks] == [ask.id]
+    run = app.start_resume("r", answers={ask.id: 3})
+    assert [event.type async for event in run.events(after=None)][-2:] == ["ask.opened", "run.paused"]
+    with pytest.raises(AnswerError, match="3 is odd"):
+        await run.wait()
     assert (await app.resume("r", answers={ask.id: 4})).state.seen == [4]
+
+
+async def asks_how_many(ctx: Context) -> Any:
+    return await ctx.ask("How many?", answer_type=Even)
+
+
+async def its_name(ctx: Context) -> Any:
+    return ctx.node
+
+
+def fan_of_asks() -> CompiledGraph[Seen]:
+    graph = Graph("fan", Seen)
+    for name, body in {**dict.fromkeys("abc", asks_how_many), "d": its_name, "join": its_name}.items():
+        graph.node(name, node_of(body), ungated="a test")
+    graph.edge(START, ["a", "b", "c"])
+    graph.edge("c", "d")
+    graph.edge(["a", "b", "d"], "join", END)
+    return graph.compile()
+
+
+async def test_answers_refused_in_several_branches_are_told_together_and_the_others_go_on() -> None:
+    app = fan_of_asks()
+    ids = {ask.node: ask.id for ask in (await app.run(run_id="r")).asks}
+    with pytest.raises(AnswerError, match='of node "a" wants int, got 1') as caught:
+        await app.resume("r", answers={ids["a"]: 1, ids["b"]: 3, ids["c"]: 4})
+    (note,) = caught.value.__notes__
+    assert note.startswith(f'So was another answer: ask "{ids["b"]}"')
+    paused = await app.resume("r")
+    assert (paused.status, {ask.node for ask in paused.asks}) == ("paused", {"a", "b"})
+    done = await app.resume("r", answers={ids["a"]: 2, ids["b"]: 6})
+    assert done.state.seen == [2, 6, 4, "d", "join"]
+
+
+async def test_an_answer_that_is_refused_is_told_also_where_the_run_stops() -> None:
+    app, store = fan_of_asks(), MemoryCheckpointer()
+    ids = {ask.node: ask.id for ask in (await app.run(run_id="r", runtime=Runtime(checkpointer=store))).asks}
+    one_step = Runtime(checkpointer=store, limits=Limits(max_steps=1))
+    with pytest.raises(AnswerError, match='of node "a" wants int, got 1'):
+        await app.resume("r", answers={ids["a"]: 1, ids["b"]: 2, ids["c"]: 4}, runtime=one_step)
+    assert (await store.read("r")).status == "stopped"
+    done = await app.resume("r", answers={ids["a"]: 6}, runtime=Runtime(checkpointer=store))
+    assert done.state.seen == [6, 2, 4, "d", "join"]
+
+
+async def test_an_answer_refused_beside_a_branch_that_fails_is_told_with_its_failure() -> None:
+    trouble = Trouble(ValueError("not now"))
+
+    async def asks(ctx: Context) -> Any:
+        return await ctx.ask("How many?", answer_type=Even)
+
+    async def fails(ctx: Context) -> Any:
+        await ctx.ask("Well?")
+        await anyio.sleep(0.02)
+        trouble.strike()
+
+    graph = Graph("fan", Seen)
+    for name, body in (("a", asks), ("b", fails), ("join", fails)):
+        graph.node(name, node_of(body), ungated="a test")
+    graph.edge(START, ["a", "b"], "join", END)
+    app = graph.compile()
+    ids = {ask.node: ask.id for ask in (await app.run(run_id="r")).asks}
+    with pytest.raises(NodeError, match="not now") as caught:
+        await app.resume("r", answers={ids["a"]: 1, ids["b"]: "yes"})
+    assert any(note.startswith(f'An answer was refused: ask "{ids["a"]}"') for note in caught.value.__notes__)
 
 
 async def test_a_node_in_a_thread_can_ask_and_act() -> None:

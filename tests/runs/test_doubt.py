@@ -120,7 +120,7 @@ async def test_a_result_in_doubt_that_its_type_refuses_is_asked_again() -> None:
 
     app = acting(body)
     runtime, paused = await in_doubt(app)
-    with pytest.raises(NodeError, match="3 is odd; it is open again"):
+    with pytest.raises(AnswerError, match="wants int, got 3: Value error, 3 is odd; it is open again"):
         await app.resume("r", answers={paused.asks[0].id: 3}, runtime=runtime)
     assert (await app.resume("r", runtime=runtime)).asks == paused.asks
     assert (await app.resume("r", answers={paused.asks[0].id: 4}, runtime=runtime)).state.seen == [4]
