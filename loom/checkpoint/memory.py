@@ -8,7 +8,9 @@ from itertools import count
 
 from loom.core.journal import Claim, Journal
 from loom.core.result import RunInfo, Status
+from loom.core.runtime import check_whole
 from loom.errors import RunConflictError, RunExistsError, RunNotFoundError
+from loom.runs.given import check_filter
 
 _TOKENS = count(1)  # no two claims of this process have the same, whatever the id of their runs
 
@@ -38,6 +40,8 @@ class MemoryCheckpointer:
     """
 
     def __init__(self, *, keep_finished: int | None = None) -> None:
+        if keep_finished is not None:
+            check_whole("MemoryCheckpointer(keep_finished=…)", keep_finished, 0)
         self._keep_finished = keep_finished
         self._runs: dict[str, _Run] = {}
         self._finished: OrderedDict[str, None] = OrderedDict()
@@ -94,6 +98,7 @@ class MemoryCheckpointer:
         return Journal(run_id, run.header, run.records[start:], run.status, start)
 
     async def runs(self, *, status: Status | None = None, graph: str | None = None) -> list[RunInfo]:
+        check_filter(status, graph)
         return [
             RunInfo(run_id, run.status, run.graph, run.created_at, run.updated_at, run.parent)
             for run_id, run in reversed(self._runs.items())

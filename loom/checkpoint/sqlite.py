@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from threading import TIMEOUT_MAX
 from typing import TypeVar, TypeVarTuple, Unpack, get_args
 
 from loom.checkpoint.group import Group, Work
@@ -34,6 +35,7 @@ from loom.checkpoint.sqlite_rows import (
 from loom.core.journal import Claim, Journal, new_token
 from loom.core.result import RunInfo, Status
 from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunExistsError, RunNotFoundError
+from loom.runs.given import STATUSES, check_filter
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -56,15 +58,16 @@ class SqliteCheckpointer:
     def __init__(
         self, path: str | os.PathLike[str], *, durability: Durability = "process", lease_s: float = 30.0
     ) -> None:
-        if not isinstance(path, (str, os.PathLike)):
+        if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
             raise ConfigError(f"SqliteCheckpointer(path=…) must be the path of a file; got {path!r:.80}")
         if os.fspath(path) == ":memory:":
             message = 'SqliteCheckpointer(path=":memory:") would make a file of that name'
             raise ConfigError(f"{message}; to keep runs in memory use MemoryCheckpointer()")
         if durability not in get_args(Durability):
             raise ConfigError(f'SqliteCheckpointer(durability=…) must be "process" or "power"; got "{durability}"')
-        if not isinstance(lease_s, (int, float)) or not lease_s > 0:
-            raise ConfigError(f"SqliteCheckpointer(lease_s=…) must be a number above 0; got {lease_s!r}")
+        if not isinstance(lease_s, (int, float)) or not 0 < lease_s <= TIMEOUT_MAX:
+            message = f"SqliteCheckpointer(lease_s=…) must be a number above 0, at most {TIMEOUT_MAX:.0f}"
+            raise ConfigError(f"{message}; got {lease_s!r}")
         self.path = Path(path)
         self.durability = durability
         self.lease_s = lease_s
@@ -100,6 +103,7 @@ class SqliteCheckpointer:
         return await self._do(self._read, run_id, start, from_snapshot)
 
     async def runs(self, *, status: Status | None = None, graph: str | None = None) -> list[RunInfo]:
+        check_filter(status, graph)
         return await self._do(self._runs, status, graph)
 
     async def delete(self, run_id: str) -> None:
@@ -290,7 +294,7 @@ class SqliteCheckpointer:
                 raise self._not_found(connection, run_id)
             number, graph, status, parent, head, header, checksum = row
             types: list[type[object]] = [type(value) for value in (graph, parent or "", head, header)]
-            if types != [str, str, int, bytes] or status not in get_args(Status):
+            if types != [str, str, int, bytes] or status not in STATUSES:
                 raise self._damaged(f'the header of run "{run_id}"')
             if header_checksum(header, run_id, graph, parent or "") != checksum:
                 raise self._damaged(f'the header of run "{run_id}"')

@@ -89,7 +89,7 @@ class SqliteFile:
                 yield (connection := self._open())
                 if self._is_fresh and connection.total_changes:
                     self._keep_log_short(connection)
-            except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter is Python's, of a damaged file
+            except (sqlite3.Error, UnicodeError) as error:  # the latter is of a damaged file, or a lone surrogate
                 hint = _HINTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
                 raise CheckpointError(f"cannot {purpose} in {self.path}: {error}{hint}") from error
             except OSError as error:
@@ -139,6 +139,8 @@ class SqliteFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if not self.path.exists():
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        elif self.path.is_file() and not self.path.stat().st_size:
+            self.path.chmod(0o600)  # it becomes the store; SQLite gives its log the same mode
         connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(connection)

@@ -7,19 +7,22 @@ last has their number and a checksum over all lines before it, so that damage an
 import json
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, get_args
+from typing import Any
 
 from pydantic_core import from_json
 
 from loom.core.journal import FORMAT, Checkpointer, Journal, decode
 from loom.core.result import RunInfo, Status
+from loom.core.runtime import check_number, check_store
 from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunNotFoundError, quoted
+from loom.runs.given import STATUSES, known_run_id, seconds_of
+from loom.runs.inputs import checked_run_id
 
 # Any, in this module: parsed JSON.
 
-_STATUSES = get_args(Status)
+Lines = Iterable[str] | Iterable[bytes] | AsyncIterable[str] | AsyncIterable[bytes]
 
 
 async def export_run(store: Checkpointer, run_id: str) -> AsyncIterator[str]:
@@ -28,7 +31,8 @@ async def export_run(store: Checkpointer, run_id: str) -> AsyncIterator[str]:
     Raises:
         RunNotFoundError: the store has no run of this id.
     """
-    journal = await store.read(run_id)
+    check_store("export_run(store, …)", store)
+    journal = await store.read(known_run_id(run_id))
     header = from_json(journal.header)
     about = {"loom_run": FORMAT, "run_id": run_id, "graph": header["graph"], "status": journal.status, "header": header}
     lines = [json.dumps(about, ensure_ascii=False), *(record.decode() for record in journal.records)]
@@ -37,19 +41,22 @@ async def export_run(store: Checkpointer, run_id: str) -> AsyncIterator[str]:
     yield _seal(lines)
 
 
-async def import_run(store: Checkpointer, lines: Iterable[str], *, run_id: str | None = None) -> str:
+async def import_run(store: Checkpointer, lines: Lines, *, run_id: str | None = None) -> str:
     """Add an exported run to a store, under its own id or `run_id`; return the id.
 
-    All lines are checked before anything is added. A run that was at work when it was exported can be
+    `lines` are texts or bytes in UTF-8, with or without line ends: an open file, say, or what `export_run`
+    yields. All are checked before anything is added. A run that was at work when it was exported can be
     resumed.
 
     Raises:
         CheckpointError: the lines are no exported run, are of another format, are damaged, or end early.
+        ConfigError: `lines` are no lines, or no run can have this id.
         RunExistsError: the store has a run of this id.
     """
-    first, *records = _checked(lines)
+    check_store("import_run(store, …)", store)
+    first, *records = _checked(await _texts(lines))
     about = _about(first)
-    new_id: str = about["run_id"] if run_id is None else run_id
+    new_id = checked_run_id(about["run_id"] if run_id is None else run_id)
     bodies = [record.encode() for record in records]
     for body in bodies:
         decode(body, new_id)
@@ -64,9 +71,13 @@ async def copy_run(source: Checkpointer, run_id: str, target: Checkpointer, *, n
     Raises:
         RunNotFoundError: the source has no run of this id.
         RunExistsError: the target has a run of the copy's id.
+        ConfigError: no run can have this id.
     """
-    journal = await source.read(run_id)
-    copy = Journal(run_id if new_id is None else new_id, journal.header, journal.records, journal.status)
+    check_store("copy_run(source, …)", source)
+    check_store("copy_run(…, target)", target)
+    new_id = checked_run_id(run_id if new_id is None else new_id)
+    journal = await source.read(known_run_id(run_id))
+    copy = Journal(new_id, journal.header, journal.records, journal.status)
     parent = None if copy.run_id == run_id else run_id
     await _add(target, copy, from_json(journal.header)["graph"], parent=parent)
     return copy.run_id
@@ -85,13 +96,14 @@ async def prune(
     has died. A run with open asks stays unless `statuses` has "paused".
 
     Raises:
-        ConfigError: `older_than_s` is below 0, or a status is none.
+        ConfigError: `older_than_s` is no number of 0 or more, or a status is none.
     """
-    if older_than_s < 0:
-        raise ConfigError(f"prune(older_than_s=…) must be at least 0; got {older_than_s}")
-    if unknown := [status for status in statuses if status not in _STATUSES]:
-        raise ConfigError(f"prune(statuses=…) must be of {quoted(_STATUSES)}; got {quoted(unknown)}")
-    now = clock()
+    check_store("prune(store, …)", store)
+    check_number("prune(older_than_s=…)", older_than_s)
+    is_list = isinstance(statuses, Collection) and not isinstance(statuses, str)
+    if not is_list or not all(status in STATUSES for status in statuses):
+        raise ConfigError(f"prune(statuses=…) must be a tuple of {quoted(STATUSES)}; got {statuses!r:.80}")
+    now = seconds_of("prune", clock)
     old: list[RunInfo] = [
         run for run in await store.runs() if run.status in statuses and now - run.updated_at > older_than_s
     ]
@@ -121,10 +133,30 @@ def _seal(lines: Sequence[str]) -> str:
     return json.dumps({"records": len(lines) - 1, "checksum": checksum})
 
 
-def _checked(lines: Iterable[str]) -> list[str]:
+async def _texts(lines: Lines) -> list[str]:
+    """Return the lines without their ends, empty ones left out."""
+    if isinstance(lines, (str, bytes)) or not isinstance(lines, (Iterable, AsyncIterable)):
+        raise ConfigError(f"import_run(…, lines) must be lines, as an open file or a list; got {lines!r:.80}")
+    try:
+        given = [line async for line in lines] if isinstance(lines, AsyncIterable) else list(lines)
+        texts = [_text(line).rstrip("\r\n") for line in given]
+    except UnicodeDecodeError as error:
+        raise _damaged() from error
+    return [line for line in texts if line.strip()]
+
+
+def _text(line: object) -> str:
+    if isinstance(line, bytes):
+        return line.decode()
+    if not isinstance(line, str):
+        raise ConfigError(f"import_run(…, lines) must be lines of text or bytes; got {line!r:.80} among them")
+    return line
+
+
+def _checked(lines: Sequence[str]) -> list[str]:
     """Return the lines but the last, which vouches for them."""
     try:
-        *kept, seal = [line.rstrip("\n") for line in lines if line.strip()]
+        *kept, seal = lines
         form, is_sound = from_json(kept[0])["loom_run"], len(kept) > 1 and _seal(kept) == seal
     except (ValueError, KeyError, TypeError, IndexError) as error:  # ValueError: also bytes that are no text
         raise _damaged() from error
@@ -142,7 +174,7 @@ def _about(line: str) -> dict[str, Any]:
     """Parse the line that describes the run."""
     about: dict[str, Any] = from_json(line)
     wanted = {"run_id": str, "graph": str, "status": str, "header": dict}
-    if any(type(about.get(name)) is not kind for name, kind in wanted.items()) or about["status"] not in _STATUSES:
+    if any(type(about.get(name)) is not kind for name, kind in wanted.items()) or about["status"] not in STATUSES:
         raise _damaged()  # or made by hand
     return about
 

@@ -13,16 +13,29 @@ if TYPE_CHECKING:  # only names here: a graph is declared without loading what i
     from loom.types.tools import Tool
 
 
-def _whole(what: str, value: object, least: int) -> None:
+def check_whole(what: str, value: object, least: int) -> None:
+    """Refuse with a ConfigError what is no whole number, or too small."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise ConfigError(f"{what} must be a whole number; got {value!r}")
     if value < least:
         raise ConfigError(f"{what} must be at least {least}; got {value}")
 
 
-def _number(what: str, value: object) -> None:
+def check_number(what: str, value: object) -> None:
+    """Refuse with a ConfigError what is no number, or below 0."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
         raise ConfigError(f"{what} must be a number, 0 or more; got {value!r}")
+
+
+def check_store(what: str, given: object) -> None:
+    """Refuse with a ConfigError what is no store."""
+    if _lacks(given, "claim"):
+        raise ConfigError(f"{what} must be a store, as SqliteCheckpointer(path); got {given!r:.80}")
+
+
+def _lacks(given: object, method: str) -> bool:
+    """Tell whether there is no such method to call: a class has it, but for its instances."""
+    return isinstance(given, type) or not hasattr(given, method)
 
 
 def _is_exception(given: object) -> bool:
@@ -44,9 +57,9 @@ class Retry:
     on: tuple[type[Exception], ...] = (Exception,)
 
     def __post_init__(self) -> None:
-        _whole("Retry(max_attempts=…)", self.max_attempts, 1)
-        _number("Retry(backoff_s=…)", self.backoff_s)
-        _number("Retry(max_backoff_s=…)", self.max_backoff_s)
+        check_whole("Retry(max_attempts=…)", self.max_attempts, 1)
+        check_number("Retry(backoff_s=…)", self.backoff_s)
+        check_number("Retry(max_backoff_s=…)", self.max_backoff_s)
         if not isinstance(self.on, tuple) or not all(map(_is_exception, self.on)):
             raise ConfigError(f"Retry(on=…) must be a tuple of exception types; got {self.on!r}")
 
@@ -69,7 +82,7 @@ class Cache:
     max_entries: int = 1024
 
     def __post_init__(self) -> None:
-        _whole("Cache(max_entries=…)", self.max_entries, 1)
+        check_whole("Cache(max_entries=…)", self.max_entries, 1)
         if self.ttl_s is not None and not (isinstance(self.ttl_s, (int, float)) and self.ttl_s > 0):
             raise ConfigError(f"Cache(ttl_s=…) must be above 0; got {self.ttl_s!r}")
 
@@ -93,11 +106,11 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in (("max_steps", self.max_steps), ("max_tokens", self.max_tokens)):
             if value is not None:
-                _whole(f"Limits({name}=…)", value, 0)
+                check_whole(f"Limits({name}=…)", value, 0)
         for name, amount in (("max_cost_usd", self.max_cost_usd), ("deadline_s", self.deadline_s)):
             if amount is not None:
-                _number(f"Limits({name}=…)", amount)
-        _number("Limits(grace_s=…)", self.grace_s)
+                check_number(f"Limits({name}=…)", amount)
+        check_number("Limits(grace_s=…)", self.grace_s)
 
 
 NO_LIMITS = Limits()
@@ -130,10 +143,9 @@ class Runtime:
             raise ConfigError(f"Runtime(limits=…) must be a Limits; got {self.limits!r}")
         if not callable(self.clock):
             raise ConfigError(f"Runtime(clock=…) must be a function that gives Unix seconds; got {self.clock!r}")
-        if self.checkpointer is not None and not hasattr(self.checkpointer, "append"):
-            given = repr(self.checkpointer)
-            raise ConfigError(f"Runtime(checkpointer=…) must be a store, as SqliteCheckpointer(path); got {given}")
-        if not (self.models is None or isinstance(self.models, Mapping) or hasattr(self.models, "complete")):
+        if self.checkpointer is not None:
+            check_store("Runtime(checkpointer=…)", self.checkpointer)
+        if self.models is not None and not isinstance(self.models, Mapping) and _lacks(self.models, "complete"):
             given = repr(self.models)
             raise ConfigError(f"Runtime(models=…) must be a model, or map identifiers to models; got {given:.80}")
         if not isinstance(self.tools, Mapping):

@@ -6,10 +6,12 @@ from typing import Any, Literal, TypedDict, cast, get_args
 
 from pydantic_core import from_json
 
+from loom.core.declared import START
 from loom.core.fingerprint import Parts, edge_parts, graph_parts, state_parts
 from loom.core.journal import FORMAT, Journal, decode, encode
 from loom.core.plan import Plan
 from loom.errors import Change, CheckpointError, ConfigError, GraphChangedError, LoomError, did_you_mean
+from loom.runs.given import is_saveable
 from loom.runs.past import Past, Watch, from_snapshot
 from loom.runs.versions import StateParts, migrates
 
@@ -20,7 +22,13 @@ Rename = Mapping[str, str]
 
 
 def header_of(plan: Plan) -> bytes:
-    """Return the header of a run of this graph: everything a later graph is compared with."""
+    """Return the header of a run of this graph: everything a later graph is compared with.
+
+    Raises:
+        ConfigError: the graph's name cannot be saved.
+    """
+    if not is_saveable(plan.name):
+        raise ConfigError(f"graph {plan.name!r}: its name holds a lone surrogate, so it cannot be saved; leave it out")
     parts, state = graph_parts(plan.declared), state_parts(plan.declared)
     return encode({"format": FORMAT, "graph": plan.name, "nodes": parts, "state": state})
 
@@ -34,7 +42,7 @@ def read_header(plan: Plan, journal: Journal) -> dict[str, Any]:
     """
     try:
         header: dict[str, Any] = from_json(journal.header)
-        form, name, nodes = header["format"], header["graph"], header["nodes"]
+        form, name, nodes, _ = header["format"], header["graph"], header["nodes"], header["state"]
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f'run "{journal.run_id}" has a header that cannot be read: {error}') from None
     if form != FORMAT:
@@ -78,21 +86,31 @@ def read_back(plan: Plan, journal: Journal, header: bytes, on_change: OnChange, 
         GraphChangedError: something changed and `on_change` is not `continue`, or what is due or in
             use is gone.
         CheckpointError: the journal is damaged.
-        ConfigError: a setting is unknown, or `rename` names no node.
+        ConfigError: a setting is unknown, or `rename` is no mapping of names, names no node, or says what
+            is not so.
     """
     if on_change not in get_args(OnChange):
         raise ConfigError(f'resume(on_change=…) must be "raise" or "continue"; got {on_change!r}')
+    if not isinstance(rename, Mapping) or not all(isinstance(name, str) for pair in rename.items() for name in pair):
+        raise ConfigError(f'resume(rename=…) must map names of nodes to new ones, {{"old": "new"}}; got {rename!r:.80}')
     last = last_change(journal)
-    if journal.header == header and not last:
+    if journal.header == header and not last and not rename:
         past = Past(plan, journal.run_id)
         past.take_all(journal)
         return past
     saved = read_header(plan, journal)
     before = last["rename"] if last else {}
-    _check_rename(plan, saved["nodes"].keys() | before.values(), rename)
-    rename = {old: rename.get(new, new) for old, new in before.items()} | dict(rename)
     mark = sha256(header).hexdigest()[:24]
-    found = [] if last and last["graph"] == mark else _changes(plan, saved, from_json(header), rename)
+    is_same = last["graph"] == mark if last else journal.header == header
+    news = _news(plan, saved["nodes"].keys() - {START}, before, rename)
+    if is_same and news:
+        raise ConfigError(
+            f'resume(rename={news}): run "{journal.run_id}" was begun with this very form of graph "{plan.name}", or '
+            "last went on under it, so no node has another name; leave it out"
+        )
+    between = {name: news[old] for old, name in before.items() if old in news}  # what it was called in between
+    rename = {old: news.get(new, new) for old, new in before.items()} | between | news
+    found = [] if is_same else _changes(plan, saved, from_json(header), rename)
     changes = [change for change in found if not _is_allowed(change, rename)]
     if changes and on_change != "continue":
         listed = "; ".join(f'"{change.node}": {change.what}' for change in changes)
@@ -116,12 +134,34 @@ def read_back(plan: Plan, journal: Journal, header: bytes, on_change: OnChange, 
     return past
 
 
-def _check_rename(plan: Plan, old: Collection[str], rename: Rename) -> None:
-    for before, after in rename.items():
-        for name, known, whose in ((before, old, "the run"), (after, plan.index.keys(), "the graph")):
-            if "/" not in name and name not in known:  # a path leads to a node of an inner graph
-                hint = did_you_mean(name, known)
-                raise ConfigError(f'rename={{"{before}": "{after}"}}: "{name}" is no node of {whose}.{hint}')
+def _news(plan: Plan, nodes: Collection[str], before: Rename, rename: Rename) -> dict[str, str]:
+    """Return what a rename says that the run does not know, `nodes` being those it was begun with.
+
+    Raises:
+        ConfigError: it names no node.
+    """
+    known = {*nodes, *before.keys(), *before.values()}
+    found: dict[str, str] = {}
+    for old, new in rename.items():
+        pair = f'rename={{"{old}": "{new}"}}'
+        if old.partition("/")[0] not in known:  # what stands in its inner graphs the header does not tell
+            raise ConfigError(f'{pair}: "{old}" is no node of the run.{did_you_mean(old, known)}')
+        if before.get(old) == new or (not _has(plan, new) and old in before and before[old] == before.get(new)):
+            continue  # said again, maybe of a node that has yet another name by now
+        if not _has(plan, new):
+            raise ConfigError(f'{pair}: "{new}" is no node of the graph.{did_you_mean(new, plan.index)}')
+        if old != new:
+            found[old] = new
+    return found
+
+
+def _has(plan: Plan, path: str) -> bool:
+    """Tell whether a graph has a node of this name, or path through inner graphs."""
+    name, slash, rest = path.partition("/")
+    if name not in plan.index or not slash:
+        return name in plan.index
+    inner = plan.tasks[plan.index[name]].inner
+    return inner is not None and _has(inner.plan, rest)
 
 
 def _is_allowed(change: Change, rename: Rename) -> bool:

@@ -11,12 +11,12 @@ from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
 from loom.core.journal import Journal, decode, encode
 from loom.core.plan import ConditionError, Plan
-from loom.errors import Change, CheckpointError, ConfigError, GraphChangedError, LoomError
-from loom.runs.changes import last_change, past_of
+from loom.errors import Change, CheckpointError, GraphChangedError, LoomError
+from loom.runs.changes import last_change, past_of, read_header
+from loom.runs.given import check_step
 from loom.runs.inputs import Inputs, checked_values
 from loom.runs.notes import path_of
 from loom.runs.past import Past
-from loom.runs.versions import state_in
 
 # Any, in this module: parsed JSON.
 
@@ -37,8 +37,8 @@ def forked(plan: Plan, journal: Journal, at: int | None, set_values: Inputs, now
         LoomError: fields cannot be replaced where the run has several branches.
         ConfigError: a value does not fit its field.
     """
-    if at is not None and not isinstance(at, int):
-        raise ConfigError(f"at must be the number of a step; got {at!r:.80}")
+    check_step(at)
+    set_line = b'{"kind":"set","at":%.4f,"values":%b}' % (now, checked_values(plan, set_values))
     past = past_of(plan, journal)
     kept: list[tuple[bytes, Record]] = []
     is_simple: dict[int, bool] = {}
@@ -70,7 +70,7 @@ def forked(plan: Plan, journal: Journal, at: int | None, set_values: Inputs, now
     if changed := last_change(journal):
         lines.append(encode({"kind": "resume", "at": now, "changed": changed}))
     if set_values:
-        lines.append(b'{"kind":"set","at":%.4f,"values":%b}' % (now, checked_values(plan, set_values)))
+        lines.append(set_line)
     lines.append(encode({"kind": "end", "status": "stopped", "reason": "forked", "at": now}))
     return lines
 
@@ -152,9 +152,13 @@ def replayed(plan: Plan, journal: Journal) -> ReplayReport:
     """Follow the recorded path, and ask at each step where the graph would go now.
 
     Nodes are not run. A graph that has changed is no error: what it cannot follow is a difference.
+
+    Raises:
+        GraphChangedError: the run was begun with a graph of another name.
+        CheckpointError: the header is damaged, or of another format.
     """
     found: list[Difference] = []
-    changed = last_change(journal)
+    state, changed = read_header(plan, journal)["state"], last_change(journal)
     rename = changed["rename"] if changed else {}
 
     def watch(past: Past, at: int, view: View, taken: tuple[str, ...]) -> None:
@@ -173,7 +177,7 @@ def replayed(plan: Plan, journal: Journal) -> ReplayReport:
         if now != taken:
             found.append(Difference(seq, node, taken, now, "" if way else "no condition holds"))
 
-    past = Past(plan, journal.run_id, rename=rename, watch=watch, state=state_in(journal))
+    past = Past(plan, journal.run_id, rename=rename, watch=watch, state=state)
     for line in journal.records:
         record = decode(line, journal.run_id)
         try:

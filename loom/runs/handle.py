@@ -11,6 +11,7 @@ from loom.core.journal import Checkpointer
 from loom.core.result import GraphResult
 from loom.core.state import State
 from loom.runs.executor import Executor
+from loom.runs.given import check_offset
 from loom.runs.live import Live, follow
 from loom.runs.story import Story
 from loom.types.events import Event
@@ -63,7 +64,12 @@ class GraphRun(Generic[S]):
 
         Those of earlier walks come first, as they are saved; `after=None` leaves them out. Any number of readers may
         follow; a slow one holds nothing up.
+
+        Raises:
+            ConfigError: `after` is no offset.
         """
+        if after is not None:
+            check_offset(after)
         if not await self.begun():
             return
         told = follow(self._story.fresh(), self._store, self.run_id, after=after, live=self._live)

@@ -6,8 +6,9 @@ from loom.core.declared import START
 from loom.core.journal import Journal, decode
 from loom.core.plan import Plan
 from loom.core.result import Checkpoint
-from loom.errors import CheckpointError, ConfigError
+from loom.errors import CheckpointError
 from loom.runs.changes import past_of
+from loom.runs.given import check_step
 from loom.runs.notes import branch_of, path_of
 from loom.runs.past import Past
 
@@ -55,8 +56,7 @@ def past_at(plan: Plan, journal: Journal, seq: int | None) -> Past:
     Raises:
         CheckpointError: the run has no such step.
     """
-    if seq is not None and not isinstance(seq, int):
-        raise ConfigError(f"at must be the number of a step; got {seq!r:.80}")
+    check_step(seq)
     past = past_of(plan, journal)
     for line in journal.records:
         record = decode(line, journal.run_id)

@@ -5,32 +5,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from loom.core.binding import View, first_finding
-from loom.core.journal import Journal
 from loom.core.plan import Plan
 from loom.core.state import Field, Reducer, append
 from loom.core.values import values_of
-from loom.errors import Change, CheckpointError, GraphChangedError, quoted
+from loom.errors import Change, GraphChangedError, quoted
 
 # Any, in this module: parsed JSON.
 
 StateParts = Mapping[str, Any]
 """What a journal knows of a state: its version, and of each field type, reducer, default."""
-
-
-def state_in(journal: Journal) -> StateParts:
-    """Return the state that the header of a journal tells of.
-
-    Raises:
-        CheckpointError: the header is damaged.
-    """
-    try:
-        state: StateParts = from_json(journal.header)["state"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f'run "{journal.run_id}" has a header that cannot be read: {error}') from None
-    return state
 
 
 def plan_for(plan: Plan, state: StateParts) -> Plan:

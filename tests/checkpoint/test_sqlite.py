@@ -56,10 +56,30 @@ def test_it_is_a_checkpointer_and_touches_nothing_until_it_is_used(path: Path) -
     assert not path.exists()
 
 
-@pytest.mark.parametrize("settings", [{"durability": "none"}, {"lease_s": 0}, {"lease_s": "9"}, {"path": 3}])
+SENSELESS: list[dict[str, object]] = [
+    {"durability": "none"}, {"lease_s": 0}, {"lease_s": "9"}, {"lease_s": float("nan")}, {"lease_s": float("inf")},
+    {"path": 3}, {"path": b"loom.db"}, {"path": "lo\0om.db"}, {"path": Path("lo\0om.db")},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", SENSELESS)
 def test_a_setting_that_makes_no_sense_is_refused(path: Path, settings: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"SqliteCheckpointer\\({next(iter(settings))}=…\\)"):
         SqliteCheckpointer(**{"path": path, **settings})  # type: ignore[arg-type]  # which is the point
+
+
+async def test_what_runs_cannot_be_listed_by_is_refused(store: SqliteCheckpointer) -> None:
+    for status in ("done", ["completed"], ("completed", "paused")):
+        with pytest.raises(ConfigError, match=r'runs\(status=…\) must be one of "cancelled", .*; got '):
+            await store.runs(status=status)  # type: ignore[arg-type]  # which is the point
+    with pytest.raises(ConfigError, match=r"runs\(graph=…\) must be the name of a graph; got 5"):
+        await store.runs(graph=5)  # type: ignore[arg-type]  # which is the point
+
+
+async def test_a_text_that_no_file_can_hold_is_an_error_of_storage(store: SqliteCheckpointer) -> None:
+    for asked in (store.create("\ud800", "graph", HEADER, []), store.read("\ud800"), store.runs(graph="\ud800")):
+        with pytest.raises(CheckpointError, match=r"surrogates not allowed"):
+            await asked
 
 
 async def test_what_was_committed_is_there_after_closing_and_opening(path: Path, store: SqliteCheckpointer) -> None:

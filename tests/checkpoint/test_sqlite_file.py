@@ -98,12 +98,32 @@ async def test_a_store_that_nobody_has_any_more_lets_go_of_its_file(path: Path) 
             gc.collect()
 
 
-async def test_an_empty_file_becomes_a_store(path: Path) -> None:
+async def test_an_empty_file_becomes_a_store_for_its_owner_alone(path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.touch()
+    path.chmod(0o664)
+    store = SqliteCheckpointer(path)
+    await begun(store)
+    assert {file.name for file in path.parent.iterdir()} == {"loom.db", "loom.db-wal", "loom.db-shm"}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+    await store.close()
+
+
+async def test_a_file_that_someone_has_let_others_read_stays_as_it_is(path: Path) -> None:
     store = SqliteCheckpointer(path)
     await begun(store)
     await store.close()
+    path.chmod(0o640)
+    assert await SqliteCheckpointer(path).runs()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+async def test_what_is_empty_and_no_file_keeps_its_mode(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o644)
+    with pytest.raises(CheckpointError, match="cannot list runs in"):
+        await SqliteCheckpointer(pipe).runs()
+    assert stat.S_IMODE(pipe.stat().st_mode) == 0o644
 
 
 @pytest.mark.parametrize("content", [b"this is no database, it is a letter\n" * 300, b"\x00" * 5000, b"SQLite"])

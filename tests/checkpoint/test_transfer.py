@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import anyio
 import pytest
@@ -35,6 +35,8 @@ from loom.runs.app import CompiledGraph
 from loom.testing.checkpointer_crashes import Child, hold
 
 pytestmark = pytest.mark.anyio
+
+# Any, in this module: what no type checker would let pass.
 
 KINDS = ["memory", "sqlite"]
 NAMES = 'größe\n漢\u2028\x00"\\ 😀'
@@ -203,6 +205,79 @@ async def test_lines_survive_a_file(store: Checkpointer, tmp_path: Path) -> None
     with path.open(encoding="utf-8") as file:
         await import_run(store, file, run_id="back")
     assert list((await store.read("back")).records) == list((await store.read("r")).records)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+async def test_lines_may_be_bytes_and_have_any_end(store: Checkpointer, other: Checkpointer, end: bytes) -> None:
+    await paused(store)
+    lines = await exported(store)
+    assert await import_run(other, [line.encode() + end for line in lines], run_id="bytes") == "bytes"
+    assert await import_run(other, [line + end.decode() for line in lines], run_id="texts") == "texts"
+    for run_id in ("bytes", "texts"):
+        assert list((await other.read(run_id)).records) == list((await store.read("r")).records)
+
+
+async def test_what_is_exported_may_be_imported_as_it_comes(store: Checkpointer, other: Checkpointer) -> None:
+    await paused(store)
+    assert await import_run(other, export_run(store, "r")) == "r"
+    assert await other.read("r") == await store.read("r")
+
+
+@pytest.mark.parametrize("lines", [None, 5, "the whole text", b"the whole text"])
+async def test_what_is_no_list_of_lines_is_refused(lines: Any, other: Checkpointer) -> None:
+    with pytest.raises(ConfigError, match=r"import_run\(…, lines\) must be lines, as an open file or a list; got "):
+        await import_run(other, lines)
+
+
+async def test_a_line_that_is_no_text_is_refused(other: Checkpointer) -> None:
+    lines: Any = ["{}", 5]
+    with pytest.raises(ConfigError, match=r"import_run\(…, lines\) must be lines of text or bytes; got 5 among them"):
+        await import_run(other, lines)
+    assert await other.runs() == []
+
+
+@pytest.mark.parametrize("run_id", ["", 5, "a\nb", "\ud800"])
+async def test_a_run_cannot_be_brought_under_an_id_that_no_run_could_begin_with(
+    run_id: Any, store: Checkpointer, other: Checkpointer
+) -> None:
+    await paused(store)
+    lines = await exported(store)
+    for moved in (import_run(other, lines, run_id=run_id), copy_run(store, "r", other, new_id=run_id)):
+        with pytest.raises(ConfigError, match="run_id must be a text of printable characters, one at least; got "):
+            await moved
+    assert await other.runs() == []
+
+
+async def test_a_run_of_such_an_id_is_brought_under_another(store: Checkpointer, other: Checkpointer) -> None:
+    header = b'{"graph":"trip"}'
+    await store.release(await store.create("a\nb", "trip", header, [b'{"kind":"answer"}']))
+    lines = await exported(store, "a\nb")
+    for moved in (import_run(other, lines), copy_run(store, "a\nb", other)):
+        with pytest.raises(ConfigError, match=r"run_id must be a text of printable characters.*; got 'a\\nb'"):
+            await moved
+    assert await import_run(other, lines, run_id="new") == "new"
+    assert await copy_run(store, "a\nb", other, new_id="newer") == "newer"
+
+
+@pytest.mark.parametrize("run_id", [5, ["r"]])
+async def test_what_is_no_id_is_told(run_id: Any, store: Checkpointer, other: Checkpointer) -> None:
+    for asked in (exported(store, run_id), copy_run(store, run_id, other, new_id="new")):
+        with pytest.raises(ConfigError, match="run_id must be a text, the id of a run that is saved; got "):
+            await asked
+
+
+async def test_what_is_no_store_is_told(store: Checkpointer) -> None:
+    await paused(store)
+    lines, wrong = await exported(store), cast(Any, MemoryCheckpointer)
+    for asked in (
+        exported(wrong),
+        import_run(wrong, lines),
+        copy_run(wrong, "r", store, new_id="new"),
+        copy_run(store, "r", wrong),
+        prune(wrong, older_than_s=1),
+    ):
+        with pytest.raises(ConfigError, match=r"must be a store, as SqliteCheckpointer\(path\); got <class"):
+            await asked
 
 
 async def test_every_line_is_json_and_the_first_describes_the_run(store: Checkpointer) -> None:
@@ -428,10 +503,17 @@ async def test_pruning_spares_a_failed_run_with_open_asks_unless_asked(store: Ch
 
 
 async def test_pruning_says_what_it_cannot_do(store: Checkpointer) -> None:
-    with pytest.raises(ConfigError, match=r"prune\(older_than_s=…\) must be at least 0; got -1"):
-        await prune(store, older_than_s=-1)
-    with pytest.raises(ConfigError, match=r'prune\(statuses=…\) must be of "cancelled", .*; got "done"'):
-        await prune(store, older_than_s=1, statuses=("done",))  # type: ignore[arg-type]  # which is the point
+    await paused(store)
+    wrong: Any
+    for wrong in (-1, "1", None, float("nan")):
+        with pytest.raises(ConfigError, match=r"prune\(older_than_s=…\) must be a number, 0 or more; got "):
+            await prune(store, older_than_s=wrong)
+    for wrong in (("done",), "completed", 5, (5, "done"), None):
+        with pytest.raises(ConfigError, match=r'prune\(statuses=…\) must be a tuple of "cancelled", .*; got '):
+            await prune(store, older_than_s=0, statuses=wrong)
+    with pytest.raises(ConfigError, match=r"prune\(clock=…\) must give Unix seconds, a finite number; it gave nan"):
+        await prune(store, older_than_s=0, statuses=("paused",), clock=lambda: float("nan"))
+    assert len(await store.runs()) == 1
 
 
 # The room.

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from loom import Cache, ConfigError, Limits, MemoryCheckpointer, Retry, Runtime
 from loom.core.runtime import NO_LIMITS
+from loom.testing.scripted import ScriptedModel
 
 
 @pytest.mark.parametrize(
@@ -99,6 +100,15 @@ def test_a_runtime_is_frozen_and_changed_by_copy() -> None:
         (
             {"checkpointer": "loom.db"},
             "Runtime(checkpointer=…) must be a store, as SqliteCheckpointer(path); got 'loom.db'",
+        ),
+        (
+            {"checkpointer": MemoryCheckpointer},
+            "Runtime(checkpointer=…) must be a store, as SqliteCheckpointer(path); got <class 'loom.checkpoint.memory.",
+        ),
+        ({"checkpointer": []}, "Runtime(checkpointer=…) must be a store, as SqliteCheckpointer(path); got []"),
+        (
+            {"models": ScriptedModel},
+            "Runtime(models=…) must be a model, or map identifiers to models; got <class 'loom.testing.scripted.S",
         ),
         ({"tools": ["x"]}, "Runtime(tools=…) must map names to tools; got ['x']"),
         ({"resources": 5}, "Runtime(resources=…) must map names to objects; got 5"),

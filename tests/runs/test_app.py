@@ -10,6 +10,7 @@ import pytest
 from loom import (
     END,
     START,
+    AnswerError,
     CheckpointError,
     ConfigError,
     Context,
@@ -386,6 +387,7 @@ async def test_a_question_about_a_run_whose_id_is_no_text_is_refused(run_id: Any
         app.state(run_id),
         app.fork(run_id),
         app.replay(run_id),
+        app.told(run_id),
         told(),
     ):
         with pytest.raises(ConfigError, match="run_id must be a text, the id of a run that is saved; got"):
@@ -406,5 +408,17 @@ async def test_settings_of_the_wrong_type_are_refused() -> None:
             await asked
     with pytest.raises(ConfigError, match=r"events\(after=…\) must be an offset, a whole number; got 'x'"):
         await anext(app.events("r", after=wrong))
+    with pytest.raises(ConfigError, match="branch must be the id of one, a text as"):
+        await app.state("r", branch=cast(Any, ["0"]))
     with pytest.raises(ConfigError, match="runtime must be a Runtime; got 'x'"):
         await app.run({"brief": "a"}, runtime=wrong)
+    with pytest.raises(ConfigError, match="runtime must be a Runtime; got 'x'"):
+        app.start({"brief": "a"}, runtime=wrong)
+
+
+@pytest.mark.parametrize("answers", [[], "", 0, [("ask", True)]])
+async def test_answers_that_are_no_mapping_are_refused_empty_ones_too(answers: Any) -> None:
+    app = measuring()
+    await app.run({"brief": "a"}, run_id="r")
+    with pytest.raises(AnswerError, match="answers are given by the id of their ask"):
+        await app.resume("r", answers=answers)

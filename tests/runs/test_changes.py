@@ -224,13 +224,20 @@ async def test_a_setting_that_is_unknown_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("header", "message"),
-    [(b"{", "has a header that cannot be read"), (b'{"format":99,"graph":"g","nodes":{},"state":{}}', "format 99")],
+    [
+        (b"{", "has a header that cannot be read"),
+        (b"[]", "has a header that cannot be read"),
+        (b'{"format":1,"graph":"g","nodes":{}}', "has a header that cannot be read: 'state'"),
+        (b'{"format":99,"graph":"g","nodes":{},"state":{}}', "format 99"),
+    ],
 )
 async def test_a_header_that_cannot_be_read_is_damage(header: bytes, message: str) -> None:
     store = MemoryCheckpointer()
     await store.release(await store.create("r", "g", header, []))
-    with pytest.raises(CheckpointError, match=message):
-        await chain(["x", "y"]).resume("r", runtime=Runtime(checkpointer=store))
+    app, runtime = chain(["x", "y"]), Runtime(checkpointer=store)
+    for asked in (app.resume("r", runtime=runtime), app.replay("r", runtime=runtime)):
+        with pytest.raises(CheckpointError, match=message):
+            await asked
 
 
 async def test_damage_stays_damage_under_a_changed_graph() -> None:
@@ -600,6 +607,89 @@ async def test_names_that_are_nowhere_are_refused() -> None:
         await chain("xz").resume("r", rename={"y": "zz"}, runtime=runtime)
 
 
+@pytest.mark.parametrize("rename", [5, 0, "yz", "", [("y", "z")], [], {"y": 5}, {"y": ["z"]}, {5: "z"}, {"y": None}])
+async def test_a_rename_that_maps_no_names_is_refused_whether_the_graph_has_changed_or_not(rename: Any) -> None:
+    for app in (chain("xz"), chain("xy")):
+        with pytest.raises(
+            ConfigError, match=r'resume\(rename=…\) must map names of nodes to new ones, {"old": "new"}'
+        ):
+            await app.resume("r", rename=rename, runtime=await begun())
+
+
+async def test_where_the_graph_has_not_changed_a_rename_is_refused() -> None:
+    for rename, said in (
+        ({"yy": "y"}, '"yy" is no node of the run. Did you mean "y"?'),
+        ({"y": "yy"}, '"yy" is no node of the graph. Did you mean "y"?'),
+        ({"z": "z"}, '"z" is no node of the run.'),
+        ({"START": "x"}, '"START" is no node of the run.'),
+        ({"x": "y", "y": "x"}, 'run "r" was begun with this very form of graph "g", or last went on under it, so no'),
+    ):
+        runtime = await begun()
+        with pytest.raises(ConfigError) as caught:
+            await chain("xy").resume("r", rename=rename, runtime=runtime)
+        assert said in str(caught.value)
+        assert (await chain("xy").resume("r", rename={"x": "x"}, runtime=runtime)).status == "completed"
+
+
+async def test_a_rename_may_be_said_again_and_again() -> None:
+    app, runtime = await renamed(steps=2)
+    for rename in ({"y": "v"}, {"y": "v", "x": "x"}):
+        limited = Runtime(checkpointer=runtime.checkpointer, limits=Limits(max_steps=2))
+        assert (await app.resume("r", rename=rename, runtime=limited)).steps == 2
+    with pytest.raises(ConfigError, match="last went on under it, so no node has another name; leave it out"):
+        await app.resume("r", rename={"x": "z"}, runtime=runtime)
+    assert (await app.resume("r", rename={"y": "v"}, runtime=runtime)).state.i == 3
+    assert (await app.resume("r", rename={"y": "v"}, runtime=runtime)).status == "completed"
+
+
+async def test_a_rename_may_be_said_again_of_a_node_that_has_yet_another_name() -> None:
+    _, runtime = await renamed(steps=2)
+    last = chain("xwz")
+    limited = Runtime(checkpointer=runtime.checkpointer, limits=Limits(max_steps=2))
+    await last.resume("r", rename={"v": "w"}, runtime=limited)
+    for rename in ({"v": "w"}, {"y": "w"}, {"y": "v", "v": "w"}, {"y": "v"}):
+        assert (await last.resume("r", rename=rename, runtime=limited)).steps == 2
+    assert (await last.resume("r", rename={"y": "v"}, runtime=runtime)).state.i == 3
+
+
+async def test_a_node_may_get_its_third_name_by_its_first() -> None:
+    _, runtime = await renamed(steps=2)
+    assert (await chain("xwz").resume("r", rename={"y": "w"}, runtime=runtime)).state.i == 3
+    assert [point.node for point in await chain("xwz").history("r", runtime=runtime)] == [START, "x", "v", "z"]
+
+
+async def test_a_node_may_get_its_old_name_back() -> None:
+    _, runtime = await renamed(steps=2)
+    limited = Runtime(checkpointer=runtime.checkpointer, limits=Limits(max_steps=2))
+    for _ in range(2):
+        assert (await chain("xyz").resume("r", rename={"v": "y"}, runtime=limited)).steps == 2
+    assert (await chain("xyz").resume("r", rename={"v": "y"}, runtime=runtime)).state.i == 3
+
+
+def nested(names: Sequence[str], fn: AnyNode = one) -> CompiledGraph[Count]:
+    graph = Graph("g", Count)
+    graph.node("in", chain(names, fn).as_node(reads={"i": "i"}, writes={"i": "i"}))
+    graph.node("z", one)
+    graph.edge(START, "in", "z", END)
+    return graph.compile()
+
+
+@pytest.mark.parametrize(
+    ("rename", "said"),
+    [
+        ({"out/b": "in/c"}, '"out/b" is no node of the run.'),
+        ({"in/b": "in/d"}, '"in/d" is no node of the graph.'),
+        ({"in/b": "z/c"}, '"z/c" is no node of the graph.'),
+        ({"in/b": "in/"}, '"in/" is no node of the graph.'),
+    ],
+)
+async def test_a_path_that_leads_nowhere_is_refused(rename: dict[str, str], said: str) -> None:
+    runtime = await begun(nested("ab"))
+    with pytest.raises(ConfigError) as caught:
+        await nested("ac").resume("r", rename=rename, on_change="continue", runtime=runtime)
+    assert said in str(caught.value)
+
+
 async def test_a_rename_does_not_reach_into_inner_graphs() -> None:
     def outer(name: str) -> CompiledGraph[Count]:
         graph = Graph("g", Count)
@@ -659,3 +749,18 @@ async def test_an_effect_of_a_renamed_node_keeps_its_idempotency_key() -> None:
     await renamed.resume("r", rename={"pay": "charge"}, runtime=Runtime(checkpointer=store))
     assert len(keys) == 2
     assert keys[0] == keys[1]
+
+
+# Names
+
+
+async def test_a_name_that_cannot_be_saved_is_refused_before_a_run_begins(tmp_path: Path) -> None:
+    graph = Graph("g\ud800", Count)
+    graph.node("x", one)
+    graph.edge(START, "x", END)
+    app = graph.compile()
+    for store in (MemoryCheckpointer(), SqliteCheckpointer(tmp_path / "loom.db")):
+        with pytest.raises(ConfigError, match=r"graph 'g\\ud800': its name holds a lone surrogate"):
+            await app.run(runtime=Runtime(checkpointer=store))
+        assert await store.runs() == []
+        await store.close()

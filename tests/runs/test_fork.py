@@ -234,6 +234,14 @@ async def test_a_fork_may_set_fields() -> None:
             await app.fork("r", at=2, set=wrong)
 
 
+@pytest.mark.parametrize("fields", [[], "", 0, [("i", 1)]])
+async def test_what_is_set_must_be_a_mapping_also_where_it_is_nothing(fields: Any) -> None:
+    runtime = Runtime(checkpointer=MemoryCheckpointer())
+    await loop(3).run(run_id="r", runtime=runtime)
+    with pytest.raises(ConfigError, match='graph "loop" takes values by field'):
+        await loop(3).fork("r", at=1, set=fields, runtime=runtime)
+
+
 async def test_what_is_set_replaces_a_field_whatever_its_reducer() -> None:
     app = chain(Ran())
     await app.run(run_id="r")
@@ -530,6 +538,13 @@ async def test_a_replay_under_a_changed_graph_is_no_error() -> None:
     strange.edge(START, "a", END)
     (told,) = (await strange.compile().replay("r", runtime=runtime)).differences
     assert "cannot be followed further" in told.note
+
+
+async def test_a_replay_by_another_graph_is_refused() -> None:
+    runtime = Runtime(checkpointer=MemoryCheckpointer())
+    await chain(Ran()).run(run_id="r", runtime=runtime)
+    with pytest.raises(GraphChangedError, match='run "r" belongs to graph "chain", not to "loop"'):
+        await loop(1).replay("r", runtime=runtime)
 
 
 async def test_a_replay_under_other_joins_is_no_error() -> None:

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import pytest
@@ -25,6 +26,8 @@ from loom.types.events import Event
 from tests.core.letters import Body, Diary, Log, chain, failing, fan, graph_of
 
 pytestmark = pytest.mark.anyio
+
+# Any, in this module: what no type checker would let pass.
 
 ENDS = {"run.completed", "run.paused", "run.stopped", "run.cancelled", "run.failed"}
 
@@ -208,6 +211,14 @@ async def test_after_leaves_out_what_was_read_before() -> None:
     every = await all_of(run.events())
     for after in range(len(every) + 1):
         assert await all_of(run.events(after=after)) == every[after:]
+
+
+@pytest.mark.parametrize("after", ["1", 1.0, True, [1]])
+async def test_an_offset_that_is_none_is_refused(after: Any) -> None:
+    run = chain("abc").start()
+    with pytest.raises(ConfigError, match=r"events\(after=…\) must be an offset, a whole number; got "):
+        await anext(run.events(after=after))
+    assert (await run.wait()).status == "completed"
 
 
 async def test_a_reader_that_stops_reading_holds_nothing_up() -> None:
