@@ -88,10 +88,7 @@ def _double_writes(declared: Declared, index: Mapping[str, int], relations: list
 
 def unwritten_reads(declared: Declared, *, is_tree: bool) -> Iterator[Problem]:
     """LOOM203. `is_tree` tells that branches meet at joins alone; else only the outer fan-outs are followed."""
-    given = set(declared.given)
-    doubtful = {
-        name for name, field in declared.fields.items() if not field.has_default and name not in given
-    } & declared.written
+    doubtful = _doubtful(declared)
     if not doubtful:
         return
     before = _surely_written(declared, doubtful, is_tree)
@@ -100,18 +97,39 @@ def unwritten_reads(declared: Declared, *, is_tree: bool) -> Iterator[Problem]:
         item = eaches[name].bind if name in eaches else None
         reads = {field for port, field in placed.inputs if not port.has_default and port.name != item}
         for field in sorted(reads & doubtful - before[name]):
-            yield _unwritten(f'node "{name}"', f'"{name}" may read', field)
+            yield _unwritten(declared, f'node "{name}"', f'"{name}" may read', field)
     for drawing in declared.drawings:
         written = before[drawing.source] | _writes(declared, drawing.source)
         for field in sorted(_read_by(drawing) & doubtful - written):
             reader = "over= may read" if drawing.each else "a condition may read"
-            yield _unwritten(drawing.call, reader, field)
+            yield _unwritten(declared, drawing.call, reader, field)
 
 
-def _unwritten(where: str, what: str, field: str) -> Problem:
+def written_at_end(declared: Declared) -> frozenset[str]:
+    """Return the fields of a graph without problems that surely have a value when a run of it is over."""
+    doubtful = _doubtful(declared)
+    sure = declared.fields.keys() - doubtful
+    return frozenset(sure | _surely_written(declared, doubtful, is_tree=True)[END] if doubtful else sure)
+
+
+def _doubtful(declared: Declared) -> set[str]:
+    """Return the fields that have no value before some node writes them."""
+    given = set(declared.given)
+    return {name for name in declared.written if name not in given and not declared.fields[name].has_default}
+
+
+def _unwritten(declared: Declared, where: str, what: str, field: str) -> Problem:
+    reasons = [
+        f'"{name}" may end without having written it'
+        if name not in declared.eaches
+        else f'"{name}" writes it for each item of "{declared.eaches[name].over}", which may be empty'
+        for name, placed in declared.nodes.items()
+        for port, written in placed.outputs
+        if written == field and (name in declared.eaches or port.has_default)
+    ]
     message = (
-        f'{what} "{field}" before anything writes it; give the field a default, '
-        f"or say that it is always given, Graph(…, inputs=({quoted([field])},))"
+        f'{what} "{field}" before anything writes it{": " if reasons else ""}{", ".join(reasons)}; give the field '
+        f"a default, or say that it is always given, Graph(…, inputs=({quoted([field])},))"
     )
     return Problem("LOOM203", where, message)
 
@@ -122,18 +140,18 @@ def _read_by(drawing: Drawing) -> set[str]:
 
 
 def _writes(declared: Declared, name: str) -> frozenset[str]:
-    """Return the fields that a node surely writes."""
-    if name == START:
+    """Return the fields that a node surely writes, by the time that what follows it starts."""
+    if name in (START, END) or name in declared.eaches:  # which runs over nothing where the list is empty
         return frozenset()
     return frozenset(field for port, field in declared.nodes[name].outputs if not port.has_default)
 
 
 def _surely_written(declared: Declared, fields: set[str], is_tree: bool) -> dict[str, frozenset[str]]:
-    """Return, for START and each node, which of `fields` are surely written before it starts."""
+    """Return, for START, each node and END, which of `fields` are surely written before it."""
     arrivals = _Arrivals(declared, is_tree)
     shape = arrivals.shape
     writes = {name: _writes(declared, name) & fields for name in shape}
-    fans = {name: arrivals.fans_before(name, START, frozenset()) for name in declared.nodes if name in declared.joins}
+    fans = {name: arrivals.fans_before(name, START, frozenset()) for name in (*declared.joins, END)}
     before = dict.fromkeys(shape, frozenset(fields))
     before[START] = frozenset()
     todo = deque(shape)
@@ -177,17 +195,15 @@ def _common(sets: Iterable[frozenset[str]]) -> frozenset[str]:
 
 
 class _Arrivals:
-    """Which branches of which fan-outs must arrive at a join."""
+    """Which branches of which fan-outs must arrive at a join. END is one too, at which every branch arrives."""
 
     def __init__(self, declared: Declared, is_tree: bool) -> None:
         successors = declared.successors
         self._declared = declared
         self._is_tree = is_tree
         self._ways = {drawing.source: drawing.ways for drawing in declared.drawings}
-        self._leaves = {name for name, targets in successors.items() if END in targets}
         self.shape: nx.DiGraph[str] = nx.DiGraph()
-        self.shape.add_nodes_from(successors)
-        self.shape.add_edges_from((s, t) for s, targets in successors.items() for t in targets if t != END)
+        self.shape.add_edges_from((s, t) for s, targets in successors.items() for t in targets)
 
     def fans_before(self, join: str, root: str, openers: frozenset[str]) -> tuple[_Fan, ...]:
         """Return the fan-outs that every way from `root` to `join` passes, without passing `openers`.
@@ -222,7 +238,7 @@ class _Arrivals:
         region = {target} | reachable(nx.restricted_view(self.shape, openers | {join}, ()), target)
         sources = region & set(self.shape.pred[join])
         goes_back = any(opener in self.shape[name] for name in region for opener in openers)
-        if not sources or region & self._leaves or goes_back:
+        if not sources or END in region or goes_back:
             return bool(sources), None
         passes = self.fans_before(join, target, openers) if self._is_tree else ()
         return True, _Branch(frozenset(sources), passes)

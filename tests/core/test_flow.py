@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from loom import END, START, Graph, Problem, State, append, node
+from loom.core.flow import written_at_end
 from loom.core.node import AnyNode
 from loom.core.plan import make_plan
 from loom.core.walk import Walk
@@ -420,6 +421,140 @@ def test_203_follows_what_an_each_runs_over(first: str) -> None:
         assert problem.message.startswith('over= may read "tasks" before anything writes it')
 
 
+class Found(State):
+    """What a list of tasks comes to; nothing is found at the start."""
+
+    tasks: list[str] = []
+    notes: Annotated[list[str], append]
+
+
+@node(writes="notes")
+def notes_down(task: str) -> list[str]:
+    return [task]
+
+
+@node
+def reads_notes(notes: list[str]) -> None: ...
+
+
+def test_203_an_each_may_run_over_an_empty_list_and_write_nothing() -> None:
+    graph = Graph("each", Found)
+    graph.node("work", notes_down)
+    graph.node("read", reads_notes)
+    graph.each(START, "work", over="tasks", bind="task")
+    graph.switch("work", {"len(notes) > 3": "read"}, otherwise="read")
+    graph.edge("read", END)
+    problems = graph.check()
+    assert [(one.code, one.where) for one in problems] == [("LOOM203", 'node "read"'), ("LOOM203", 'switch("work")')]
+    assert problems[0].message == (
+        '"read" may read "notes" before anything writes it: "work" writes it for each item of "tasks", which may be '
+        'empty; give the field a default, or say that it is always given, Graph(…, inputs=("notes",))'
+    )
+
+
+def test_203_a_field_with_a_default_may_be_read_after_an_each_over_nothing() -> None:
+    class Safe(Found):
+        notes: Annotated[list[str], append] = []
+
+    graph = Graph("each", Safe)
+    graph.node("work", notes_down)
+    graph.node("read", reads_notes)
+    graph.each(START, "work", over="tasks", bind="task")
+    graph.edge("work", "read", END)
+    assert graph.check() == []
+    assert graph.compile().run_sync().status == "completed"
+
+
+# What an inner graph has surely written when it is over.
+
+OPENS: Edges = {START: ["a", "b"], "a": END, "b": END}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "edges", "joins"),
+    [
+        ({"a": finds_x}, {START: "a", "a": END}, ""),
+        ({"a": idle}, {START: "a", "a": END}, ""),  # no node finds it, so it is given
+        ({"a": finds_x, "b": idle}, OPENS, ""),
+        ({"a": idle, "b": finds_x}, OPENS, ""),
+        ({"a": finds_x, "b": idle, "j": idle}, DIAMOND, "j"),
+        ({"a": idle, "b": finds_x, "j": idle}, {START: ["a", "b"], "a": (END, "j"), "b": "j", "j": END}, "j"),
+        ({"a": idle, "b": finds_x}, {START: "a", "a": ("a", "b"), "b": ("a", END)}, ""),
+        ({"a": finds_x, "b": finds_x}, {START: ("a", "b"), "a": END, "b": END}, ""),
+        (
+            {"s": idle, "a": idle, "b": finds_x, "c": finds_x},
+            {START: "s", "s": (["a", "b"], "c"), "a": END, "b": END, "c": END},
+            "",
+        ),
+        (
+            {"a": idle, "b": idle, "c": finds_x, "d": idle},
+            {START: ["a", "b"], "a": ["c", "d"], "b": END, "c": END, "d": END},
+            "",
+        ),
+    ],
+    ids=[
+        "at the end",
+        "given",
+        "in a branch",
+        "in the other",
+        "before a join",
+        "where its sibling may end",
+        "in a loop",
+        "on both ways",
+        "on the way of a fan-out too",
+        "in a branch of a branch",
+    ],
+)
+def test_203_what_an_inner_graph_surely_writes_may_be_read_after_it(nodes: Nodes, edges: Edges, joins: str) -> None:
+    assert errors(around(drawn(nodes, edges, joins))) == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "edges", "joins"),
+    [
+        ({"a": idle, "b": finds_x}, {START: "a", "a": ("b", END), "b": END}, ""),
+        ({"a": may_find}, {START: "a", "a": END}, ""),
+        ({"a": idle, "b": finds_x, "c": idle}, {START: ["a", "c"], "a": ("b", END), "b": END, "c": END}, ""),
+        (
+            {"s": idle, "a": idle, "b": finds_x},
+            {START: "s", "s": (["a", "b"], END), "a": END, "b": END},
+            "",
+        ),
+        (
+            {"s": idle, "a": finds_x, "b": idle, "c": idle},
+            {START: "s", "s": (["a", "b"], ["b", "c"]), "a": END, "b": END, "c": END},
+            "",
+        ),
+    ],
+    ids=[
+        "on one way of two",
+        "a port that may stay unset",
+        "in a branch that may end",
+        "a fan-out left out",
+        "one of two",
+    ],
+)
+def test_203_what_an_inner_graph_may_end_without_may_not_be_read_after_it(
+    nodes: Nodes, edges: Edges, joins: str
+) -> None:
+    (problem,) = errors(around(drawn(nodes, edges, joins)))
+    assert (problem.code, problem.where) == ("LOOM203", 'node "read"')
+    assert problem.message == (
+        '"read" may read "x" before anything writes it: "inner" may end without having written it; '
+        'give the field a default, or say that it is always given, Graph(…, inputs=("x",))'
+    )
+
+
+def around(inner: Graph[Facts]) -> Graph[Facts]:
+    """Draw a graph that reads what an inner one found."""
+    given = inner._declared.given  # pyright: ignore[reportPrivateUsage]
+    graph = Graph("around", Facts)
+    graph.node("inner", inner.compile().as_node(reads=dict.fromkeys(given, "y"), writes={"x": "x"}))
+    graph.node("read", needs_x)
+    graph.edge(START, "inner", "read", END)
+    return graph
+
+
 def test_where_branches_clash_the_data_is_followed_without_end_in_sight() -> None:
     graph = Graph("layers", Facts)
     layers = [[f"{number}{side}" for side in "ab"] for number in range(25)]
@@ -496,10 +631,12 @@ def sketches(draw: st.DrawFn) -> Sketch:
         def forward(ahead: str = ahead) -> list[str]:
             return draw(st.lists(st.sampled_from(ahead), min_size=1, max_size=3, unique=True)) if ahead else [END]
 
-        kind = draw(st.sampled_from(["edge", "edge", "edge", "switch", "loop"]))
+        kind = draw(st.sampled_from(["edge", "edge", "edge", "switch", "loop", "leave"]))
         ways: list[list[str]] = [forward()]
         if kind == "switch":
             ways.append(forward())
+        elif kind == "leave":
+            ways.append([END])
         elif kind == "loop" and source != START:
             ways.append([draw(st.sampled_from([one for one in edges if one != START] or [source]))])
         stops: list[Stop] = [way if len(way) > 1 else way[0] for way in ways]
@@ -528,3 +665,5 @@ def test_203_holds_in_every_order_of_steps_on_every_way(sketch: Sketch, chance: 
             assert READS.get(sketch.kinds[task.name], set()) <= set(branch.view)
             walk.absorb(branch, dict.fromkeys(WRITES.get(sketch.kinds[task.name], ()), 1))
             walk.move(branch, chance.choice(task.ways).targets)
+        if not walk.live:
+            assert written_at_end(declared) <= {"log", *walk.view()}
