@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -27,12 +28,15 @@ from loom.types.stream import StreamEvent
 if TYPE_CHECKING:
     from loom.telemetry import Telemetry
 
+FEW_SESSIONS = 100  # not worth looking for those that are over
+
 
 class Agent:
     """A model with instructions, tools behind one door, and sessions that remember.
 
     `runtime` gives what is live: a checkpointer, models that replace the configured one, limits, a clock, secrets.
-    `telemetry` is told of every run, as it happens.
+    `telemetry` is told of every run, as it happens. Any number of threads may use an agent, each with an event loop of
+    its own; the runs of one session take turns over all of them.
 
     Raises:
         ConfigError: a setting is wrong, the provider is unknown, or rules and policy name what is not there.
@@ -46,6 +50,8 @@ class Agent:
         self.config = config
         self._engine = Engine(config, runtime, telemetry)
         self._sessions: dict[str, Session] = {}
+        self._most_sessions = FEW_SESSIONS
+        self._guard = Lock()
 
     def __repr__(self) -> str:
         return f"<agent with {len(self.config.tools)} tools>"
@@ -134,17 +140,18 @@ class Agent:
         """
         if config is not None and not isinstance(config, SessionConfig):
             raise ConfigError(f"agent.session(config) must be SessionConfig, got {type(config).__name__}")
-        while self._sessions and (oldest := next(iter(self._sessions.values()))).is_over:
-            del self._sessions[oldest.id]
         if config is None or config.id is None:
             return Session(self._engine, config)
-        known = self._sessions.get(config.id)
-        if known and not known.is_over:
-            known.metadata |= config.metadata
-            return known
-        self._sessions.pop(config.id, None)
-        made = self._sessions[config.id] = Session(self._engine, config)  # the newest stands last
-        return made
+        with self._guard:
+            known = self._sessions.get(config.id)
+            if known and not known.is_over:
+                known.metadata |= config.metadata
+                return known
+            made = self._sessions[config.id] = Session(self._engine, config)
+            if len(self._sessions) > self._most_sessions:
+                self._sessions = {name: one for name, one in self._sessions.items() if not one.is_over}
+                self._most_sessions = max(FEW_SESSIONS, 2 * len(self._sessions))
+            return made
 
     def resolve_knowledge(self, query: KnowledgeQuery) -> KnowledgeBundle:
         """Return what the agent's sources hold about a query, ranked, with citations."""
@@ -152,7 +159,9 @@ class Agent:
 
     async def close(self) -> None:
         """Cancel what is at work, close the sessions, and the store unless it was given."""
-        for session in self._sessions.values():
+        with self._guard:
+            sessions = list(self._sessions.values())
+        for session in sessions:
             await session.close()
         await self._engine.close()
 

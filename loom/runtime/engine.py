@@ -4,9 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import cached_property
-from operator import attrgetter
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -23,8 +21,9 @@ from loom.models.providers import provider_of, secrets_in
 from loom.nodes.observe import HISTORY
 from loom.runs.app import CompiledGraph
 from loom.runs.handle import GraphRun
-from loom.runs.inputs import new_run_id
 from loom.runs.secrets import secrets_of
+from loom.runtime.memory import Memory
+from loom.runtime.turn import Turn
 from loom.runtime.veil import Veiled
 from loom.tools.door import Door
 from loom.tools.hooks import HookManager
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 FALLBACK = "fallback"
 """The finish reason of a reply that no model gave."""
 
-REMEMBERED_RUNS = 1000  # what was said in more is read from the store again
-
 
 class AtWork(Protocol):
     """A run that goes on in the background."""
@@ -55,8 +52,18 @@ class AtWork(Protocol):
         ...
 
 
+class SessionAtWork(Protocol):
+    """A session that a run belongs to."""
+
+    id: str
+
+    def goes_since(self, began_at: float) -> None:
+        """Learn since when it goes: by then, a run of it is about to begin."""
+        ...
+
+
 class Engine:
-    """An agent's parts, made once and shared by its runs and sessions."""
+    """An agent's parts, made once and shared by its runs and sessions, in whatever threads these are."""
 
     def __init__(self, config: AgentConfig, runtime: Runtime | None, telemetry: "Telemetry | None" = None) -> None:
         self.config = config
@@ -68,17 +75,26 @@ class Engine:
         if self._given.tools:
             raise ConfigError("Agent(runtime=…) has tools; give them as AgentConfig(tools=…), where policy sees them")
         self.settings = config.runtime or RuntimeConfig()
-        self.memory = config.memory or MemoryConfig(enabled=False)
         self.clock = self._given.clock
         self.at_work: set[AtWork] = set()
-        self._said: dict[str, _Said] = {}
-        self._turns: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+        self._guard = Lock()
+        self._turns: WeakValueDictionary[str, Turn] = WeakValueDictionary()
         self._ref, self._model = self._model_of(config)
-        if self._given.checkpointer is not None and self.memory.backend.path is not None:
+        remembering = config.memory or MemoryConfig(enabled=False)
+        self._store, self._path = self._given.checkpointer, remembering.backend.path
+        if self._store is not None and self._path is not None:
             raise ConfigError(
                 "MemoryConfig(backend=…) names a file, and Runtime(checkpointer=…) is a store too; give one of them"
             )
         self.app = self._compiled()  # here, as the first time takes long enough to be felt in an event loop
+        self.memory = Memory(
+            self.app,
+            is_on=remembering.enabled,
+            namespace=remembering.namespace,
+            ttl_s=self.settings.session_ttl_s,
+        )
+        if not remembering.enabled:
+            self._path = None
         if self._model is None and self._replacement is None:
             provider_of(self._ref)
         safety = (config.safety_rules or []) if self.settings.features.enable_safety else []
@@ -117,14 +133,14 @@ class Engine:
         """The texts that must be shown and saved nowhere: those of the runtime, and the keys of the provider."""
         return (*self._given.secrets, *secrets_in(self._ref, os.environ))
 
-    @cached_property
+    @property
     def store(self) -> Checkpointer:
         """Where runs are kept: the runtime's checkpointer, else as the memory's backend says."""
-        if self._given.checkpointer is not None:
-            return self._given.checkpointer
-        if self.memory.enabled and self.memory.backend.path is not None:
-            return SqliteCheckpointer(self.memory.backend.path)
-        return MemoryCheckpointer(keep_finished=1000)
+        with self._guard:
+            if self._store is None:
+                path = self._path
+                self._store = MemoryCheckpointer(keep_finished=1000) if path is None else SqliteCheckpointer(path)
+            return self._store
 
     async def close(self) -> None:
         """End the runs that are at work, and close the store, unless it is the caller's own."""
@@ -133,8 +149,8 @@ class Engine:
             run.cancel()
         for run in runs:
             await run.settled()
-        if "store" in self.__dict__ and self._given.checkpointer is None:
-            await self.store.close()
+        if self._store is not None and self._given.checkpointer is None:
+            await self._store.close()
 
     def runtime(self, history: Sequence[Message]) -> Runtime:
         """Return the runtime of one run, to which `history` was said before."""
@@ -180,49 +196,34 @@ class Engine:
         found: dict[str, Any] = secrets_of(self.secrets).clean(value)
         return found
 
-    @cached_property
+    @property
     def _reading(self) -> Runtime:
         return Runtime(checkpointer=self.store)
 
-    # Sessions: chains of runs whose ids begin with that of the session.
-
-    def run_id(self, session_id: str | None) -> str:
-        """Return an id for a new run."""
-        return new_run_id() if session_id is None else f"{self._prefix(session_id)}:{new_run_id()}"
-
-    def _prefix(self, session_id: str) -> str:
-        # A "/" in a name is written otherwise, so that no two pairs of names look alike.
-        names = [self.memory.namespace, session_id] if self.memory.namespace else [session_id]
-        return "/".join(name.replace("%", "%25").replace("/", "%2F") for name in names)
-
-    def turn(self, name: str) -> anyio.Lock:
+    def turn(self, name: str) -> Turn:
         """Return what is held while a run of this session is at work, or the run of this id outside of any."""
-        lock = self._turns.get(name)
-        if lock is None:
-            lock = self._turns[name] = anyio.Lock()
-        return lock
-
-    async def opening(self, session_id: str | None) -> tuple[int, list[Message]]:
-        """Return the number of a new run in its session, and what was said there before, oldest first.
-
-        Nothing was where memory is off. A session that is older than its time to live begins anew.
-        """
-        said = await self._remembered(session_id or "")
-        return (said[-1].number + 1 if said else 1), self._since_it_began(said, self.clock())
+        with self._guard:
+            turn = self._turns.get(name)
+            if turn is None:
+                turn = self._turns[name] = Turn()
+            return turn
 
     # Walks: a run's first, and one more each time that it goes on. Each has the turn of its session.
 
     @asynccontextmanager
     async def begun(
-        self, run_id: str, session_id: str | None, prompt: MessageContent, context: str
+        self, run_id: str, session: SessionAtWork | None, prompt: MessageContent, context: str
     ) -> AsyncGenerator[GraphRun[AgentState], None]:
         """Give a new run, at work; who leaves before it has ended cancels it."""
+        session_id = session.id if session else ""
         async with self.turn(session_id or run_id):
-            number, history = await self.opening(session_id)
+            opening = await self.memory.opening(self.store, session_id, self.clock())
+            if session:
+                session.goes_since(opening.began_at)
             given: dict[str, object] = {"prompt": prompt, "context": context}
-            given |= {"session": session_id or "", "number": number}
-            graph_run = self.app.start(given, run_id=run_id, runtime=self.runtime(history))
-            async with self._attended(graph_run, session_id or ""):
+            given |= {"session": session_id, "number": opening.number}
+            graph_run = self.app.start(given, run_id=run_id, runtime=self.runtime(opening.messages))
+            async with self._attended(graph_run, session_id):
                 yield graph_run
 
     @asynccontextmanager
@@ -238,9 +239,7 @@ class Engine:
         """
         session_id = (await self.state(run_id)).session
         async with self.turn(session_id or run_id):
-            this = await self._said_in(run_id)
-            before = [one for one in await self._remembered(session_id) if one.place < this.place]
-            runtime = self.runtime(self._since_it_began(before, this.at))
+            runtime = self.runtime(await self.memory.before(self.store, session_id, run_id))
             graph_run = self.app.start_resume(run_id, answers=answers, runtime=runtime)
             async with self._attended(graph_run, session_id):
                 yield graph_run
@@ -262,49 +261,6 @@ class Engine:
         async for event in graph_run.events(after=None):
             if self.telemetry:
                 self.telemetry.observe(event, conversation=session_id)
-
-    def _since_it_began(self, said: Sequence["_Said"], now: float) -> list[Message]:
-        """Return the messages of the session that `now` is in: it ends when its time to live is over."""
-        began, messages = 0.0, list[Message]()
-        for one in said:
-            if one.at - began > self.settings.session_ttl_s:
-                began, messages = one.at, []
-            messages += one.messages
-        return messages if now - began <= self.settings.session_ttl_s else []
-
-    async def _remembered(self, session_id: str) -> list["_Said"]:
-        """Return what was said in the completed runs of a session, in their order."""
-        if not session_id or not self.memory.enabled:
-            return []
-        prefix, found = self._prefix(session_id), list[_Said]()
-        for run in await self.store.runs(graph=self.app.name, status="completed"):
-            if run.run_id.rpartition(":")[0] == prefix:
-                said = self._said.get(run.run_id) or await self._said_in(run.run_id)
-                self._said[run.run_id] = said
-                found.append(said)
-        while len(self._said) > REMEMBERED_RUNS:
-            del self._said[next(iter(self._said))]
-        return sorted(found, key=attrgetter("place"))
-
-    async def _said_in(self, run_id: str) -> "_Said":
-        (begin, *_) = await self.app.history(run_id, runtime=self._reading)
-        state = await self.state(run_id)
-        # As the model saw it last: what was put aside for want of room stays aside.
-        return _Said((state.number, run_id), begin.at, state.edits.view((), state.messages))
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """What was said in one run of a session: its place in it, by number and id, and when it began."""
-
-    place: tuple[int, str]
-    at: float
-    messages: tuple[Message, ...]
-
-    @property
-    def number(self) -> int:
-        """The number of the run in its session, from 1."""
-        return self.place[0]
 
 
 class _Client:

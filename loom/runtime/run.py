@@ -6,7 +6,7 @@ from typing import Any
 
 from loom.errors import ConfigError
 from loom.runs.handle import has_running_loop
-from loom.runtime.engine import Engine
+from loom.runtime.engine import Engine, SessionAtWork
 from loom.runtime.records import Artifact, RunContext, RunResult, RunState, artifacts_in
 from loom.runtime.walk import AgentWalk, attended
 from loom.types.content import MessageContent, text_of
@@ -25,7 +25,7 @@ class Run:
         prompt: MessageContent,
         context: RunContext | None = None,
         *,
-        session_id: str | None = None,
+        session: SessionAtWork | None = None,
     ) -> None:
         if context is not None and not isinstance(context, RunContext):
             raise ConfigError(f"context must be RunContext, got {type(context).__name__}")
@@ -33,11 +33,11 @@ class Run:
             raise ConfigError("a run needs a running asyncio loop; begin it in async code, or use agent.run_sync(…)")
         self.prompt = prompt
         self.context = context or RunContext()
-        self.session_id = session_id
-        self.run_id = engine.run_id(session_id)
+        self.session_id = session.id if session else None
+        self.run_id = engine.memory.run_id(self.session_id)
         self._engine = engine
         said = self.context.to_text(engine.without_secrets)
-        self._newest = AgentWalk(engine, self.run_id, engine.begun(self.run_id, session_id, prompt, said))
+        self._newest = AgentWalk(engine, self.run_id, engine.begun(self.run_id, session, prompt, said))
 
     def __repr__(self) -> str:
         return f"<run {self.run_id}, {self.state}>"

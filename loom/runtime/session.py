@@ -31,6 +31,7 @@ class Session:
         self.metadata: dict[str, Any] = dict(config.metadata)
         self.created_at = engine.clock()
         self._engine = engine
+        self._began_at: float | None = None
         self._runs: dict[str, Run] = {}
         self._is_closed = False
 
@@ -45,7 +46,7 @@ class Session:
         """
         if self._is_closed:
             raise RunError(f'session "{self.id}" is closed; open one with agent.session(…)')
-        run = Run(self._engine, prompt, context, session_id=self.id)
+        run = Run(self._engine, prompt, context, session=self)
         self._runs[run.run_id] = run
         return run
 
@@ -80,12 +81,19 @@ class Session:
     async def close(self) -> None:
         """Cancel what is at work and begin no more."""
         self._is_closed = True
-        for run in self._runs.values():
+        runs = self.list_runs()
+        for run in runs:
             run.cancel()
-        for run in self._runs.values():
+        for run in runs:
             await run.settled()
+
+    def goes_since(self, began_at: float) -> None:
+        """Learn since when the session goes, as far as the agent's memory knows; without one since its first run."""
+        if self._engine.memory.is_on or self._began_at is None or self.is_over:
+            self._began_at = began_at
 
     @property
     def is_over(self) -> bool:
-        """Tell whether the session is closed, or older than its time to live."""
-        return self._is_closed or self._engine.clock() - self.created_at > self._engine.settings.session_ttl_s
+        """Tell whether the session is closed, or older than its time to live: since its first run, if it has any."""
+        began_at = self.created_at if self._began_at is None else self._began_at
+        return self._is_closed or self._engine.memory.is_over(began_at, self._engine.clock())

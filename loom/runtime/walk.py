@@ -1,14 +1,16 @@
 """One walk of an agent's run, in the background, and what is shown of it to those who read along."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
 
 import anyio
 
 from loom.core.result import GraphResult
+from loom.errors import RunError
 from loom.graphs.agent import AgentState
-from loom.runs.handle import GraphRun
+from loom.runs.handle import GraphRun, has_running_loop
 from loom.runtime.engine import FALLBACK, Engine
 from loom.runtime.failures import known
 from loom.runtime.records import RunResult, RunState
@@ -39,6 +41,8 @@ class AgentWalk:
 
     `before` is None from the moment that this walk has begun. One that could not begin, as its answers were of the
     wrong type, changed nothing: the one before is still how the run stands.
+
+    It is at work in the event loop that it was made in. Others may cancel it and wait until it is over.
     """
 
     def __init__(self, engine: Engine, run_id: str, opened: Opened, before: "AgentWalk | None" = None) -> None:
@@ -46,6 +50,9 @@ class AgentWalk:
         self.before = before
         self.graph_run: GraphRun[AgentState] | None = None
         self._engine = engine
+        self._run_id = run_id
+        self._loop = asyncio.get_running_loop()
+        self._is_over = concurrent.futures.Future[None]()
         self._is_cancelled = False
         self._has_handle = asyncio.Event()  # or never will
         self.task = asyncio.create_task(self._drive(opened), name=f"loom agent run {run_id}")
@@ -66,20 +73,38 @@ class AgentWalk:
 
     async def wait(self) -> RunResult:
         """Return how it ended; raise what it raised. Cancelling the waiter leaves the run alone."""
+        self._refuse_another_loop()
         return await asyncio.shield(self.task)
 
     async def settled(self) -> None:
-        """Wait until nothing of it is at work any more, however it ended."""
-        await asyncio.wait([self.task])
+        """Wait until nothing of it is at work any more, however it ended, in whatever loop it was."""
+        if asyncio.get_running_loop() is self._loop:
+            await asyncio.wait([self.task])
+        elif not self._loop.is_closed():
+            await asyncio.shield(asyncio.wrap_future(self._is_over))
 
     def cancel(self) -> None:
-        """Ask it to end now. After its end this changes nothing."""
+        """Ask it to end now, from any thread. After its end this changes nothing."""
+        if has_running_loop() and asyncio.get_running_loop() is self._loop:
+            self._cancel()
+        elif not self._loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # it was closed just now, so nothing is at work
+                self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
         self._is_cancelled = True
         if self.graph_run:
             self.graph_run.cancel()
 
+    def _refuse_another_loop(self) -> None:
+        if not self.task.done() and asyncio.get_running_loop() is not self._loop:
+            raise RunError(
+                f'run "{self._run_id}" is at work in another event loop; await and read it there, where it was begun'
+            )
+
     async def in_force(self) -> "AgentWalk":
         """Return this walk once it has begun; the one before if it could not."""
+        self._refuse_another_loop()
         before = self.before
         await self._has_handle.wait()
         if before is None or (self.graph_run and await self.graph_run.begun()):
@@ -89,6 +114,7 @@ class AgentWalk:
 
     async def events(self, after: int | None) -> AsyncGenerator[Event, None]:
         """Yield the run's events with offsets above `after`, to the end of this walk; None leaves out earlier walks."""
+        self._refuse_another_loop()
         await self._has_handle.wait()
         if self.graph_run:
             async with contextlib.aclosing(self.graph_run.events(after)) as told:
@@ -135,6 +161,7 @@ class AgentWalk:
 
     def _over(self, task: asyncio.Task[RunResult]) -> None:
         self._engine.at_work.discard(self)
+        self._is_over.set_result(None)
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not complain where nobody waits for the run
 

@@ -9,7 +9,7 @@ from loom import AgentConfig, ConfigError, ModelRef, NodeError, Runtime, Session
 from loom.config import GenerationConfig, MemoryBackend, MemoryConfig, RuntimeFeatures, SafetyRule
 from loom.errors import ProviderUnavailableError
 from loom.testing import ScriptedModel, call
-from tests.runtime.agents import add, made, said, stored
+from tests.runtime.agents import add, made, stored
 
 pytestmark = pytest.mark.anyio
 CLAUDE = ModelRef.anthropic("claude-sonnet-4")
@@ -83,40 +83,6 @@ async def test_closing_closes_its_own_store_and_leaves_a_given_one(tmp_path: Pat
     assert len(await store.runs()) == 1
     assert (tmp_path / "given.db-wal").stat().st_size > 0
     await store.close()
-
-
-async def test_what_was_said_in_many_runs_is_read_from_the_store_again(tmp_path: Path) -> None:
-    from loom.runtime import engine
-
-    model = ScriptedModel([str(number) for number in range(6)])
-    agent = made(model, stored(tmp_path / "loom.db"))
-    remembered, engine.REMEMBERED_RUNS = engine.REMEMBERED_RUNS, 2
-    try:
-        for number in range(6):
-            await agent.session(SessionConfig(id="s")).run(f"p{number}")
-    finally:
-        engine.REMEMBERED_RUNS = remembered
-    assert len(said(model.requests[5])) == 11
-
-
-async def test_runs_of_other_graphs_in_the_same_store_are_left_alone(tmp_path: Path) -> None:
-    from loom import END, START, Graph, State, node
-
-    class Count(State):
-        n: int = 0
-
-    @node(writes="n")
-    async def one(n: int) -> int:
-        return n + 1
-
-    graph = Graph("count", Count)
-    graph.node("one", one)
-    graph.edge(START, "one", END)
-    runtime = stored(tmp_path / "loom.db")
-    await graph.compile().run({}, run_id="s:1", runtime=runtime)
-    model = ScriptedModel(["a"])
-    await made(model, runtime).session(SessionConfig(id="s")).run("x")
-    assert said(model.requests[0]) == [("user", "x")]
 
 
 async def test_a_failed_run_is_resumed_where_it_failed(tmp_path: Path) -> None:
