@@ -23,6 +23,7 @@ from loom.runs.answers import Answers, answer_records
 from loom.runs.changes import OnChange, Rename, header_of, read_back
 from loom.runs.executor import Executor
 from loom.runs.fork import ReplayReport, forked, replayed
+from loom.runs.given import check_branch, check_offset, given_runtime, known_run_id
 from loom.runs.handle import GraphRun, has_running_loop
 from loom.runs.inputs import Inputs, checked_run_id, new_run_id, starting_values, starting_way
 from loom.runs.live import Live, follow_stored
@@ -38,7 +39,6 @@ from loom.types.outline import Outline
 # Any, in this module: parsed JSON.
 
 S = TypeVar("S", bound=State)
-DEFAULT = Runtime()
 
 
 class CompiledGraph(Generic[S]):
@@ -91,7 +91,7 @@ class CompiledGraph(Generic[S]):
             NoEdgeError: no way of a switch was open.
             CheckpointError: the store failed.
         """
-        executor = await self._begin({} if inputs is None else inputs, checked_run_id(run_id), _given(runtime), Live())
+        executor = await self._begin(inputs, checked_run_id(run_id), given_runtime(runtime), Live())
         return await executor.drive()
 
     def run_sync(
@@ -127,7 +127,7 @@ class CompiledGraph(Generic[S]):
             GraphChangedError: the run was begun with another graph.
             NodeError, NoEdgeError, CheckpointError: as `run`.
         """
-        executor = await self._take_up(run_id, answers or {}, on_change, rename or {}, _given(runtime), Live())
+        executor = await self._take_up(run_id, answers, on_change, rename, given_runtime(runtime), Live())
         return await executor.drive()
 
     def start(
@@ -139,9 +139,9 @@ class CompiledGraph(Generic[S]):
             ConfigError: no event loop runs. What else is wrong is raised by the handle's `wait`.
         """
         self._needs_loop("start", "run_sync")
-        runtime, run_id, live, scope = _given(runtime), checked_run_id(run_id), Live(), CancelScope()
+        runtime, run_id, live, scope = given_runtime(runtime), checked_run_id(run_id), Live(), CancelScope()
         store = self._store(runtime)
-        begin = self._begin({} if inputs is None else inputs, run_id, runtime, live, scope)
+        begin = self._begin(inputs, run_id, runtime, live, scope)
         return GraphRun(run_id, begin, Story(self._plan, run_id), store, live, scope)
 
     def start_resume(
@@ -161,9 +161,9 @@ class CompiledGraph(Generic[S]):
             ConfigError: no event loop runs. What `resume` would raise is raised by the handle's `wait`.
         """
         self._needs_loop("start_resume", "resume")
-        runtime, live, scope = _given(runtime), Live(), CancelScope()
-        story, store = Story(self._plan, _known_run_id(run_id)), self._store(runtime)
-        begin = self._take_up(run_id, answers or {}, on_change, rename or {}, runtime, live, scope)
+        runtime, live, scope = given_runtime(runtime), Live(), CancelScope()
+        story, store = Story(self._plan, known_run_id(run_id)), self._store(runtime)
+        begin = self._take_up(run_id, answers, on_change, rename, runtime, live, scope)
         return GraphRun(run_id, begin, story, store, live, scope)
 
     def _needs_loop(self, called: str, instead: str) -> None:
@@ -179,7 +179,7 @@ class CompiledGraph(Generic[S]):
             RunNotFoundError: the store has no run of this id.
             GraphChangedError: the run was begun with another graph.
         """
-        return points(self._plan, await self._read(run_id, _given(runtime)))
+        return points(self._plan, await self._read(run_id, given_runtime(runtime)))
 
     async def state(
         self, run_id: str, *, at: int | None = None, branch: str | None = None, runtime: Runtime | None = None
@@ -192,8 +192,10 @@ class CompiledGraph(Generic[S]):
         Raises:
             RunNotFoundError: the store has no run of this id.
             CheckpointError: the run has no such step.
+            LoomError: it has no such branch there.
         """
-        past = past_at(self._plan, await self._read(run_id, _given(runtime)), at)
+        check_branch(branch)
+        past = past_at(self._plan, await self._read(run_id, given_runtime(runtime)), at)
         return state_from(self._plan.state, past.view(branch))  # type: ignore[no-any-return]
 
     async def told(self, run_id: str, *, runtime: Runtime | None = None) -> Callable[[], list[Event]]:
@@ -202,8 +204,7 @@ class CompiledGraph(Generic[S]):
         Raises:
             RunNotFoundError: the store has no run of this id.
         """
-        journal = await self._store(_given(runtime)).read(run_id)
-        return partial(told, self._plan, journal)
+        return partial(told, self._plan, await self._read(run_id, given_runtime(runtime)))
 
     async def events(
         self, run_id: str, *, after: int = 0, follow: bool = True, runtime: Runtime | None = None
@@ -216,10 +217,9 @@ class CompiledGraph(Generic[S]):
         Raises:
             RunNotFoundError: the store has no run of this id.
         """
-        store = self._store(_given(runtime))
-        if not isinstance(after, int):
-            raise ConfigError(f"events(after=…) must be an offset, a whole number; got {after!r:.80}")
-        story = Story(self._plan, _known_run_id(run_id))
+        store = self._store(given_runtime(runtime))
+        check_offset(after)
+        story = Story(self._plan, known_run_id(run_id))
         async with contextlib.aclosing(follow_stored(story, store, run_id, after=after, waits=follow)) as told:
             async for event in told:
                 yield event
@@ -243,10 +243,10 @@ class CompiledGraph(Generic[S]):
             LoomError: `set` where the run has several branches; it names the nearest steps that do.
             ConfigError: a value does not fit its field.
         """
-        runtime = _given(runtime)
+        runtime = given_runtime(runtime)
         store, new_id, secrets = self._store(runtime), new_run_id(), secrets_of(runtime.secrets)
         journal = await self._read(run_id, runtime)
-        kept = forked(self._plan, journal, at, set or {}, runtime.clock())
+        kept = forked(self._plan, journal, at, {} if set is None else set, runtime.clock())
         *records, end = map(secrets.clean_record, kept)
         claim = await store.create(new_id, self.name, journal.header, records, parent=run_id)
         await store.append(claim, [end], "stopped")
@@ -257,8 +257,9 @@ class CompiledGraph(Generic[S]):
 
         Raises:
             RunNotFoundError: the store has no run of this id.
+            GraphChangedError: the run was begun with a graph of another name.
         """
-        return replayed(self._plan, await self._read(run_id, _given(runtime)))
+        return replayed(self._plan, await self._read(run_id, given_runtime(runtime)))
 
     # As a part of another graph.
 
@@ -318,8 +319,6 @@ class CompiledGraph(Generic[S]):
     # How a run begins.
 
     def _store(self, runtime: Runtime) -> Checkpointer:
-        if not isinstance(runtime, Runtime):
-            raise ConfigError(f'graph "{self.name}": runtime must be a Runtime; got {runtime!r:.80}')
         if runtime.checkpointer is not None:
             return runtime.checkpointer
         if self._own_store is None:
@@ -329,13 +328,13 @@ class CompiledGraph(Generic[S]):
         return self._own_store
 
     async def _read(self, run_id: str, runtime: Runtime, *, from_snapshot: bool = False) -> Journal:
-        return await self._store(runtime).read(_known_run_id(run_id), from_snapshot=from_snapshot)
+        return await self._store(runtime).read(known_run_id(run_id), from_snapshot=from_snapshot)
 
     async def _begin(
-        self, inputs: Inputs, run_id: str, runtime: Runtime, live: Live, scope: CancelScope | None = None
+        self, inputs: Inputs | None, run_id: str, runtime: Runtime, live: Live, scope: CancelScope | None = None
     ) -> Executor:
         plan, store = self._plan, self._store(runtime)
-        values, saved = starting_values(plan, inputs)
+        values, saved = starting_values(plan, {} if inputs is None else inputs)
         past = Past(plan, run_id)
         if runtime.secrets:
             saved = secrets_of(runtime.secrets).clean_fields(saved)
@@ -351,19 +350,19 @@ class CompiledGraph(Generic[S]):
     async def _take_up(
         self,
         run_id: str,
-        answers: Answers,
+        answers: Answers | None,
         on_change: OnChange,
-        rename: Rename,
+        rename: Rename | None,
         runtime: Runtime,
         live: Live,
         scope: CancelScope | None = None,
     ) -> Executor:
         store = self._store(runtime)
         journal = await self._read(run_id, runtime, from_snapshot=True)
-        past = read_back(self._plan, journal, self._header, on_change, rename)
+        past = read_back(self._plan, journal, self._header, on_change, {} if rename is None else rename)
         totals, secrets, at = past.totals, secrets_of(runtime.secrets), runtime.clock()
         is_over, was_paused = totals.status == "completed", totals.status == "paused"
-        taken = [*past.migration(at), *answer_records(totals, answers, at)]
+        taken = [*past.migration(at), *answer_records(totals, {} if answers is None else answers, at)]
         records = [secrets.clean_record(encode(record)) for record in taken]
         for record in records:
             past.take(decode(record, run_id))
@@ -383,14 +382,3 @@ class CompiledGraph(Generic[S]):
             run.claimed(await store.claim(run_id, journal.head, records))
             run.taken_up(journal)
         return Executor(run, past)
-
-
-def _known_run_id(given: str) -> str:
-    if not isinstance(given, str):
-        raise ConfigError(f"run_id must be a text, the id of a run that is saved; got {given!r:.80}")
-    return given
-
-
-def _given(runtime: Runtime | None) -> Runtime:
-    """Return the runtime that a call was given; only for none at all is there a default."""
-    return DEFAULT if runtime is None else runtime
