@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from loom.models.blocks import Json
+from loom.models.endings import ending
 from loom.models.parameters import parameters
 from loom.models.providers import PROVIDERS, Route
 from loom.models.thinking import put_in_place
@@ -101,7 +102,7 @@ def _openai(way: Route, config: Record, asked: Json, own: dict[str, str]) -> Pos
         headers["OpenAI-Organization"] = way.organization
     body = config.transform_request(**asked, headers={})
     body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return _post(f"{way.api_base}/chat/completions", headers | own, body, lambda: _read_openai)
+    return _post(f"{way.api_base}/chat/completions", headers | own, body, lambda: partial(_read_openai, []))
 
 
 class Piece:
@@ -117,10 +118,17 @@ class Piece:
         return Piece(value) if isinstance(value, dict) else value
 
 
-def _read_openai(event: Json) -> Record:
+def _read_openai(refused: list[str], event: Json) -> Record:
     if event.get("usage"):
         # litellm's own record: it is what the price is computed from.
         event["usage"] = import_module("litellm").Usage(**event["usage"])
+    for choice in event.get("choices") or ():
+        delta: Json = choice.get("delta") or {}
+        if delta.get("refusal"):  # it has a place of its own, and comes without other text
+            refused.append(delta["refusal"])
+            delta["content"] = delta["refusal"]
+        if refused and choice.get("finish_reason") == "stop":
+            choice["finish_reason"] = "refusal"
     return Piece(event)
 
 
@@ -153,7 +161,7 @@ def _read_anthropic(iterator: Record, used: Json, event: Json) -> Record:
         return Piece({})
     if event.get("type") == "message_delta":
         event["usage"] = used | (event.get("usage") or {})
-    return _ending(iterator.chunk_parser(event), event.get("delta", {}).get("stop_reason"))
+    return ending(iterator.chunk_parser(event), event.get("delta", {}).get("stop_reason"))
 
 
 def _gemini(way: Route, asked: Json, own: dict[str, str]) -> Post:
@@ -180,13 +188,7 @@ def _read_gemini(iterator: Record, event: Json) -> Record:
     for part in parts:
         # litellm misses the arguments of a call that has none.
         part.get("functionCall", {}).setdefault("args", {})
-    blocked = event.get("promptFeedback", {}).get("blockReason")
-    return _ending(iterator.chunk_parser(event), candidate.get("finishReason", blocked))
-
-
-def _ending(chunk: Record, reason: object) -> Record:
-    """Return the chunk without the reason to end that litellm makes up where the provider gave none."""
-    if not reason:
-        for choice in chunk.choices:
-            choice.finish_reason = None
-    return chunk
+    chunk = iterator.chunk_parser(event)
+    if event.get("promptFeedback", {}).get("blockReason"):
+        return chunk
+    return ending(chunk, candidate.get("finishReason"), candidate.get("finishMessage", ""))

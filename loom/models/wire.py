@@ -8,6 +8,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from loom.errors import ProviderError, ProviderUnavailableError
 from loom.models.blocks import Json, readable, wire_content
+from loom.models.endings import is_unreadable
 from loom.models.pieces import Pieces
 from loom.models.providers import Provider, Structured
 from loom.models.thinking import Thoughts, given_back
@@ -180,13 +181,18 @@ class Assembly:
     def reply(self, cost_usd: float | None) -> ModelReply:
         """Return what has arrived; `rest` is asked for before.
 
-        Raises `ProviderUnavailableError` where it has no end, and `ProviderError` for a tool call that was cut off.
+        Raises `ProviderUnavailableError` where it has no end or the provider could not read it itself, and
+        `ProviderError` for a tool call that was cut off.
         """
         text = "".join(self._text)
         if self._finish_reason is None:
             raise ProviderUnavailableError(
                 f'model "{self._model}" broke off after {len(text)} characters: '
                 "the stream ended without a finish reason"
+            )
+        if is_unreadable(self._finish_reason):
+            raise ProviderUnavailableError(
+                f'model "{self._model}" wrote what its provider cannot read ({self._finish_reason})'
             )
         return ModelReply(
             text=text,
