@@ -21,11 +21,10 @@ _RESERVED = (START, END)
 
 def find_problems(declared: Declared) -> list[Problem]:
     """Return every problem of the graph, in the order of their codes."""
-    problems = [
-        *_names(declared),
-        *_targets(declared),
-        *_ways_out(declared),
-        *_reachability(declared),
+    problems = [*_names(declared), *_targets(declared), *_ways_out(declared), *_reachability(declared)]
+    has_shape = all(problem.severity == "warning" for problem in problems)
+    problems += [
+        *_spellings(declared),
         *_ports(declared),
         *_fields(declared),
         *_conditions(declared),
@@ -33,8 +32,7 @@ def find_problems(declared: Declared) -> list[Problem]:
         *_gates(declared),
         *_policies(declared),
     ]
-    # A graph of the wrong shape has no walk whose data could be followed.
-    if not any(problem.severity == "error" for problem in problems):
+    if has_shape:  # else there is no walk whose data could be followed
         problems += branch_problems(declared)
         is_tree = all(problem.code != "LOOM106" for problem in problems)
         problems += unwritten_reads(declared, is_tree=is_tree)
@@ -42,13 +40,18 @@ def find_problems(declared: Declared) -> list[Problem]:
 
 
 def _names(declared: Declared) -> Iterator[Problem]:
-    """LOOM109."""
+    """LOOM109, where it is not clear which node an edge means."""
     for name in declared.taken:
         yield Problem("LOOM109", f'node "{name}"', f'the name "{name}" is taken; give this node another')
-    for name in declared.nodes:
-        if name in _RESERVED:
+    for name in _RESERVED:
+        if name in declared.nodes:
             yield Problem("LOOM109", f'node "{name}"', f'the name "{name}" is reserved; give the node another')
-        elif not name.strip():
+
+
+def _spellings(declared: Declared) -> Iterator[Problem]:
+    """LOOM109, where it is."""
+    for name in declared.nodes:
+        if not name.strip():
             yield Problem("LOOM109", f'node "{name}"', "a node's name is empty; give it one")
         elif "/" in name:
             message = f'the name "{name}" has a "/", which stands for nodes of inner graphs; leave it out'
@@ -234,13 +237,11 @@ def _eaches(declared: Declared) -> Iterator[Problem]:
     """LOOM208."""
     for drawing in declared.drawings:
         each = drawing.each
-        if each is None or each.node not in declared.nodes:
+        if each is None:
             continue
         where = drawing.call
-        placed = declared.nodes[each.node]
         field = declared.fields.get(each.over)
         item = list_item(field.values.type) if field else None
-        port = next((port for port, _ in placed.inputs if port.name == each.bind), None)
         if field is None:
             hint = did_you_mean(each.over, declared.fields)
             message = f'over="{each.over}" is no field; fields are {quoted(declared.fields)}.{hint}'
@@ -248,6 +249,10 @@ def _eaches(declared: Declared) -> Iterator[Problem]:
         elif item is None:
             message = f'over="{each.over}" holds {type_name(field.values.type)}; expected a list or a tuple of one type'
             yield Problem("LOOM208", where, message)
+        placed = declared.nodes.get(each.node)
+        if placed is None:
+            continue
+        port = next((port for port, _ in placed.inputs if port.name == each.bind), None)
         if port is None:
             ports = [port.name for port, _ in placed.inputs]
             hint = did_you_mean(each.bind, ports)

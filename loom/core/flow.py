@@ -69,7 +69,7 @@ def _double_writes(declared: Declared, index: Mapping[str, int], relations: list
     writers: dict[str, list[str]] = {}
     for name in sorted(declared.nodes):
         for _, field in declared.nodes[name].outputs:
-            if declared.fields[field].reducer is None:
+            if field in declared.fields and declared.fields[field].reducer is None:
                 writers.setdefault(field, []).append(name)
     clashes = {
         (field, first, second)
@@ -114,8 +114,8 @@ def written_at_end(declared: Declared) -> frozenset[str]:
 
 def _doubtful(declared: Declared) -> set[str]:
     """Return the fields that have no value before some node writes them."""
-    given = set(declared.given)
-    return {name for name in declared.written if name not in given and not declared.fields[name].has_default}
+    known = declared.written & declared.fields.keys()
+    return {name for name in known.difference(declared.given) if not declared.fields[name].has_default}
 
 
 def _unwritten(declared: Declared, where: str, what: str, field: str) -> Problem:

@@ -479,6 +479,12 @@ def test_208_an_each_that_cannot_be(graph: Graph[Board], message: str) -> None:
     assert message in problem.message
 
 
+def test_208_what_an_each_runs_over_is_checked_where_its_node_is_unknown_too() -> None:
+    graph = drawn("", ("uses", END))
+    graph.each(START, "nobody", over="itms", bind="task")
+    assert [one.code for one in found(graph) if one.where == 'each("START")'] == ["LOOM101", "LOOM208"]
+
+
 def test_208_the_node_of_an_each_is_reached_by_nothing_else() -> None:
     graph = Graph("each", Board)
     graph.node("uses", tell)
@@ -691,6 +697,88 @@ def test_all_problems_are_found_at_once_in_the_order_of_their_codes() -> None:
         graph.compile()
     assert list(caught.value.problems) == graph.check()
     assert all(str(problem) in str(caught.value) for problem in caught.value.problems)
+
+
+class Late(Board):
+    late: str
+
+
+@node(writes="late")
+def tell_late() -> str:
+    return "late"
+
+
+@node
+def need_late(late: str) -> None: ...
+
+
+@node(writes="nmber")
+def misspell() -> int:
+    return 1
+
+
+@node(thread=False)
+def at_once() -> None: ...
+
+
+def also_unknown(graph: Graph[Any]) -> None:
+    graph.node("also", misspell)
+    graph.edge("last", "also", END)
+
+
+def also_mistyped(graph: Graph[Any]) -> None:
+    graph.node("also", say, writes={"text": "number"})
+    graph.edge("last", "also", END)
+
+
+def also_wrongly_decided(graph: Graph[Any]) -> None:
+    graph.switch("last", {"nmber > 1": END, "a b": END}, otherwise=END)
+
+
+def also_wrongly_repeated(graph: Graph[Any]) -> None:
+    graph.node("also", echo)
+    graph.each("last", "also", over="number", bind="texxt")
+    graph.edge("also", END)
+
+
+def also_ungated(graph: Graph[Any]) -> None:
+    graph.node("also", WRITE)
+    graph.edge("last", "also", END)
+
+
+def also_timed(graph: Graph[Any]) -> None:
+    graph.node("also", at_once, timeout_s=3)
+    graph.edge("last", "also", END)
+
+
+def also_named(graph: Graph[Any]) -> None:
+    graph.node("al/so", idle)
+    graph.edge("last", "al/so", END)
+
+
+@pytest.mark.parametrize(
+    ("also", "codes"),
+    [
+        (also_named, {"109"}),
+        (also_unknown, {"201"}),
+        (also_mistyped, {"202"}),
+        (also_wrongly_decided, {"206"}),
+        (also_wrongly_repeated, {"208"}),
+        (also_ungated, {"301"}),
+        (also_timed, {"302"}),
+    ],
+)
+def test_what_leaves_the_shape_as_it_is_hides_no_problem_of_the_data(
+    also: Callable[[Graph[Any]], None], codes: set[str]
+) -> None:
+    graph = Graph("late", Late)
+    graph.node("first", need_late)
+    graph.node("a", tell)
+    graph.node("b", tell)
+    graph.node("last", tell_late)
+    graph.edge(START, "first", ["a", "b"], "last")
+    also(graph)
+    assert {one.code for one in found(graph)} == {f"LOOM{code}" for code in codes | {"203", "204"}}
 
 
 def test_a_problem_reads_as_a_line() -> None:
