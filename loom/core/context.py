@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 
 if TYPE_CHECKING:  # only names here: a graph is declared without loading what its run will need
     from random import Random
@@ -31,6 +31,7 @@ class Host(Protocol):
     def emit_live(self, event: "Event") -> None: ...
     def now(self) -> float: ...
     def remaining_s(self) -> float | None: ...
+    def stop(self, reason: str) -> NoReturn: ...
     def idempotency_key(self, key: str) -> str: ...
     @property
     def random(self) -> "Random": ...
@@ -129,6 +130,16 @@ class Context:
     def idempotency_key(self, key: str) -> str:
         """Return a key for an outside service: the same for every attempt at the effect `key`, in every process."""
         return self._host.idempotency_key(key)
+
+    def stop(self, reason: str) -> NoReturn:
+        """End this walk of the run as a limit does: its status is `stopped`, its `stop_reason` this one.
+
+        The step is not finished, and a resume runs it again. What other branches have at work goes on.
+
+        Raises:
+            LoomError: the reason is empty.
+        """
+        self._host.stop(reason)
 
     # Any, here and below: what the node asks for and calls, whose types are its own.
     async def ask(

@@ -6,7 +6,7 @@ import inspect
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property, partial
-from typing import Any, get_type_hints
+from typing import Any, NoReturn, get_type_hints
 
 import anyio
 from anyio import to_thread
@@ -21,6 +21,7 @@ from loom.core.saving import shown
 from loom.core.values import Values, type_name, values_of
 from loom.core.walk import Branch
 from loom.errors import AnswerError, ConfigError, EffectError, LoomError, ProviderUnavailableError
+from loom.runs.answers import Shown
 from loom.runs.notes import Effect as Saved
 from loom.runs.notes import Notes, branch_of, path_of
 from loom.runs.past import Past
@@ -37,7 +38,10 @@ _CLOCKS_DIFFER_S = 0.01
 
 
 class Paused(BaseException):
-    """Unwinds a node that waits for an answer. Not an Exception, so that a node does not catch it by accident."""
+    """Unwinds a node that waits for an answer, or that a limit stops.
+
+    Not an Exception, so that a node does not catch it by accident.
+    """
 
 
 class OutOfTime(Paused):
@@ -60,21 +64,21 @@ class UntilDeadline:
             if (self._desk.remaining_s() or 0) > _CLOCKS_DIFFER_S:
                 raise
             self._run.stop_reason = self._run.stop_reason or "deadline"
-            self._desk.is_out_of_time = True
+            self._desk.is_stopped = True
             raise OutOfTime(str(error)) from error
 
 
 class Desk:
     """One visit of one node, at one attempt, until the node has returned: then it `is_over`.
 
-    `scope` is that of the node's timeout, if it has one. The node `is_out_of_time` once a call of a model was cut off;
-    what it gives `is_of_this_run` alone once it has asked or told something.
+    `scope` is that of the node's timeout, if it has one. The node `is_stopped` once a limit was met in it; what it
+    gives `is_of_this_run` alone once it has asked or told something.
     """
 
     def __init__(self, run: Run, past: Past, branch: Branch, task: Task, place: str) -> None:
         self.run_id = run.run_id
         self.scope: anyio.CancelScope | None = None
-        self.is_over = self.is_out_of_time = self.is_of_this_run = False
+        self.is_over = self.is_stopped = self.is_of_this_run = False
         self._run = run
         _ = run.home  # of this thread, before the node is in another
         self._past = past
@@ -99,7 +103,7 @@ class Desk:
     @property
     def is_left(self) -> bool:
         """Tell whether the step cannot be finished now, also where the node swallowed what unwound it."""
-        return self.is_out_of_time or (bool(self._past.notes) and self._past.waits_for_answer(self._branch))
+        return self.is_stopped or (bool(self._past.notes) and self._past.waits_for_answer(self._branch))
 
     # What few nodes need is worked out when it is asked for.
 
@@ -145,6 +149,16 @@ class Desk:
         """Return the seconds left until the run's deadline, at least 0; None without one."""
         deadline = self._run.deadline
         return None if deadline is None else max(0.0, deadline - self._run.clock())
+
+    def stop(self, reason: str) -> NoReturn:
+        """Unwind the node, and end this walk of the run as a limit does."""
+        if not reason:
+            raise LoomError(
+                f'node "{self._path}" stops the run without a reason; say which, as in ctx.stop("too_long")'
+            )
+        self._run.stop_reason = self._run.stop_reason or reason
+        self.is_stopped = True
+        raise Paused
 
     @cached_property
     def _random(self) -> random.Random:
@@ -300,7 +314,7 @@ class Desk:
                 question=question,
                 node=self._path,
                 branch=branch_of(self._past.hops, self._branch.id),
-                answer_type=values.schema(),
+                answer_type=values.schema(Shown),
                 payload=shown_payload,
             )
             await self._open(ask)

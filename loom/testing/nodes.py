@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, overload
+from typing import Any, NoReturn, overload
 
 from anyio import to_thread
 from pydantic import BaseModel, ValidationError
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from loom.core.context import Context, Effect
 from loom.core.node import FunctionNode, In, Node, Out, P, R
 from loom.core.values import Values, values_of
-from loom.errors import AnswerError, ConfigError, did_you_mean, quoted
+from loom.errors import AnswerError, ConfigError, RunError, did_you_mean, quoted
 from loom.runs.desk import call_off_loop
 from loom.runs.strict import lossy
 from loom.types.events import Event
@@ -62,6 +62,9 @@ class _Bench:
 
     def remaining_s(self) -> float | None:
         return None
+
+    def stop(self, reason: str) -> NoReturn:
+        raise RunError(f'the node stopped the run: "{reason}"')
 
     def idempotency_key(self, key: str) -> str:
         return f"{self.run_id}:{key}"

@@ -304,3 +304,81 @@ async def test_a_plain_node_in_a_thread_has_a_context_too() -> None:
     graph.edge(START, "work", END)
     with anyio.fail_after(5):
         assert (await graph.compile().run()).state.note == "work 1 True"
+
+
+class Counted(State):
+    most: int = 1
+    counted: int = 0
+
+
+@node(writes="counted")
+async def count_up(counted: int, ctx: Context) -> int:
+    if counted >= ctx.resources["most"]:
+        ctx.stop("max_count")
+    return counted + 1
+
+
+def counting() -> CompiledGraph[Counted]:
+    graph = Graph("counts", Counted)
+    graph.node("count", count_up)
+    graph.edge(START, "count")
+    graph.switch("count", {"counted >= 4": END}, otherwise="count")
+    return graph.compile()
+
+
+async def test_a_node_may_stop_its_run_as_a_limit_does_and_a_resume_runs_it_again() -> None:
+    app, store = counting(), MemoryCheckpointer()
+    little, much = (Runtime(checkpointer=store, resources={"most": most}) for most in (2, 9))
+    result = await app.run({}, run_id="r", runtime=little)
+    assert (result.status, result.stop_reason, result.state.counted, result.steps) == ("stopped", "max_count", 2, 2)
+    events = [event async for event in app.events("r", runtime=little)]
+    assert (events[-1].type, events[-1].payload["reason"]) == ("run.stopped", "max_count")
+    assert [run.status for run in await store.runs()] == ["stopped"]
+    assert (await app.resume("r", runtime=little)).stop_reason == "max_count"
+    result = await app.resume("r", runtime=much)
+    assert (result.status, result.stop_reason, result.state.counted, result.steps) == ("completed", None, 4, 4)
+
+
+async def test_a_stop_that_a_node_swallows_stops_the_run_all_the_same() -> None:
+    @node(writes="counted")
+    async def swallow(ctx: Context) -> int:
+        try:
+            ctx.stop("enough")
+        except BaseException:  # noqa: BLE001 - what it is about
+            return 1
+
+    graph = Graph("swallows", Counted)
+    graph.node("swallow", swallow)
+    graph.edge(START, "swallow", END)
+    result = await graph.compile().run({})
+    assert (result.status, result.stop_reason, result.state.counted) == ("stopped", "enough", 0)
+
+
+async def test_a_stop_needs_a_reason() -> None:
+    @node
+    async def stop(ctx: Context) -> None:
+        ctx.stop("")
+
+    graph = Graph("stops", Counted)
+    graph.node("stop", stop)
+    graph.edge(START, "stop", END)
+    with pytest.raises(NodeError, match='node "stop" stops the run without a reason'):
+        await graph.compile().run({})
+
+
+async def test_what_other_branches_have_at_work_goes_on_when_one_stops() -> None:
+    @node
+    async def stop(ctx: Context) -> None:
+        ctx.stop("enough")
+
+    @node(writes="counted")
+    async def work() -> int:
+        await anyio.sleep(0.02)
+        return 3
+
+    graph = Graph("branches", Counted)
+    graph.node("stop", stop)
+    graph.node("work", work)
+    graph.edge(START, ["stop", "work"], END)
+    result = await graph.compile().run({})
+    assert (result.status, result.stop_reason, result.steps) == ("stopped", "enough", 1)
