@@ -17,13 +17,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from threading import TIMEOUT_MAX
-from typing import TypeVar, TypeVarTuple, Unpack, get_args
+from typing import Any, TypeVar, TypeVarTuple, Unpack, get_args
 
 from loom.checkpoint.group import Group, Work
 from loom.checkpoint.keeper import Keeper
 from loom.checkpoint.owner import is_surely_dead, this_process
 from loom.checkpoint.sqlite_file import Durability, SqliteFile, to_its_end
 from loom.checkpoint.sqlite_rows import (
+    RUN_BITS,
     first_key,
     header_checksum,
     packed,
@@ -44,6 +45,14 @@ _LARGE_BYTES = 100_000  # more than that is not added to a log that is nearly fu
 # Claims of this process whose return failed, by run and token, so also one made anew may take them over at once.
 _GIVEN_UP: set[tuple[str, int]] = set()
 _CURRENT = "SELECT 1 FROM runs WHERE number = ? AND token = ?"
+_NUMBER = "SELECT number FROM runs WHERE run_id = ?1"
+_HEADER = "SELECT number, graph, status, parent, head, header, checksum FROM runs WHERE run_id = ?1"
+_STANDING = """
+SELECT number, token, owner, expires_at,
+    (SELECT coalesce(max(key) - (number << ?2) + 1, 0) FROM records
+     WHERE key >= number << ?2 AND key < (number + 1) << ?2)
+FROM runs WHERE run_id = ?1
+"""
 _INSERT = f"INSERT INTO records SELECT ?, ?, ? WHERE EXISTS ({_CURRENT})"
 
 
@@ -158,8 +167,8 @@ class SqliteCheckpointer:
     def _claim(self, run_id: str, head: int, records: Sequence[bytes]) -> Claim:
         now = time.time()
         with self._file.transaction(f'claim run "{run_id}"') as connection:
-            number, token = self._free(connection, run_id)
-            if self._head(connection, number) != head:
+            number, token, stored = self._free(connection, run_id)
+            if stored != head:
                 raise RunConflictError(f'run "{run_id}" went on while it was read; resume it again')
             connection.execute(
                 "UPDATE runs SET token = token + 1, status = 'running', owner = ?, expires_at = ?, updated_at = ?, "
@@ -259,11 +268,10 @@ class SqliteCheckpointer:
             for row in rows(number, claim.head, records):
                 if connection.execute(_INSERT, (*row, number, claim.token)).rowcount != 1:
                     raise self._taken_over(claim)
-            if not records and (
-                self._head(connection, number) != claim.head
-                or connection.execute(_CURRENT, (number, claim.token)).fetchone() is None
-            ):
-                raise self._taken_over(claim)
+            if not records:
+                _, token, _, _, head = self._row(connection, _STANDING, claim.run_id, RUN_BITS)
+                if (token, head) != (claim.token, claim.head):
+                    raise self._taken_over(claim)
         except (sqlite3.IntegrityError, RunNotFoundError):  # the index is taken, or the run deleted
             raise self._taken_over(claim) from None
         return number
@@ -287,12 +295,7 @@ class SqliteCheckpointer:
     def _read(self, run_id: str, start: int, from_snapshot: bool) -> Journal:
         # One transaction, so that the status and the records are of the same moment.
         with self._file.transaction(f'read run "{run_id}"', "BEGIN") as connection:
-            row = connection.execute(
-                "SELECT number, graph, status, parent, head, header, checksum FROM runs WHERE run_id = ?", (run_id,)
-            ).fetchone()
-            if row is None:
-                raise self._not_found(connection, run_id)
-            number, graph, status, parent, head, header, checksum = row
+            number, graph, status, parent, head, header, checksum = self._row(connection, _HEADER, run_id)
             types: list[type[object]] = [type(value) for value in (graph, parent or "", head, header)]
             if types != [str, str, int, bytes] or status not in STATUSES:
                 raise self._damaged(f'the header of run "{run_id}"')
@@ -339,7 +342,7 @@ class SqliteCheckpointer:
 
     def _delete(self, run_id: str) -> None:
         with self._file.transaction(f'delete run "{run_id}"') as connection:
-            number, _ = self._free(connection, run_id)
+            number, _, _ = self._free(connection, run_id)
             bounds = (first_key(number), first_key(number + 1))
             connection.execute("DELETE FROM records WHERE key >= ? AND key < ?", bounds)
             connection.execute("DELETE FROM snapshots WHERE number = ?", (number,))
@@ -349,37 +352,32 @@ class SqliteCheckpointer:
     def _number(self, connection: sqlite3.Connection, run_id: str) -> int:
         number = self._numbers.get(run_id)
         if number is None:
-            row = connection.execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-            if row is None:
-                raise self._not_found(connection, run_id)
-            number = self._numbers[run_id] = int(row[0])
+            (number,) = self._row(connection, _NUMBER, run_id)
+            self._numbers[run_id] = number
         return number
 
-    def _head(self, connection: sqlite3.Connection, number: int) -> int:
-        bounds = (first_key(number), first_key(number + 1))
-        (key,) = connection.execute("SELECT max(key) FROM records WHERE key >= ? AND key < ?", bounds).fetchone()
-        return 0 if key is None else int(key) - bounds[0] + 1
-
-    def _free(self, connection: sqlite3.Connection, run_id: str) -> tuple[int, int]:
-        """Return the number and the token of a run that is not at work.
+    def _free(self, connection: sqlite3.Connection, run_id: str) -> tuple[int, int, int]:
+        """Return the number and the token of a run that is not at work, and how many records it has.
 
         Raises:
             RunConflictError: its claim is alive.
         """
         now = time.time()
-        row = connection.execute(
-            "SELECT number, token, owner, expires_at FROM runs WHERE run_id = ?", (run_id,)
-        ).fetchone()
-        if row is None:
-            raise self._not_found(connection, run_id)
-        number, token, owner, expires_at = row
+        number, token, owner, expires_at, head = self._row(connection, _STANDING, run_id, RUN_BITS)
         if owner and expires_at > now and (run_id, token) not in _GIVEN_UP and not is_surely_dead(owner):
             raise RunConflictError(
                 f'run "{run_id}" is at work elsewhere (process {owner.split(" ")[2]}); wait for it, or for its '
                 f"lease to expire in {expires_at - now:.0f} s"
             )
         self._numbers[run_id] = number
-        return number, token
+        return number, token, head
+
+    # Any: values of columns, whatever the file holds.
+    def _row(self, connection: sqlite3.Connection, query: str, run_id: str, *more: int) -> tuple[Any, ...]:
+        row: tuple[Any, ...] | None = connection.execute(query, (run_id, *more)).fetchone()
+        if row is None:
+            raise self._not_found(connection, run_id)
+        return row
 
     def _not_found(self, connection: sqlite3.Connection, run_id: str) -> LoomError:
         (found,) = connection.execute("PRAGMA integrity_check(runs)").fetchone()  # its index may be damaged

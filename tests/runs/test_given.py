@@ -79,10 +79,10 @@ def test_without_a_runtime_there_is_one_and_any_other_must_be_one() -> None:
     assert given_runtime(None) == Runtime()
     mine = Runtime(limits=Limits(max_steps=3))
     assert given_runtime(mine) is mine
-    wrong: Any
-    for wrong in (5, False, {}, Runtime):
+    wrong: list[Any] = [5, False, {}, Runtime]
+    for one in wrong:
         with pytest.raises(ConfigError, match="runtime must be a Runtime; got "):
-            given_runtime(wrong)
+            given_runtime(one)
 
 
 WRONG_TIMES = ["noon", None, float("nan"), float("inf"), 10**400]
