@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from loom.core.context import Context
 from loom.core.declared import Declared, Each, Placed
 from loom.core.node import FunctionNode, Node, Port
+from loom.core.saving import SURE, refuse_unreadable, shown
 from loom.core.state import Field
 from loom.core.values import Values, exact_dumper, list_item, type_name, values_of
 from loom.errors import LoomError
@@ -189,6 +190,7 @@ def settle_one(node: str, port: Port, field: Field) -> Settle:
     """Return how to make the value that a node returned the write of one field."""
     name, values = field.name, field.values
     validate, dump, is_exact, settled = values.validate, values.dump, values.is_exact, values.settle
+    doubt = values.refuse_unreadable
     head = b"{" + field.key + b":"
     check = None if port.type in (Any, values.type) else values_of(port.type).validate
 
@@ -198,6 +200,8 @@ def settle_one(node: str, port: Port, field: Field) -> Settle:
             if is_exact:
                 value = validate(value)
                 saved = dump(value)
+                if doubt and len(saved) > SURE:
+                    doubt(saved)
             else:
                 value, saved = settled(value)
         except ValueError as error:  # ValidationError, PydanticSerializationError
@@ -216,6 +220,7 @@ def settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tu
         return partial(_settle_none, node)
     table = [(port.name, field.name, field.values.looks_exact, field.values.validate) for port, field in outputs]
     can_be_exact = all(field.values.is_exact or field.values.looks_exact for _, field in outputs)
+    has_doubtful = any(field.values.refuse_unreadable and not field.values.looks_exact for _, field in outputs)
     dump = exact_dumper()
 
     def settle(returned: Any) -> tuple[dict[str, Any], bytes]:
@@ -235,16 +240,19 @@ def settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tu
                             return _settle_each(node, outputs, made)
                         value = completed(value)
                     writes[name] = value
-            return writes, dump(writes)
+            saved = dump(writes)
+            if has_doubtful and len(saved) > SURE:
+                refuse_unreadable(saved)
         except ValueError:
             return _settle_each(node, outputs, made)  # which tells whose value it is
+        return writes, saved
 
     return settle
 
 
 def _settle_none(node: str, returned: Any) -> tuple[dict[str, Any], bytes]:
     if returned is not None:
-        raise OutputError(f'node "{node}" returned {returned!r:.80}, but has no output; say @node(writes="field")')
+        raise OutputError(f'node "{node}" returned {shown(returned)}, but has no output; say @node(writes="field")')
     return {}, b"{}"
 
 
@@ -273,7 +281,7 @@ def _settle_each(node: str, outputs: Sequence[tuple[Port, Field]], made: BaseMod
 
 def _bad_output(node: str, port: str, field: str, values: Values, value: Any, error: ValueError) -> OutputError:
     return OutputError(
-        f'node "{node}", output "{port}": {value!r:.80} is no {type_name(values.type)}, '
+        f'node "{node}", output "{port}": {shown(value)} is no {type_name(values.type)}, '
         f'which field "{field}" holds: {first_finding(error)}'
     )
 

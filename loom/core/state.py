@@ -50,6 +50,8 @@ merge = Reducer(_merge, "merge")
 add = Reducer(_add, "add")
 """A number grows by the write."""
 
+_BIG = 2**63  # an integer beyond that may be too long to be read back
+
 _FITTING: Mapping[str, tuple[type, ...]] = {
     "append": (list, tuple),
     "merge": (dict, set, frozenset),
@@ -191,15 +193,18 @@ def reduce(field: Field, old: Any, write: Any) -> Any:
     """Return what a field holds after a write, as a value of its own.
 
     Raises:
-        LoomError: the field's own reducer raised, or returned what is no value of the field.
+        LoomError: the reducer raised, or returned what is no value of the field, or what could not be read back.
     """
     reducer = field.reducer
     if reducer is None:
         return write
-    if reducer is append or reducer is merge or reducer is add:
+    if reducer is append or reducer is merge:
         return reducer.fn(old, write)
     try:
-        return field.values.settle(reducer.fn(old, write))[0]
+        made = reducer.fn(old, write)
+        if reducer is add and (type(made) is not int or -_BIG < made < _BIG):
+            return made
+        return field.values.settle(made)[0]
     except Exception as error:
         raise LoomError(
             f'reducer "{reducer}" of field "{field.name}" failed, or returned what is no '

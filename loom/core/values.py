@@ -17,23 +17,24 @@ import decimal
 import enum
 import inspect
 import pathlib
-import sys
 import types
 import typing
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
-from typing import Annotated, Any, Literal, NoReturn, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
-from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaSerializer, core_schema, to_json
 
+from loom.core.saving import SURE, flaw_of, refuse_unreadable
 from loom.types.exact import completed, exactness
 from loom.types.frozen import FREEZE
 
 # Any, in this module: a value of the type at hand, which only pydantic knows.
+
+Generator = type[GenerateJsonSchema]
 
 _PLAIN = (bool, int, float, str, types.NoneType)
 _IMMUTABLE = (
@@ -50,8 +51,8 @@ class Values:
     """The values of one type. Make it by `values_of`."""
 
     __slots__ = (
-        "_adapter", "copy", "dump", "flaw", "is_exact", "is_plain", "is_stable", "load_json", "looks_exact", "type",
-        "validate",
+        "_adapter", "copy", "dump", "flaw", "is_exact", "is_plain", "is_stable", "load_json", "looks_exact",
+        "refuse_unreadable", "type", "validate",
     )  # fmt: skip
 
     def __init__(self, annotation: Any) -> None:
@@ -70,11 +71,13 @@ class Values:
             self.load_json = partial(self.load_json, by_alias=False, by_name=True)
         self.looks_exact = exactness(annotation)
         self.copy = _copier(annotation)
-        self.flaw = "" if self.is_exact else _flaw(pieces, adapter)
+        self.flaw = "" if self.is_exact else flaw_of(pieces, adapter)
+        is_doubtful = int in pieces if self.is_exact else any(map(_may_nest, pieces))
+        self.refuse_unreadable = refuse_unreadable if is_doubtful else None
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self, generator: Generator = GenerateJsonSchema) -> dict[str, Any]:
         """Return the JSON Schema of what may be given."""
-        return self._adapter.json_schema(mode="validation", by_alias=False)
+        return self._adapter.json_schema(mode="validation", by_alias=False, schema_generator=generator)
 
     def settle(self, value: Any) -> tuple[Any, bytes]:
         """Check a value; return it as later steps see it, and its JSON.
@@ -87,6 +90,8 @@ class Values:
             return value if found else completed(value), self._adapter.serializer.to_json(value, by_alias=False)
         value = self.validate(value)
         saved = self.dump(value)
+        if self.refuse_unreadable and len(saved) > SURE:
+            self.refuse_unreadable(saved)
         is_exact = self.is_exact or (looks_exact and looks_exact(value))
         return value if is_exact else self.load_json(saved), saved
 
@@ -151,11 +156,14 @@ def bare(annotation: Any) -> Any:
 def _pieces(annotation: Any, seen: dict[int, Any]) -> Iterator[Any]:
     """Yield a type and all it is made of, each once. The types of a record's fields are among them.
 
-    Metadata is yielded with what it is about; `_Again` stands for an alias inside itself.
+    Metadata is yielded with what it is about; `_Again` stands for an alias inside itself, `_Twice` for a
+    record that may be inside itself.
     """
     if id(annotation) in seen:
         if type(annotation).__name__ == "TypeAliasType":
             yield _Again  # pragma: no cover - such an alias needs the type statement of Python 3.12
+        elif _record(get_origin(annotation) or annotation):
+            yield _Twice
         return
     seen[id(annotation)] = annotation  # held, so that no other type gets its id
     yield annotation
@@ -171,6 +179,10 @@ def _pieces(annotation: Any, seen: dict[int, Any]) -> Iterator[Any]:
 
 class _Again:
     """An alias met inside itself."""
+
+
+class _Twice:
+    """A record met again."""
 
 
 def _record(kind: Any) -> list[Any]:
@@ -192,6 +204,14 @@ def _is_opaque(piece: Any) -> bool:
     """Tell whether metadata of the type decides by itself how values are checked or saved."""
     extras = get_args(piece)[1:] if get_origin(piece) is Annotated else ()
     return piece is _Again or any(hasattr(extra, "__get_pydantic_core_schema__") for extra in extras)
+
+
+def _may_nest(piece: Any) -> bool:
+    """Tell whether values of a piece may be nested to any depth, as far as its other pieces do not tell."""
+    kind = bare(piece)
+    if get_origin(kind) is not None or _record(kind):
+        return _is_opaque(piece) or getattr(kind, "model_config", {}).get("extra") == "allow"
+    return not (isinstance(kind, type) and issubclass(kind, _IMMUTABLE))
 
 
 def is_union(annotation: Any) -> bool:
@@ -267,52 +287,6 @@ def _dumper(pieces: list[Any], adapter: TypeAdapter[Any]) -> Callable[[Any], byt
         return partial(adapter.serializer.to_json, by_alias=False)
     take_apart = partial(adapter.serializer.to_python, mode="json", by_alias=False)
     return lambda value: to_json(take_apart(value), inf_nan_mode="strings")
-
-
-class _Saved(GenerateJsonSchema):
-    """Refuses what pydantic's own lets pass although such a value would not come back."""
-
-    def emit_warning(self, kind: Any, detail: str) -> None:
-        if kind == "skipped-choice":  # one member of a union
-            raise PydanticInvalidForJsonSchema(detail)
-
-    def is_subclass_schema(self, schema: Any) -> NoReturn:
-        raise PydanticInvalidForJsonSchema("A class is not JSON")
-
-    def generator_schema(self, schema: Any) -> NoReturn:
-        raise PydanticInvalidForJsonSchema("An iterable can be read only once, use a list")
-
-    def model_field_schema(self, schema: Any) -> dict[str, Any]:
-        if schema.get("serialization_exclude"):
-            raise PydanticInvalidForJsonSchema("A field with exclude=True would be lost")
-        return super().model_field_schema(schema)
-
-    def function_before_schema(self, schema: Any) -> dict[str, Any]:
-        return {} if self.mode == "validation" else super().function_before_schema(schema)
-
-    def function_wrap_schema(self, schema: Any) -> dict[str, Any]:
-        return {} if self.mode == "validation" else super().function_wrap_schema(schema)
-
-
-def _flaw(pieces: list[Any], adapter: TypeAdapter[Any]) -> str:
-    """Return why values of the type cannot be saved as JSON and read back; empty if they can."""
-    for piece in pieces:
-        kind = get_origin(piece) or piece
-        if isinstance(kind, type) and issubclass(kind, _secret_types()):
-            return f"{kind.__name__} is a secret, which a saved state would lose; keep secrets in the environment"
-    try:
-        adapter.json_schema(mode="serialization", schema_generator=_Saved)
-        adapter.json_schema(mode="validation", schema_generator=_Saved)
-    except Exception as error:  # noqa: BLE001 - whatever pydantic finds is the flaw
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        return f"{reason}; live objects (clients, connections) belong to Runtime"
-    return ""
-
-
-def _secret_types() -> tuple[type, ...]:
-    """Return pydantic's types of secrets. Their module takes long to load, and without it there are none."""
-    loaded = sys.modules.get("pydantic.types")
-    return (loaded.SecretStr, loaded.SecretBytes, loaded.Secret) if loaded else ()
 
 
 def list_item(annotation: Any) -> Any | None:

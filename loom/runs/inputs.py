@@ -10,6 +10,7 @@ from loom.core.binding import first_finding
 from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
 from loom.core.plan import ConditionError, Plan, Way
+from loom.core.saving import shown
 from loom.core.state import Field
 from loom.core.values import type_name
 from loom.errors import ConfigError, NodeError, NoEdgeError, did_you_mean, quoted
@@ -82,7 +83,7 @@ def checked_values(plan: Plan, given: Inputs) -> bytes:
 
 def _refuse_unknown(plan: Plan, given: Inputs) -> None:
     if not isinstance(given, Mapping):
-        raise ConfigError(f'graph "{plan.name}" takes values by field, as in {{"name": value}}; got {given!r:.80}')
+        raise ConfigError(f'graph "{plan.name}" takes values by field, as in {{"name": value}}; got {shown(given)}')
     for name in given:
         if name not in plan.fields:
             hint = did_you_mean(name, plan.fields)
@@ -94,7 +95,7 @@ def _checked(plan: Plan, field: Field, given: object) -> tuple[Any, bytes]:
         return field.values.settle(given)
     except ValueError as error:
         raise ConfigError(
-            f'graph "{plan.name}", field "{field.name}": got {given!r:.80}, expected '
+            f'graph "{plan.name}", field "{field.name}": got {shown(given)}, expected '
             f"{type_name(field.values.type)}: {first_finding(error)}"
         ) from None
 

@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 from loom.core.journal import Checkpointer, Claim, Journal, encode
 from loom.core.result import Status
 from loom.core.runtime import NO_LIMITS, Runtime
+from loom.core.saving import SURE, refuse_unreadable
 from loom.core.walk import Branch
 from loom.errors import LoomError
 from loom.runs.live import Live
@@ -213,11 +214,20 @@ class Run:
         return client(ref)
 
     def emit(self, event: Event) -> None:
-        """Show an event, and save it with the next record. It is shown as it will be read back."""
+        """Show an event, and save it with the next record. It is shown as it will be read back.
+
+        Raises:
+            LoomError: its payload cannot be saved, or not be read back.
+        """
         payload: Any = event.payload
-        if self.has_secrets:
-            payload = self.secrets.clean(from_json(to_json(payload)))
-        saved = to_json({"type": event.type, "payload": payload, "at": self.clock()})
+        try:
+            if self.has_secrets:
+                payload = self.secrets.clean(from_json(to_json(payload)))
+            saved = to_json({"type": event.type, "payload": payload, "at": self.clock()})
+            if len(saved) > SURE:
+                refuse_unreadable(saved)
+        except ValueError as error:  # PydanticSerializationError is one
+            raise LoomError(f'the event "{event.type}" has a payload that cannot be saved: {error}') from None
         loop, thread = self.home
         if get_ident() == thread:
             self._live.emit(saved)
