@@ -1,11 +1,26 @@
+import contextlib
 import datetime
 import enum
+import math
+import types
 import uuid
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    OnErrorOmit,
+    StringConstraints,
+    WithJsonSchema,
+    WrapValidator,
+    computed_field,
+    model_validator,
+)
 
 from loom import (
     END,
@@ -23,7 +38,7 @@ from loom import (
 )
 from loom.core.result import Ask
 from loom.core.values import values_of
-from loom.runs.answers import answer_records
+from loom.runs.answers import Shown, answer_records
 from loom.runs.app import CompiledGraph
 from loom.runs.notes import Totals
 
@@ -57,8 +72,67 @@ class Strict(BaseModel, extra="forbid"):
 Pet = Annotated[Cat | Dog, Field(discriminator="kind")]
 
 
+class Computed(BaseModel, extra="forbid"):
+    side: int = 2
+
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic would have it
+    @property
+    def area(self) -> int:
+        return self.side**2
+
+
+class Endless(BaseModel):
+    most: float = math.inf
+
+
+class Ahead(BaseModel, regex_engine="python-re"):
+    name: Annotated[str, Field(pattern=r"^(?!x)a+$")]
+
+
+class Stripped(BaseModel, str_strip_whitespace=True):
+    name: Annotated[str, Field(max_length=3)]
+
+
+class FromText(BaseModel):
+    a: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def read(cls, given: Any) -> Any:
+        return {"a": given.partition("-")[0]} if isinstance(given, str) else given
+
+
+class Grade(enum.StrEnum):
+    A = "a"
+
+
+class Loose(enum.Enum):
+    RED = "r"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Loose":
+        return cls(str(value).lower())
+
+
+class Pair(NamedTuple):
+    a: int
+    b: int = 2
+
+
+class Unwritable:
+    def __repr__(self) -> str:
+        raise ValueError("no text")
+
+
+def nested(depth: int) -> list[Any]:
+    inside: list[Any] = []
+    for _ in range(depth):
+        inside = [inside]
+    return inside
+
+
 def ask_for(answer_type: Any, kind: str = "ask") -> Totals:
-    ask = Ask("a1", kind, "key", "Which?", "node", "", values_of(answer_type).schema(), {})
+    ask = Ask("a1", kind, "key", "Which?", "node", "", values_of(answer_type).schema(Shown), {})
     return Totals(open_asks={"a1": ask})
 
 
@@ -86,6 +160,8 @@ TAKEN: list[tuple[Any, Any, Any]] = [
     (dict[str, int], {"a": 1}, {"a": 1}),
     (dict[str, list[int]], {"a": [1]}, {"a": [1]}),
     (Literal["a", 1], 1, 1),
+    (int, 5.0, 5.0),
+    (Literal[1.5, 2], 2.0, 2.0),
     (Colour, Colour.RED, "r"),
     (Colour, "b", "b"),
     (datetime.date, datetime.date(2026, 1, 2), "2026-01-02"),
@@ -106,13 +182,35 @@ TAKEN: list[tuple[Any, Any, Any]] = [
     (Annotated[int, Field(multiple_of=5)], 15, 15),
     (Any, {"any": [1, None]}, {"any": [1, None]}),
     (object, 5, 5),
+    (Annotated[str, Field(pattern=r"^\p{L}+$")], "é", "é"),
+    (Ahead, {"name": "aa\n"}, {"name": "aa\n"}),
+    (Annotated[float, Field(multiple_of=0.1)], 0.3, 0.3),
+    (Computed, Computed(), {"side": 2}),
+    (Computed, {"side": 3}, {"side": 3}),
+    (Endless, Endless(), {"most": "Infinity"}),
+    (Literal[Grade.A], Grade.A, "a"),
+    (Decimal, 1.5, 1.5),
+    (Decimal, Decimal("1E+5"), "1E+5"),
+    (Annotated[Decimal, Field(max_digits=3)], "_1_5", "_1_5"),
+    (Annotated[bytes, Field(max_length=3)], b"abc", "YWJj"),
+    (Annotated[str, StringConstraints(strip_whitespace=True, max_length=3)], "  ada  ", "  ada  "),
+    (Annotated[str, AfterValidator(str.strip), Field(max_length=3)], "  ada  ", "  ada  "),
+    (Stripped, {"name": "  ada  "}, {"name": "  ada  "}),
+    (Annotated[set[int], Field(max_length=1)], [1, 1], [1, 1]),
+    (Annotated[int, BeforeValidator(len)], "abc", "abc"),
+    (Annotated[int, BeforeValidator(len, json_schema_input_type=str)], "abc", "abc"),
+    (Annotated[int, WrapValidator(lambda value, check: check(len(value)))], "abc", "abc"),
+    (list[FromText], ["1-2"], ["1-2"]),
+    (Loose, "R", "R"),
+    (list[OnErrorOmit[int]], ["x", 1], ["x", 1]),
+    (Pair, {"a": 1}, {"a": 1}),
 ]
 
 
 @pytest.mark.parametrize(("answer_type", "answer", "saved"), TAKEN)
 def test_an_answer_of_the_type_is_saved_as_json(answer_type: Any, answer: Any, saved: Any) -> None:
     assert taken(answer_type, answer) == saved
-    assert values_of(answer_type).restore(saved) is not Ellipsis, "and can be read back"
+    values_of(answer_type).read(saved)  # and is of the type
 
 
 REFUSED: list[tuple[Any, Any, Any]] = [
@@ -160,6 +258,13 @@ REFUSED: list[tuple[Any, Any, Any]] = [
     (Annotated[list[int], Field(max_length=2)], [1, 2, 3], "must be of length at most 2"),
     (str, "\ud800", "cannot be saved as JSON"),
     (Any, object(), "cannot be saved as JSON"),
+    (Any, Unwritable(), "a value of type Unwritable that cannot be shown cannot be saved as JSON: "),
+    (Any, nested(195), "cannot be saved as JSON: its JSON could not be read back"),
+    (list[int], [10**5000], "a value of type list that cannot be shown cannot be saved as JSON: "),
+    (Annotated[int, BeforeValidator(len, json_schema_input_type=str)], 3, "must be of type string, got 3"),
+    (Ahead, {"name": "b"}, "the answer.name must be like ^(?!x)a+$"),
+    (Annotated[str, Field(pattern=r"^\p{L}+$")], "1", r"must be like ^\p{L}+$"),
+    (Annotated[int, Field(ge=1)] | types.NoneType, 0, "the answer must be integer or null, got 0"),
 ]
 
 
@@ -216,6 +321,56 @@ def test_answers_that_are_no_mapping_are_refused() -> None:
     given: Any = ["yes"]
     with pytest.raises(AnswerError, match=r"answers are given by the id of their ask"):
         answer_records(ask_for(str), given, 0)
+
+
+def foreign(schema: Mapping[str, Any]) -> Any:
+    """Return a type that shows a JSON Schema of the user's own."""
+    return Annotated[int, WithJsonSchema(dict(schema))]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "file"},
+        {"type": ["string", "file"]},
+        {"type": 5},
+        {"type": "integer", "minimum": "0"},
+        {"type": "integer", "multipleOf": 0},
+        {"type": "string", "pattern": "("},
+        {"type": "string", "pattern": 5},
+        {"type": "array", "prefixItems": 5},
+        {"type": "array", "items": False},
+        {"type": "object", "properties": 5},
+        {"type": "object", "required": 5},
+        {"type": "string", "maxLength": "3"},
+        {"$ref": "#/nowhere"},
+        {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}},
+        {"anyOf": 5},
+        {"enum": 5},
+    ],
+)
+@pytest.mark.parametrize("answer", ["abcd", 5, [1], {"a": 1}])
+def test_what_is_not_understood_of_a_schema_refuses_nothing_and_raises_nothing(schema: Any, answer: Any) -> None:
+    ask = Ask("a1", "ask", "key", "Which?", "node", "", schema, {})
+    with contextlib.suppress(AnswerError):
+        (record,) = answer_records(Totals(open_asks={"a1": ask}), {"a1": answer}, 5.0)
+        assert record["value"] == answer
+
+
+def test_a_schema_of_the_users_own_is_held_to_where_it_is_understood() -> None:
+    assert taken(foreign({"type": ["string", "null"]}), None) is None
+    assert taken(foreign({"type": ["string", "file"]}), "x") == "x"
+    assert taken(foreign({"type": "integer", "minimum": "0"}), 5) == 5
+    with pytest.raises(AnswerError, match=r"must be of type \['string', 'null'\], got 5"):
+        taken(foreign({"type": ["string", "null"]}), 5)
+
+
+def test_a_schema_says_where_the_type_takes_more_than_it_tells() -> None:
+    assert values_of(Annotated[int, BeforeValidator(len)]).schema(Shown) == {
+        "type": "integer",
+        "$comment": "its own validator decides",
+    }
+    assert values_of(Strict).schema(Shown) == values_of(Strict).schema()
 
 
 # In runs
