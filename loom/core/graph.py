@@ -37,11 +37,10 @@ class Graph(Generic[S]):
         timeout_s: float | None = None,
         cache: "Cache | None" = None,
     ) -> None:
-        if not isinstance(name, str):
-            raise ConfigError(f"a graph's name is a string; got {name!r:.80}")
+        _check_name("a graph", name)
         if not (isinstance(state, type) and issubclass(state, State)):
             raise ConfigError(f'graph "{name}" needs a subclass of State; got {state!r}')
-        _refuse_text(f'graph "{name}"', "inputs", inputs)
+        _check_names(f'graph "{name}"', "inputs", inputs)
         fields_of(state)  # an annotation that cannot be resolved is told here
         self._check_policies(f'graph "{name}"', retry, timeout_s, cache)
         self.name = name
@@ -78,36 +77,40 @@ class Graph(Generic[S]):
         Raises:
             ConfigError: `node` is no node.
         """
+        _check_name(f'graph "{self.name}": a node', name)
+        where = f'graph "{self.name}", node "{name}"'
         if not isinstance(node, (Node, FunctionNode, GraphNode)):
             raise ConfigError(
-                f'graph "{self.name}", node "{name}": expected a Node, a function made one by @node, or a compiled '
-                f"graph's as_node(…); got {node!r}"
+                f"{where}: expected a Node, a function made by @node, or a compiled graph's as_node(…); got {node!r}"
             )
-        for word, mapping in (("reads", reads), ("writes", writes)):
-            if mapping is not None and not isinstance(mapping, Mapping):
-                raise ConfigError(
-                    f'graph "{self.name}", node "{name}": expected {word}={{"port": "field"}}; got {mapping!r:.80}'
-                )
         is_graph = isinstance(node, GraphNode)  # whose nodes have policies of their own
         decides_anew = is_graph or node.effect == "write" or node.kind in GATES
+        own = (("reads", node.reads), ("writes", node.writes)) if isinstance(node, GraphNode) else ()
+        for word, mapping in (*own, ("reads", reads), ("writes", writes)):
+            if mapping is not None and not _maps_names(mapping):
+                raise ConfigError(f'{where}: expected {word}={{"port": "field"}}; got {mapping!r:.80}; both are names')
+        for option, given, kind in (("ungated", ungated, str), ("join", join, bool)):
+            if not isinstance(given, kind):
+                raise ConfigError(f"{where}: {option} is of type {kind.__name__}; got {given!r:.80}")
         if isinstance(node, GraphNode):
             reads, writes = {**node.reads, **(reads or {})}, {**node.writes, **(writes or {})}
-        where = f'graph "{self.name}", node "{name}"'
-        if not isinstance(name, str):
-            raise ConfigError(f"{where}: a node's name is a string; got {name!r}")
         if isinstance(node, Node) and (flaw := class_flaw(node)):
             raise ConfigError(f"{where}: {flaw}")
         self._check_policies(where, retry, timeout_s, cache)
         if name in self._nodes:
             self._taken.append(name)
             return
+        try:
+            inputs, outputs = bound(inputs_of(node), reads or {}), bound(outputs_of(node), writes or {})
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
         self._nodes[name] = Placed(
             name=name,
             node=node,
             reads=dict(reads or {}),
             writes=dict(writes or {}),
-            inputs=bound(inputs_of(node), reads or {}),
-            outputs=bound(outputs_of(node), writes or {}),
+            inputs=inputs,
+            outputs=outputs,
             retry=retry or (None if is_graph else self._retry),
             timeout_s=timeout_s or (None if is_graph else self._timeout_s),
             cache=cache or (None if decides_anew else self._cache),
@@ -124,7 +127,8 @@ class Graph(Generic[S]):
                 raise ConfigError(f"{where}: cache must be a Cache; got {cache!r}")
             if not isinstance(retry, Retry | None):
                 raise ConfigError(f"{where}: retry must be a Retry; got {retry!r}")
-        if timeout_s is not None and not (isinstance(timeout_s, (int, float)) and timeout_s > 0):
+        is_number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
+        if timeout_s is not None and not (is_number and timeout_s > 0):
             raise ConfigError(f"{where}: timeout_s must be a number above 0; got {timeout_s!r}")
 
     def edge(self, *stops: Stop) -> None:
@@ -178,8 +182,10 @@ class Graph(Generic[S]):
         """
         if not (isinstance(source, str) and isinstance(node, str)):
             raise ConfigError(f'graph "{self.name}": an each has one source and one node; got {source!r}, {node!r}')
-        if not isinstance(max_concurrency, int) or max_concurrency < 1:
-            where = f'graph "{self.name}", each("{source}")'
+        where = f'graph "{self.name}", each("{source}")'
+        if not (isinstance(over, str) and isinstance(bind, str)):
+            raise ConfigError(f"{where}: over and bind are names; got {over!r:.80}, {bind!r:.80}")
+        if not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool) or max_concurrency < 1:
             raise ConfigError(f"{where}: max_concurrency must be 1 or more, a whole number; got {max_concurrency!r}")
         way = Way(None, (node,), f"each {bind} in {over}")
         self._drawings.append(Drawing(source, (way,), each=Each(node, over, bind, max_concurrency)))
@@ -221,7 +227,7 @@ class Graph(Generic[S]):
             ConfigError: a breakpoint names no node.
         """
         for word, names in (("pause_before", pause_before), ("pause_after", pause_after)):
-            _refuse_text(f'graph "{self.name}"', word, names)
+            _check_names(f'graph "{self.name}"', word, names)
         for name in (*pause_before, *pause_after):
             if name not in self._nodes:
                 hint = did_you_mean(name, self._nodes)
@@ -238,8 +244,18 @@ class Graph(Generic[S]):
         return CompiledGraph(make_plan(declared, frozenset(pause_before), frozenset(pause_after)))
 
 
-def _refuse_text(where: str, word: str, names: Sequence[str]) -> None:
-    """Refuse one name where a list of names is wanted: it would be taken letter by letter."""
-    if isinstance(names, str) or not isinstance(names, Collection):
+def _check_name(whose: str, name: object) -> None:
+    """Refuse what is no string, or one that cannot be saved: it has a lone surrogate."""
+    if not isinstance(name, str) or not (name.isascii() or name.encode(errors="ignore").decode() == name):
+        raise ConfigError(f"{whose}'s name is a string that can be saved; got {name!r:.80}")
+
+
+def _maps_names(mapping: Mapping[str, str]) -> bool:
+    return isinstance(mapping, Mapping) and all(isinstance(one, str) for one in (*mapping, *mapping.values()))
+
+
+def _check_names(where: str, word: str, names: Sequence[str]) -> None:
+    """Refuse what is no list of names. One name would be taken letter by letter."""
+    if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(one, str) for one in names):
         hint = f', write {word}=("{names}",)' if isinstance(names, str) else ""
         raise ConfigError(f"{where}: {word} is a list of names; got {names!r:.80}{hint}")

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
 from pydantic_core import PydanticUndefined
 
 from loom.core.context import Context, Effect
-from loom.core.values import bare, is_union
+from loom.core.values import bare, is_union, type_name
 from loom.errors import ConfigError
 
 # Any, in this module: port types and values are the user's.
@@ -56,8 +56,9 @@ class Node(BaseModel, Generic[In, Out]):
         """Return the models of the input and output ports.
 
         Raises:
-            ConfigError: the class does not say `Node[In, Out]`.
+            ConfigError: the class does not say `Node[In, Out]`, or one of them is no model.
         """
+        args: list[Any] = []
         known: dict[Any, Any] = {}  # what stands for the type variables of generic classes in between
         for base in cls.__mro__:
             meta = getattr(base, "__pydantic_generic_metadata__", None)
@@ -66,9 +67,13 @@ class Node(BaseModel, Generic[In, Out]):
             args = [known.get(arg, arg) for arg in meta["args"]]
             if meta["origin"] is not Node:
                 known |= zip(meta["origin"].__pydantic_generic_metadata__["parameters"], args, strict=True)
-            elif not any(isinstance(arg, TypeVar) for arg in args):
+            elif all(isinstance(arg, type) and issubclass(arg, BaseModel) for arg in args):
                 return args[0], args[1]
-        raise ConfigError(f'node class "{cls.__name__}" does not name its ports; derive it from Node[In, Out]')
+        got = ", ".join(map(type_name, args)) or "none"
+        raise ConfigError(
+            f'node class "{cls.__name__}" does not name its ports; derive it from Node[In, Out], two pydantic models; '
+            f"got {got}"
+        )
 
 
 class FunctionNode(Generic[P, R]):
@@ -259,15 +264,16 @@ def node(
     Raises:
         ConfigError: the signature does not say what the ports are.
     """
-    for word, given in (("writes", writes), ("kind", kind)):
-        if not isinstance(given, str | None):
-            raise ConfigError(f"@node({word}=…) must be a text; got {given!r:.80}")
+    for word, given, allowed in (("writes", writes, str | None), ("kind", kind, str), ("thread", thread, bool)):
+        if not isinstance(given, allowed):
+            wanted = "a bool" if word == "thread" else "a text"
+            raise ConfigError(f"@node({word}=…) must be {wanted}; got {given!r:.80}")
     if effect not in EFFECTS:
         raise ConfigError(f'@node(effect=…) must be one of {", ".join(EFFECTS)}; got "{effect}"')
-    if fn is not None and not callable(fn):
-        raise ConfigError(f'@node takes a function, and its options by name, @node(writes="field"); got {fn!r}')
 
     def make(fn: Callable[P, R]) -> FunctionNode[P, R]:
+        if not callable(fn):
+            raise ConfigError(f'@node takes a function, and its options by name, @node(writes="field"); got {fn!r:.80}')
         return FunctionNode(fn, writes=writes, kind=kind, effect=effect, thread=thread)
 
     return make if fn is None else make(fn)

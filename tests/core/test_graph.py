@@ -91,6 +91,14 @@ def test_drawing_tells_no_problem_that_check_can_tell() -> None:
 # What cannot be drawn.
 
 
+def inner_note() -> Any:
+    made = graph()
+    made.edge(START, "a", "b", "c", "d", END)
+    return made.compile().as_node(reads={"text": cast(Any, ["text"])}, writes={})
+
+
+INNER_NOTE = inner_note()
+
 WRONG_CALLS: list[tuple[Callable[[Any], None], str]] = [
     (lambda made: made.edge("a"), 'graph "board": edge() needs two stops or more; got 1'),
     (lambda made: made.edge(), "edge() needs two stops or more; got 0"),
@@ -107,12 +115,32 @@ WRONG_CALLS: list[tuple[Callable[[Any], None], str]] = [
     (lambda made: made.node("e", note, timeout_s="1"), "timeout_s must be a number above 0; got '1'"),
     (lambda made: made.node("e", note, timeout_s=float("nan")), "timeout_s must be a number above 0; got nan"),
     (lambda made: made.node("e", note, cache=60), 'node "e": cache must be a Cache; got 60'),
-    (lambda made: made.node(3, note), "a node's name is a string; got 3"),
+    (lambda made: made.node(3, note), "a node's name is a string that can be saved; got 3"),
     (lambda made: made.node("e", note, reads=["text"]), 'node "e": expected reads={"port": "field"}; got [\'text\']'),
     (lambda made: made.node("e", note, writes="text"), 'expected writes={"port": "field"}; got \'text\''),
+    (lambda made: made.node("e", note, reads={"text": ["text"]}), "got {'text': ['text']}; both are names"),
+    (lambda made: made.node("e", note, reads={3: "text", "text": "text"}), "got {3: 'text', 'text': 'text'}; both are"),
+    (
+        lambda made: made.node("e", note, writes={"items": None}),
+        'expected writes={"port": "field"}; got {\'items\': None}',
+    ),
+    (lambda made: made.node("e", INNER_NOTE), 'node "e": expected reads={"port": "field"}; got {\'text\': [\'text\']}'),
+    (lambda made: made.node("e", note, ungated=True), 'node "e": ungated is of type str; got True'),
+    (lambda made: made.node("e", note, ungated=5), 'graph "board", node "e": ungated is of type str; got 5'),
+    (lambda made: made.node("e", note, join="yes"), 'graph "board", node "e": join is of type bool; got \'yes\''),
+    (lambda made: made.node("e", note, timeout_s=True), 'node "e": timeout_s must be a number above 0; got True'),
+    (lambda made: made.node("e\ud800", note), "a node's name is a string that can be saved; got 'e\\ud800'"),
+    (lambda made: made.each("a", "b", over=["items"], bind="text"), "over and bind are names; got ['items'], 'text'"),
+    (
+        lambda made: made.each("a", "b", over="items", bind=None),
+        'graph "board", each("a"): over and bind are names; got',
+    ),
+    (lambda made: made.each("a", "b", over="items", bind="text", max_concurrency=True), "a whole number; got True"),
+    (lambda made: made.compile(pause_before=[["a"]]), "graph \"board\": pause_before is a list of names; got [['a']]"),
+    (lambda made: made.compile(pause_after=["a", 3]), "pause_after is a list of names; got ['a', 3]"),
     (lambda made: made.compile(pause_before="a"), "graph \"board\": pause_before is a list of names; got 'a'"),
     (lambda made: made.compile(pause_after=3), "pause_after is a list of names; got 3"),
-    (lambda made: made.node("e", print), "expected a Node, a function made one by @node"),
+    (lambda made: made.node("e", print), "expected a Node, a function made by @node"),
 ]
 
 
@@ -128,9 +156,13 @@ def test_a_call_of_the_wrong_form_is_refused_at_once(draw: Callable[[Any], None]
     [
         (lambda: Graph("board", cast(Any, dict)), "graph \"board\" needs a subclass of State; got <class 'dict'>"),
         (lambda: Graph("board", cast(Any, Board())), 'graph "board" needs a subclass of State; got Board('),
-        (lambda: Graph(cast(Any, 3), Board), "a graph's name is a string; got 3"),
+        (lambda: Graph(cast(Any, 3), Board), "a graph's name is a string that can be saved; got 3"),
         (lambda: graph(inputs="text"), "inputs is a list of names; got 'text', write inputs=(\"text\",)"),
         (lambda: graph(inputs=3), 'graph "board": inputs is a list of names; got 3'),
+        (lambda: graph(inputs=[["text"]]), "graph \"board\": inputs is a list of names; got [['text']]"),
+        (lambda: graph(inputs=[1, 2]), 'graph "board": inputs is a list of names; got [1, 2]'),
+        (lambda: Graph("board\ud800", Board), "a graph's name is a string that can be saved; got 'board\\ud800'"),
+        (lambda: graph(timeout_s=True), 'graph "board": timeout_s must be a number above 0; got True'),
         (lambda: graph(retry=3), 'graph "board": retry must be a Retry; got 3'),
         (lambda: graph(timeout_s=-1), 'graph "board": timeout_s must be a number above 0; got -1'),
         (lambda: graph(cache=3), 'graph "board": cache must be a Cache; got 3'),

@@ -122,6 +122,10 @@ def class_named(name: str, bases: tuple[Any, ...], **body: object) -> Any:
     return type(name, bases, {"__module__": __name__, **body})()
 
 
+def wrong_ports(given: Any) -> Any:
+    return Node[Brief, given]
+
+
 def plain_run(self: object, inputs: Brief, ctx: Context) -> Draft:
     return Draft(text="")
 
@@ -139,6 +143,12 @@ async def yielding_run(self: object, inputs: Brief, ctx: Context) -> AsyncIterat
     [
         ((Node,), {"run": async_run}, 'node class "Bad" does not name its ports; derive it from Node[In, Out]'),
         ((Echo,), {"run": async_run}, 'node class "Bad" does not name its ports; derive it from Node[In, Out]'),
+        ((wrong_ports(int),), {"run": async_run}, "derive it from Node[In, Out], two pydantic models; got Brief, int"),
+        (
+            (wrong_ports(None),),
+            {"run": async_run},
+            'graph "one", node "one": node class "Bad" does not name its ports; derive it from Node[In, Out]',
+        ),
         ((Node[Brief, Draft],), {}, 'node class "Bad" has no run method; write async def run(self, inputs, ctx)'),
         ((Node[Brief, Draft],), {"run": plain_run}, 'the run method of node class "Bad" is not async'),
         ((Node[Brief, Draft],), {"run": yielding_run}, 'the run method of node class "Bad" is not async'),
@@ -148,7 +158,7 @@ async def yielding_run(self: object, inputs: Brief, ctx: Context) -> AsyncIterat
             'node class "Bad" has the effect "delete"; expected one of pure, read, model, write',
         ),
     ],
-    ids=["no ports", "open ports", "no run", "plain run", "generator", "effect"],
+    ids=["no ports", "open ports", "a type", "none", "no run", "plain run", "generator", "effect"],
 )
 def test_a_class_that_cannot_run_is_refused_where_it_is_placed(
     bases: tuple[Any, ...], body: dict[str, object], message: str
@@ -477,11 +487,48 @@ def test_a_function_that_does_not_tell_its_ports_is_refused(fn: Any, message: st
     assert message in str(caught.value)
 
 
+class Given:
+    @classmethod
+    def of_class(cls, topic: str) -> str:
+        return topic
+
+    of_part = functools.partialmethod(of_class, "topic")
+
+
+@pytest.mark.parametrize("fn", [3, Given.__dict__["of_class"], Given.__dict__["of_part"]])
+def test_what_cannot_be_called_is_no_node_function_whatever_its_options(fn: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        node(writes="score")(fn)
+    assert str(caught.value).startswith('@node takes a function, and its options by name, @node(writes="field"); got ')
+
+
+def test_a_static_method_is_a_node_function() -> None:
+    class Holder:
+        @node(writes="score")
+        @staticmethod
+        def doubled(score: float) -> float:
+            return score * 2
+
+    assert Holder.doubled(score=2) == 4
+    assert Holder.doubled.inputs == (Port("score", float),)
+
+
+@pytest.mark.parametrize("thread", ["no", None, 1])
+def test_a_thread_is_wanted_or_not(thread: Any) -> None:
+    with pytest.raises(ConfigError, match=r"@node\(thread=…\) must be a bool; got"):
+        node(thread=thread)
+
+
 @pytest.mark.parametrize("setting", ["writes", "kind"])
 def test_a_setting_of_the_wrong_type_is_refused(setting: str) -> None:
     settings: dict[str, Any] = {setting: ["score"]}
     with pytest.raises(ConfigError, match=rf"@node\({setting}=…\) must be a text; got \['score'\]"):
         node(**settings)
+
+
+def test_a_kind_is_a_text() -> None:
+    with pytest.raises(ConfigError, match=r"@node\(kind=…\) must be a text; got None"):
+        node(kind=cast(Any, None))
 
 
 @pytest.mark.parametrize("annotation", ["Nowhere", "typing.Nowhere", "1 +"])
