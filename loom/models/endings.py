@@ -23,7 +23,7 @@ def ending(chunk: Record, reason: str | None, words: str = "") -> Record:
             choice.finish_reason = None  # litellm makes one up
         elif reason in OWN or (choice.finish_reason == "stop" and reason not in WELL):
             choice.finish_reason = OWN.get(reason, reason.lower())
-            if reason in UNREADABLE:
+            if words and reason in UNREADABLE:
                 choice.finish_reason += f": {words}"
     return chunk
 

@@ -3,7 +3,6 @@
 import os
 import random
 import re
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import cache
@@ -26,11 +25,12 @@ from loom.errors import (
 )
 from loom.models.blocks import Json
 from loom.models.breaker import BREAKER, Breaker
-from loom.models.chat import Refused, events
+from loom.models.chat import events
 from loom.models.pool import pool
 from loom.models.protocols import NOT_SAID, Post, Reader, load, post
 from loom.models.providers import Route, provider_of, route
-from loom.models.retry import Backoff, retry_after_s
+from loom.models.refusals import Refused
+from loom.models.retry import Backoff
 from loom.models.wire import Assembly, Record, request_arguments
 from loom.types.characters import mended
 from loom.types.models import Emit, ModelRef, ModelReply, ModelRequest
@@ -92,7 +92,7 @@ class LiteLLMModel(BaseModel):
                 assembly = Assembly(self.ref.identifier, turn, way.provider.prefix)
                 return await self._ask(library, way, sent, assembly, hear)
             except (ProviderUnavailableError, RateLimitError) as error:
-                wait_s = None if heard else self.backoff.wait_s(attempt, _wish_s(error.__cause__), self.chance())
+                wait_s = None if heard else self.backoff.wait_s(attempt, _wish_s(error), self.chance())
                 if wait_s is None or wait_s >= anyio.current_effective_deadline() - anyio.current_time():
                     if attempt > 1:
                         error.add_note(f"asked {attempt} times")
@@ -137,10 +137,9 @@ class LiteLLMModel(BaseModel):
         if error.is_overflow:
             return ContextOverflowError(f"{where}: the request does not fit the model's window: {detail}")
         if error.status == 429:
-            wish_s = _wish_s(error)
-            when = "" if wish_s is None else f"; asks to wait {wish_s:g} s"
-            return RateLimitError(f"{where} wants fewer calls{when}: {detail}", retry_after_s=wish_s)
-        code = "" if error.headers is None else f" (status {error.status})"
+            when = "" if error.wish_s is None else f"; asks to wait {error.wish_s:g} s"
+            return RateLimitError(f"{where} wants fewer calls{when}: {detail}", retry_after_s=error.wish_s)
+        code = f" (status {error.status})" if error.has_status else ""
         if error.status >= 500 or error.status == 408:
             hint = "" if code or way.provider.keys else "; is its server running?"
             return ProviderUnavailableError(f"{where} is not available{code}: {detail}{hint}")
@@ -196,9 +195,8 @@ def _detail(error: BaseException, key: str) -> str:
     return mended(text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}…")
 
 
-def _wish_s(error: BaseException | None) -> float | None:
-    headers = error.headers if isinstance(error, Refused) else None
-    return None if headers is None else retry_after_s(headers, time.time())
+def _wish_s(error: BaseException) -> float | None:
+    return error.__cause__.wish_s if isinstance(error.__cause__, Refused) else None
 
 
 def _cost_usd(library: Library, way: Route, usage: Record) -> float | None:

@@ -13,6 +13,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
+from loom.models import whole
 from loom.models.blocks import Json
 from loom.models.endings import ending
 from loom.models.parameters import parameters
@@ -40,12 +41,16 @@ NOT_SAID = {
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A request that can be sent, any number of times. `reader` makes what reads the events of one answer."""
+    """A request that can be sent, any number of times.
+
+    `reader` makes what reads the events of one answer; `whole` makes events of an answer that came in one piece.
+    """
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes
     reader: Callable[[], Reader]
+    whole: Callable[[Record], list[Json]]
 
 
 def post(way: Route, arguments: Json, *, temperature_is_default: bool = False) -> Post:
@@ -90,10 +95,10 @@ def load() -> None:
         post(way, {"messages": [{"role": "user", "content": "hi"}]}).reader()
 
 
-def _post(url: str, headers: Mapping[str, str], body: Json, reader: Callable[[], Reader]) -> Post:
+def _body(body: Json) -> bytes:
     # What the protocol does not know stands in a place of its own, as for OpenAI's SDK.
     extra: Json = body.pop("extra_body", None) or {}
-    return Post(url, headers, json.dumps(body | extra).encode(), reader)
+    return json.dumps(body | extra).encode()
 
 
 def _openai(way: Route, config: Record, asked: Json, own: dict[str, str]) -> Post:
@@ -102,7 +107,8 @@ def _openai(way: Route, config: Record, asked: Json, own: dict[str, str]) -> Pos
         headers["OpenAI-Organization"] = way.organization
     body = config.transform_request(**asked, headers={})
     body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return _post(f"{way.api_base}/chat/completions", headers | own, body, lambda: partial(_read_openai, []))
+    url = f"{way.api_base}/chat/completions"
+    return Post(url, headers | own, _body(body), lambda: partial(_read_openai, []), whole.openai)
 
 
 class Piece:
@@ -151,7 +157,8 @@ def _anthropic(way: Route, config: Record, asked: Json, own: dict[str, str]) -> 
         tool_name_reverse_map=asked["litellm_params"].get(handler.ANTHROPIC_TOOL_NAME_REVERSE_MAP_KEY),
     )
     base = way.api_base.removesuffix("/messages").removesuffix("/v1")
-    return _post(f"{base}/v1/messages", headers, body, lambda: partial(_read_anthropic, iterator(), {}))
+    reader = lambda: partial(_read_anthropic, iterator(), {})  # noqa: E731
+    return Post(f"{base}/v1/messages", headers, _body(body), reader, whole.anthropic)
 
 
 def _read_anthropic(iterator: Record, used: Json, event: Json) -> Record:
@@ -178,7 +185,7 @@ def _gemini(way: Route, asked: Json, own: dict[str, str]) -> Post:
     if way.api_base:
         url = f"{way.api_base}/models/{way.model}:{method}?alt=sse"
     headers = {"Content-Type": "application/json", "x-goog-api-key": way.api_key} | own
-    return _post(url, headers, body, lambda: partial(_read_gemini, iterator()))
+    return Post(url, headers, _body(body), lambda: partial(_read_gemini, iterator()), whole.gemini)
 
 
 def _read_gemini(iterator: Record, event: Json) -> Record:

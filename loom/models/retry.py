@@ -1,7 +1,9 @@
 """When to ask a provider again, and how long to wait before. No I/O."""
 
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,6 +43,15 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
     except ValueError:
         # Neither a number nor a date: the provider said nothing that can be honoured.
         return None
+    return None
+
+
+def retry_delay_s(details: object) -> float | None:
+    """Return how long Google asks to wait, in seconds, or None: it says so among the `details` of an error."""
+    for detail in cast("list[object]", details) if isinstance(details, list) else ():
+        delay = cast("dict[str, object]", detail).get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str) and re.fullmatch(r"\d+(\.\d+)?s", delay):
+            return float(delay.removesuffix("s"))
     return None
 
 

@@ -183,9 +183,9 @@ class ModelRequest(BaseModel):
 class ModelReply(BaseModel):
     """One answer of a model, which may be cut off or held back: `finish_reason` says so.
 
-    It is `stop` or `tool_calls` where all went well, `length` where the text is cut off, `refusal` where the model would
-    not answer (the text says why, if anything does), `content_filter` where the provider kept it from answering, else
-    the provider's own word.
+    It is `stop` or `tool_calls` where all went well, `length` where the text is cut off, `refusal` where the model
+    would not answer (the text says why, if anything does), `content_filter` where the provider kept it from answering,
+    else the provider's own word.
 
     `thinking` is what of the model's reasoning the provider wants back: a message made of the reply has to hold it.
     """

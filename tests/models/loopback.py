@@ -206,8 +206,8 @@ def silent(hung_up: Event) -> Answer:
     return answer
 
 
-def failing(code: int, body: Json, **headers: str) -> Answer:
-    """Refuse with this status, this JSON and these headers."""
+def failing(code: int, body: Json | list[Json], **headers: str) -> Answer:
+    """Answer in one piece, with this status, this JSON and these headers."""
 
     def answer(handler: Handler) -> None:
         said = json.dumps(body).encode()

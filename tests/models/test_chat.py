@@ -17,8 +17,10 @@ from tests.models.loopback import (
     HELLO,
     MARKS,
     USED,
+    Answer,
     Handler,
     Json,
+    Waits,
     ask,
     begin_stream,
     data,
@@ -34,7 +36,7 @@ from tests.models.loopback import (
     silent,
 )
 from tests.models.loopback import stalled as stall
-from tests.models.protocols import ANTHROPIC, Protocol, anthropic, every_protocol, text_block
+from tests.models.protocols import ANTHROPIC, GEMINI, Protocol, anthropic, every_protocol, text_block
 
 pytestmark = [*MARKS, pytest.mark.usefixtures("keys")]
 
@@ -167,6 +169,75 @@ async def test_a_refusal_in_other_words_is_told_as_it_is(body: Json, told: str) 
     with provider(failing(404, body)) as server, pytest.raises(ProviderError) as caught:
         await ask(client(server.ref))
     assert told in str(caught.value)
+
+
+WAIT = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7.5s"}
+BUSY: Json = {"error": {"code": 429, "message": "quota", "status": "RESOURCE_EXHAUSTED", "details": [{}, WAIT]}}
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [failing(429, BUSY), failing(429, [BUSY]), events(data(BUSY)), failing(200, BUSY)],
+    ids=["refused", "refused in a list", "in the stream", "instead of a stream"],
+)
+async def test_geminis_wish_to_wait_stands_in_its_words_and_is_honoured(busy: Answer) -> None:
+    waits = Waits()
+    with provider(busy, GEMINI.hello) as server:
+        reply, _ = await ask(patient(GEMINI.ref(server.base), waits))
+    assert (reply.text, waits.s) == ("Hello", [7.5])
+
+
+async def test_a_long_wish_of_gemini_is_told() -> None:
+    with provider(failing(429, BUSY)) as server, pytest.raises(RateLimitError, match=r"7\.5 s") as caught:
+        await ask(patient(GEMINI.ref(server.base), max_backoff_s=5.0))
+    assert caught.value.retry_after_s == 7.5
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "told", "times"),
+    [
+        ({"error": {"message": "in band"}}, ProviderError, "in band", 1),
+        ({"error": "key secret-key is wrong"}, ProviderError, r"key \*\*\* is wrong", 1),
+        ({"type": "error", "error": {"type": "invalid_request_error", "message": "bad"}}, ProviderError, "bad", 1),
+        ({"detail": "no such route"}, ProviderError, '{"detail": "no such route"}', 1),
+        ([], ProviderError, r"\[\]", 1),
+        ({"error": {"message": "prompt is too long: 9 tokens > 8"}}, ContextOverflowError, "9 tokens > 8", 1),
+        ({"error": {"message": "slow down", "code": 429}}, RateLimitError, "slow down", 3),
+        ({"error": {"message": "slow", "code": "rate_limit_exceeded"}}, RateLimitError, "slow", 3),
+        ({"error": {"message": "busy", "code": 503}}, ProviderUnavailableError, "busy", 3),
+        ({"error": {"message": "busy", "type": "overloaded_error"}}, ProviderUnavailableError, "busy", 3),
+        ({"error": {"message": "busy", "status": "UNAVAILABLE"}}, ProviderUnavailableError, "busy", 3),
+    ],
+)
+@every_protocol
+async def test_an_error_instead_of_a_stream_is_told_in_its_words(
+    protocol: Protocol, body: Json, error: type[Exception], told: str, times: int
+) -> None:
+    with provider(*[failing(200, body)] * 3) as server, pytest.raises(error, match=told) as caught:
+        await ask(patient(protocol.ref(server.base)))
+    assert type(caught.value) is error
+    assert len(server.asked) == times
+
+
+async def test_a_stream_that_ends_before_it_begins_is_asked_again() -> None:
+    with provider(events(": ping\n\nevent: done\n\ndata: [DONE]"), HELLO) as server:
+        reply, _ = await ask(patient(server.ref))
+    assert reply.text == "Hello"
+
+
+async def test_a_page_instead_of_a_stream_is_told() -> None:
+    def page(handler: Handler) -> None:
+        begin_stream(handler)
+        send(handler, "<html>\n<p>Log in")
+        send(handler, " first</p>\n")
+        end_stream(handler)
+
+    with (
+        provider(page) as server,
+        pytest.raises(ProviderError, match="<html>\n<p>Log in first</p>") as caught,
+    ):
+        await ask(patient(server.ref))
+    assert type(caught.value) is ProviderError
 
 
 @every_protocol

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loom.models.retry import Backoff, retry_after_s
+from loom.models.retry import Backoff, retry_after_s, retry_delay_s
 
 NOW = 1_800_000_000.0
 
@@ -51,3 +51,18 @@ def test_a_wait_lies_between_half_the_backoff_and_the_maximum(attempt: int, chan
 )
 def test_the_wish_is_read_from_headers(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after_s(headers, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("details", "delay_s"),
+    [
+        ([{"@type": "QuotaFailure"}, {"retryDelay": "34s"}], 34.0),
+        ([{"retryDelay": "0.250s"}], 0.25),
+        ([{"retryDelay": "soon"}, {"retryDelay": 7}, "7s", None], None),
+        ([], None),
+        ({"retryDelay": "7s"}, None),
+        (None, None),
+    ],
+)
+def test_google_says_among_the_details_of_an_error_how_long_to_wait(details: object, delay_s: float | None) -> None:
+    assert retry_delay_s(details) == delay_s
