@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     )
     from loom.orchestration import AgentHarness, HarnessResult
     from loom.runtime.records import RunContext, SessionConfig
+    from loom.spec.load import load
     from loom.tools.tool import tool
     from loom.types.models import ModelRef
 
@@ -114,6 +115,7 @@ __all__ = [
     "add",
     "append",
     "create_agent",
+    "load",
     "merge",
     "node",
     "tool",
@@ -153,6 +155,7 @@ _HOMES = {
     "State": "loom.core.state",
     "add": "loom.core.state",
     "append": "loom.core.state",
+    "load": "loom.spec.load",
     "merge": "loom.core.state",
     "node": "loom.core.node",
 }

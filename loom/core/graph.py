@@ -196,6 +196,19 @@ class Graph(Generic[S]):
             raise ConfigError(f'graph "{self.name}", {where}: a stop is a name or a list of names; got {stop!r}')
         return tuple(names)
 
+    def to_spec(self) -> dict[str, Any]:
+        """Return the graph as plain data, for YAML or JSON. Raises `SpecError` for a part that is no data."""
+        from loom.spec.write import Defaults, spec_of  # noqa: PLC0415 - a higher floor
+
+        return spec_of(self._declared, Defaults(self._retry, self._timeout_s, self._cache))
+
+    @staticmethod
+    def from_spec(spec: Mapping[str, Any], *, allow: Collection[str] = ()) -> "Graph[Any]":
+        """Make a graph of data; it may name paths in the modules of `allow`. Raises what `loom.load` raises."""
+        from loom.spec.read import graph_from  # noqa: PLC0415 - a higher floor
+
+        return graph_from(spec, allow)
+
     def check(self) -> list[Problem]:
         """Return everything that is wrong with the graph, warnings included."""
         from loom.core.check import find_problems  # noqa: PLC0415 - brings networkx, which declaring does not need
