@@ -6,7 +6,7 @@ All of it is closures, made once when a graph is compiled.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from anyio import to_thread
 from pydantic import BaseModel, ValidationError
@@ -17,7 +17,7 @@ from loom.core.declared import Declared, Each, Placed
 from loom.core.node import FunctionNode, Node, Port
 from loom.core.saving import SURE, refuse_unreadable, shown
 from loom.core.state import Field
-from loom.core.values import Values, exact_dumper, list_item, type_name, values_of
+from loom.core.values import Values, exact_dumper, list_item, type_name, values_at, values_of
 from loom.errors import LoomError
 from loom.types.exact import completed, is_only_fields
 
@@ -26,6 +26,10 @@ from loom.types.exact import completed, is_only_fields
 View = Mapping[str, Any]
 Invoke = Callable[[View, Context | None], Awaitable[Any]]
 Settle = Callable[[Any], tuple[dict[str, Any], bytes]]
+
+
+class InputError(LoomError):
+    """A field holds what is no value of the port that reads it."""
 
 
 class OutputError(LoomError):
@@ -41,18 +45,17 @@ UNBOUND = "<unbound>"
 
 
 class Read(NamedTuple):
-    """One bound input: the port and its type, where a view holds it, and what is known of its values."""
+    """One bound input: the port and its type, where a view holds it, and what is known of its values.
+
+    `take` makes the node's own of what the view holds; None where that may be shared.
+    """
 
     port: str
     type: Any
     key: str
     values: Values
     has_default: bool
-
-    @property
-    def copy(self) -> Callable[[Any], Any] | None:
-        """How to hand the value out; None if it may be shared."""
-        return self.values.copy
+    take: Callable[[Any], Any] | None
 
 
 def reads_of(declared: Declared, placed: Placed, each: Each | None) -> list[Read]:
@@ -61,16 +64,17 @@ def reads_of(declared: Declared, placed: Placed, each: Each | None) -> list[Read
     found: list[Read] = []
     for port, name in placed.inputs:
         if each and port.name == each.bind:
-            item = list_item(fields[each.over].values.type)
-            found.append(Read(port.name, port.type, ITEM, values_of(item), has_default=False))
+            values = values_of(list_item(fields[each.over].values.type))
+            found.append(Read(port.name, port.type, ITEM, values, has_default=False, take=values.copy))
         elif name in fields:
-            found.append(Read(port.name, port.type, name, fields[name].values, port.has_default))
+            values = fields[name].values
+            found.append(Read(port.name, port.type, name, values, port.has_default, values.copy))
     return found
 
 
 def invoke_function(node: FunctionNode[..., Any], reads: Sequence[Read]) -> Invoke:
     """Return how to start a function node, the commonest kind by the shortest way."""
-    fn = node.fn
+    fn, reads = node.fn, [_checking(node.name, read) for read in reads]
     if node.is_async and node.is_positional and not any(read.has_default for read in reads):
         pick = _picker(reads)
         return lambda view, _ctx: fn(*pick(view))
@@ -119,7 +123,7 @@ def _assembler(inputs: type[BaseModel], reads: Sequence[Read]) -> Callable[[View
     if not is_simple or not all(map(_is_checked, reads)):
         return None
     keys = dict.fromkeys(ports, UNBOUND) | {read.port: read.key for read in reads}
-    copies = [(read.port, read.copy) for read in reads if read.copy]
+    copies = [(read.port, read.take) for read in reads if read.take]
     new, put = inputs.__new__, object.__setattr__
 
     def assembled(view: View) -> BaseModel:
@@ -147,19 +151,50 @@ def _assembler(inputs: type[BaseModel], reads: Sequence[Read]) -> Callable[[View
 
 
 def _is_checked(read: Read) -> bool:
-    """Tell whether what a field holds is a checked value of the port too: their types are the same, as written."""
-    field = read.values
-    return field.is_stable and read.type == field.type and repr(read.type) == repr(field.type)
+    """Tell whether to check what a field holds as a value of the port would change nothing."""
+    return read.values.is_stable and _is_alike(read)
+
+
+def _is_alike(read: Read) -> bool:
+    """Tell whether what a field holds is a checked value of the port too: their types are the same, as written.
+
+    Limits of the field are no matter to a port that has none.
+    """
+    held = read.values.type
+    if get_origin(held) is Annotated and read.values.is_stable and get_origin(read.type) is not Annotated:
+        held = get_args(held)[0]
+    return bool(read.type == held) and repr(read.type) == repr(held)
+
+
+def _checking(function: str, read: Read) -> Read:
+    """Return how a function takes an input: checked, where the port is of another type than the field.
+
+    What was saved has the names of the fields, what a node gave may have aliases.
+    """
+    if read.type is Any or read.type is object or _is_alike(read):
+        return read
+    values = values_at(f'node function "{function}", port "{read.port}"', read.type)
+    own, check = read.take, partial(values.validate, by_alias=True, by_name=True)
+
+    def take(value: Any) -> Any:
+        try:
+            return check(own(value) if own else value)
+        except ValueError as error:
+            where = "the item is" if read.key == ITEM else f'field "{read.key}" holds'
+            wanted = f'port "{read.port}" wants {type_name(read.type)}'
+            raise InputError(f"{wanted}, {where} {shown(value)}: {first_finding(error)}") from None
+
+    return read._replace(take=take)
 
 
 def _gatherer(reads: Sequence[Read]) -> Callable[[View], dict[str, Any]]:
     """Return how to take inputs from a view by port. A port with a default may find its field absent."""
-    table = [(read.port, read.key, read.copy, read.has_default) for read in reads]
+    table = [(read.port, read.key, read.take, read.has_default) for read in reads]
 
     def gather(view: View) -> dict[str, Any]:
         return {
-            port: copy(view[key]) if copy else view[key]
-            for port, key, copy, has_default in table
+            port: take(view[key]) if take else view[key]
+            for port, key, take, has_default in table
             if key in view or not has_default
         }
 
@@ -174,9 +209,9 @@ def inputs_json(reads: Sequence[Read]) -> Callable[[View], bytes]:
 
 def _picker(reads: Sequence[Read]) -> Callable[[View], tuple[Any, ...]]:
     """Return how to take inputs from a view by position."""
-    if any(read.copy for read in reads):
-        table = [(read.key, read.copy) for read in reads]
-        return lambda view: tuple([copy(view[key]) if copy else view[key] for key, copy in table])
+    if any(read.take for read in reads):
+        table = [(read.key, read.take) for read in reads]
+        return lambda view: tuple([take(view[key]) if take else view[key] for key, take in table])
     keys = [read.key for read in reads]
     if len(keys) > 1:
         return itemgetter(*keys)
@@ -192,7 +227,8 @@ def settle_one(node: str, port: Port, field: Field) -> Settle:
     validate, dump, is_exact, settled = values.validate, values.dump, values.is_exact, values.settle
     doubt = values.refuse_unreadable
     head = b"{" + field.key + b":"
-    check = None if port.type in (Any, values.type) else values_of(port.type).validate
+    is_alike = port.type in (Any, values.type)
+    check = None if is_alike else values_at(f'node "{node}", output "{port.name}"', port.type).validate
 
     def settle(returned: Any) -> tuple[dict[str, Any], bytes]:
         try:

@@ -29,6 +29,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaSerializer, core_schema, to_json
 
 from loom.core.saving import SURE, flaw_of, refuse_unreadable
+from loom.errors import ConfigError
 from loom.types.exact import completed, exactness
 from loom.types.frozen import FREEZE
 
@@ -59,7 +60,7 @@ class Values:
         adapter = _adapter(annotation)
         self._adapter = adapter
         self.type = annotation
-        self.validate: Callable[[Any], Any] = adapter.validator.validate_python
+        self.validate: Callable[..., Any] = adapter.validator.validate_python
         self.dump: Callable[[Any], bytes] = adapter.serializer.to_json
         self.load_json: Callable[[bytes], Any] = adapter.validator.validate_json
         pieces = list(_pieces(annotation, {}))
@@ -122,6 +123,20 @@ def values_of(annotation: Any) -> Values:
         return _cached(annotation)
     except TypeError:  # an unhashable annotation
         return Values(annotation)
+
+
+def values_at(where: str, annotation: Any) -> Values:
+    """Return what is known of a type that stands somewhere.
+
+    Raises:
+        ConfigError: pydantic makes nothing of it.
+    """
+    try:
+        return values_of(annotation)
+    except Exception as error:  # whatever pydantic, or the type itself, makes of it
+        said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        message = f"{where}: no value can be checked by the type {type_name(annotation)}: {said:.300}"
+        raise ConfigError(message) from error
 
 
 @lru_cache(maxsize=4096)

@@ -1,12 +1,14 @@
 import functools
 import math
 import threading
+import types
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from loom import END, START, Context, Graph, Node, NodeError, State, append, node
+from loom import END, START, ConfigError, Context, Graph, Node, NodeError, State, append, node
 from loom.core.node import AnyNode
 
 pytestmark = pytest.mark.anyio
@@ -317,6 +319,157 @@ async def test_a_closer_type_than_the_fields_is_checked() -> None:
     with pytest.raises(NodeError) as caught:
         await given_to(Closer, size=3)
     assert "less than 3" in str(caught.value.__cause__)
+
+
+# Inputs of functions: checked where the port is of another type than the field.
+
+
+class Aliased(BaseModel):
+    user_id: int = Field(alias="userId")
+
+
+class Loose(State):
+    any: Any = "abc"
+    bare: list = ["x"]  # type: ignore[type-arg]  # as a user may write it
+    several: list[Any] = ["2", "q"]
+    number: int = 0
+    small: Annotated[int, Field(lt=10)] = 1
+    texts: Annotated[list[str], Field(max_length=3)] = ["a"]
+    record: Any = {"user_id": 7}
+    any_list: Any = ["x"]
+    heard: Annotated[list[str], append] = []
+
+
+async def positional(port: Any) -> list[str]:
+    return [repr(port)]
+
+
+async def keyword(*, port: Any) -> list[str]:
+    return [repr(port)]
+
+
+async def with_context(port: Any, ctx: Context) -> list[str]:
+    return [repr(port)]
+
+
+async def with_default(port: Any = None) -> list[str]:
+    return [repr(port)]
+
+
+def in_a_thread(port: Any) -> list[str]:
+    return [repr(port)]
+
+
+async def read_by(annotation: Any, field: str, fn: Callable[..., Any] = positional) -> list[str]:
+    """Give a field to a function of one port, of this type; return what it was given."""
+    own = types.FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__)
+    own.__kwdefaults__ = fn.__kwdefaults__
+    own.__annotations__ = fn.__annotations__ | {"port": annotation}
+    graph = Graph("loose", Loose)
+    graph.node("work", node(writes="heard")(own), reads={"port": field})
+    graph.edge(START, "work", END)
+    return (await graph.compile().run()).state.heard
+
+
+@pytest.mark.parametrize("fn", [positional, keyword, with_context, with_default, in_a_thread])
+@pytest.mark.parametrize(
+    ("annotation", "field", "said"),
+    [
+        (int, "any", """port "port" wants int, field "any" holds 'abc': Input should be a valid integer"""),
+        (list[int], "bare", """port "port" wants list[int], field "bare" holds ['x']: 0: Input should be a valid"""),
+        (Annotated[int, Field(gt=5)], "number", 'port "port" wants int, field "number" holds 0: Input should be gre'),
+        (Annotated[int, Field(gt=5)], "small", 'port "port" wants int, field "small" holds 1: Input should be great'),
+    ],
+)
+async def test_a_function_is_never_given_what_its_port_does_not_take(
+    annotation: Any, field: str, said: str, fn: Callable[..., Any]
+) -> None:
+    with pytest.raises(NodeError, match='node "work", step 1') as caught:
+        await read_by(annotation, field, fn)
+    assert str(caught.value.__cause__).startswith(said)
+
+
+@pytest.mark.parametrize("fn", [positional, keyword, with_context, with_default, in_a_thread])
+@pytest.mark.parametrize(
+    ("annotation", "field", "given"),
+    [
+        (float, "number", "0.0"),
+        (Annotated[int, AfterValidator(lambda value: value + 100)], "number", "100"),
+        (Aliased, "record", "Aliased(user_id=7)"),
+        (tuple[str, ...], "any_list", "('x',)"),
+        (object, "any", "'abc'"),
+        (list[str], "texts", "['a']"),
+    ],
+)
+async def test_a_function_is_given_a_value_of_its_ports_type(
+    annotation: Any, field: str, given: str, fn: Callable[..., Any]
+) -> None:
+    assert await read_by(annotation, field, fn) == [given]
+
+
+async def test_a_function_is_never_given_an_item_that_its_port_does_not_take() -> None:
+    @node(writes="heard")
+    async def work(item: int) -> list[str]:
+        return [repr(item)]
+
+    graph = Graph("loose", Loose)
+    graph.node("work", work)
+    graph.each(START, "work", over="several", bind="item")
+    graph.edge("work", END)
+    assert (await graph.compile().run({"several": ["2"]})).state.heard == ["2"]
+    with pytest.raises(NodeError, match="port \"item\" wants int, the item is 'q': Input should be a valid integer"):
+        await graph.compile().run()
+
+
+ASKED: list[str] = []
+
+
+def ask(value: str) -> str:
+    ASKED.append(value)
+    return value
+
+
+Word = Annotated[str, AfterValidator(ask)]
+Broken = Annotated[str, Field(pattern="(")]
+
+
+async def test_a_validator_of_a_field_is_not_asked_again_where_the_port_is_the_same() -> None:
+    class Said(State):
+        word: Word = "a"
+        heard: int = 0
+
+    @node(writes="heard")
+    async def work(word: Word) -> int:
+        return len(ASKED)
+
+    graph = Graph("said", Said)
+    graph.node("work", work)
+    graph.edge(START, "work", END)
+    ASKED.clear()
+    assert (await graph.compile().run({"word": "b"})).state.heard == 2, "as it came in, and as it was read back"
+
+
+async def test_a_port_by_whose_type_no_value_can_be_checked_is_told_when_the_graph_is_compiled() -> None:
+    @node(writes="heard")
+    async def reads(record: Broken) -> list[str]:
+        return [record]
+
+    graph = Graph("loose", Loose)
+    graph.node("work", reads)
+    graph.edge(START, "work", END)
+    said = 'node function "reads", port "record": no value can be checked by the type str: .*unclosed group'
+    with pytest.raises(ConfigError, match=said):
+        graph.compile()
+
+    @node(writes="any")
+    async def writes() -> Broken:
+        return ""
+
+    graph = Graph("loose", Loose)
+    graph.node("work", writes)
+    graph.edge(START, "work", END)
+    with pytest.raises(ConfigError, match='node "work", output "any": no value can be checked by the type str: '):
+        graph.compile()
 
 
 # Inputs are the node's own.
