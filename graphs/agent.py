@@ -13,7 +13,6 @@ flowchart TD
     act["<b>act</b><br/>write"]:::kind_act
     END((END)):::terminal
     START --> observe
-    observe -->|"turns >= 100"| END
     observe -->|"rho >= 0.95"| renew
     observe -->|"rho >= 0.7"| compress
     observe -.->|"otherwise"| reason
@@ -98,12 +97,13 @@ def agent(
 ) -> Graph[AgentState]:
     """Make an agent that may use the tools of its runtime, each call through their door.
 
-    It ends when the model calls no tool, or after `max_iterations` turns of the model. From a pressure of `compress_at`
-    on large tool results are put aside; from `renew_at` on the conversation begins anew with a handoff.
+    It ends when the model calls no tool. After `max_iterations` turns of the model a run is stopped, as by a limit;
+    a resource `max_turns` of the runtime stands above that. From a pressure of `compress_at` on large tool results are
+    put aside; from `renew_at` on the conversation begins anew with a handoff.
     """
     window = Window(max_tokens=max_context_tokens, reserved_output_tokens=max_output_tokens or 0)
     graph = Graph("agent", AgentState)
-    graph.node("observe", Observe(instructions=instructions, window=window))
+    graph.node("observe", Observe(instructions=instructions, window=window, max_turns=max_iterations))
     graph.node("compress", Compress(instructions=instructions, window=window, target=compress_at * 0.7))
     graph.node("renew", Renew(instructions=instructions, window=window))
     graph.node(
@@ -123,7 +123,7 @@ def agent(
     graph.edge(START, "observe")
     graph.switch(
         "observe",
-        {f"turns >= {max_iterations}": END, f"rho >= {renew_at}": "renew", f"rho >= {compress_at}": "compress"},
+        {f"rho >= {renew_at}": "renew", f"rho >= {compress_at}": "compress"},
         otherwise="reason",
     )
     graph.switch("compress", {f"rho >= {renew_at}": "renew"}, otherwise="reason")

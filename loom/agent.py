@@ -13,6 +13,7 @@ from loom.errors import ConfigError
 from loom.graphs.agent import AgentState
 from loom.knowledge.bundle import resolve
 from loom.runs.app import CompiledGraph
+from loom.runs.changes import OnChange, Rename
 from loom.runs.handle import has_running_loop
 from loom.runtime.engine import Engine
 from loom.runtime.records import RunContext, RunResult, SessionConfig
@@ -111,27 +112,47 @@ class Agent:
             async for event in told:
                 yield event
 
-    async def resume(self, run_id: str, answers: Mapping[str, Any] | None = None) -> RunResult:
-        """Go on with a run after a crash, a failure, a cancellation or a pause, in any process with the same store.
+    async def resume(
+        self,
+        run_id: str,
+        answers: Mapping[str, Any] | None = None,
+        *,
+        on_change: OnChange = "raise",
+        rename: Rename | None = None,
+    ) -> RunResult:
+        """Go on with a run after a crash, a failure, a cancellation, a stop or a pause.
+
+        That may be in any process with the same store, and with other tools, rules, policy and limits. What is part of
+        the graph is not: under another model, other instructions or other settings of the generation a run goes on
+        with `on_change="continue"`; `rename` maps old names of nodes to new ones.
 
         Raises:
             RunNotFoundError: the store has no run of this id.
             AnswerError: an ask is unknown or answered, or the answer is of the wrong type.
+            GraphChangedError: the run was begun with other settings, and nothing was said of them; nothing is changed.
             ProviderError, ContextOverflowError, NodeError: as `run`.
         """
-        async with attended(self._resumed(run_id, answers)) as walk:
+        async with attended(self._resumed(run_id, answers, on_change, rename)) as walk:
             return await walk.wait()
 
     async def resume_streaming(
-        self, run_id: str, answers: Mapping[str, Any] | None = None
+        self,
+        run_id: str,
+        answers: Mapping[str, Any] | None = None,
+        *,
+        on_change: OnChange = "raise",
+        rename: Rename | None = None,
     ) -> AsyncGenerator[StreamEvent, None]:
         """Go on with a run as `resume` does, and yield what comes now as `run_streaming` does; nothing from before."""
-        async with attended(self._resumed(run_id, answers)) as walk, aclosing(walk.stream(None)) as told:
+        resumed = self._resumed(run_id, answers, on_change, rename)
+        async with attended(resumed) as walk, aclosing(walk.stream(None)) as told:
             async for event in told:
                 yield event
 
-    def _resumed(self, run_id: str, answers: Mapping[str, Any] | None) -> AgentWalk:
-        return AgentWalk(self._engine, run_id, self._engine.resumed(run_id, answers))
+    def _resumed(
+        self, run_id: str, answers: Mapping[str, Any] | None, on_change: OnChange, rename: Rename | None
+    ) -> AgentWalk:
+        return AgentWalk(self._engine, run_id, self._engine.resumed(run_id, answers, on_change, rename))
 
     def session(self, config: SessionConfig | None = None) -> Session:
         """Return the session of an id, a new one unless it is known; without an id one of its own.

@@ -1,8 +1,8 @@
 """Take in what has arrived: the prompt at first, then what came of tool calls."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from loom.context.view import tokens_in
 from loom.context.window import Window
@@ -16,11 +16,14 @@ from loom.types.messages import Message, ToolCall, ToolResult
 HISTORY = "history"
 """The resource that holds the messages of earlier runs of the session, oldest first."""
 
+MAX_TURNS = "max_turns"
+"""The resource that says after how many turns of the model a run stops, where it is another number than the node's."""
+
 
 class ObserveIn(BaseModel):
     """The prompt, the conversation so far (oldest first), and what came of the last turn's calls, in their order.
 
-    `rho` is how full the model's window was before that turn.
+    `rho` is how full the model's window was before that turn, the last of `turns`.
     """
 
     prompt: MessageContent
@@ -29,6 +32,7 @@ class ObserveIn(BaseModel):
     calls: tuple[ToolCall, ...] = ()
     results: tuple[ToolResult, ...] = ()
     rho: float = 0.0
+    turns: int = 0
 
 
 class ObserveOut(BaseModel):
@@ -41,7 +45,9 @@ class ObserveOut(BaseModel):
 class Observe(Node[ObserveIn, ObserveOut]):
     """Add what is new to the conversation, so that each tool call is followed by its result.
 
-    `instructions` are those of the model that will be asked: they take room in its `window` too.
+    `instructions` are those of the model that will be asked: they take room in its `window` too. After `max_turns`
+    turns of the model, or as many as the runtime says, the run is stopped: what came of the last calls is added by a
+    resume with a higher limit.
     """
 
     kind: ClassVar[str] = "observe"
@@ -49,9 +55,13 @@ class Observe(Node[ObserveIn, ObserveOut]):
 
     instructions: str = ""
     window: Window = Window()
+    max_turns: Annotated[int, Field(ge=1)] | None = None
 
     async def run(self, inputs: ObserveIn, ctx: Context) -> ObserveOut:
         """Call nothing."""
+        max_turns: int | None = ctx.resources.get(MAX_TURNS, self.max_turns)
+        if max_turns is not None and inputs.turns >= max_turns:
+            ctx.stop("max_iterations")
         if not inputs.messages:
             asked = Message(role="user", content=_asked(inputs))
             view, tools = (*ctx.resources.get(HISTORY, ()), asked), as_door(ctx.tools).schemas()

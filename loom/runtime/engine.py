@@ -18,11 +18,13 @@ from loom.core.runtime import Runtime
 from loom.errors import ConfigError, ProviderUnavailableError
 from loom.graphs.agent import AgentState, agent
 from loom.models.providers import provider_of, secrets_in
-from loom.nodes.observe import HISTORY
+from loom.nodes.observe import HISTORY, MAX_TURNS
 from loom.runs.app import CompiledGraph
+from loom.runs.changes import OnChange, Rename
 from loom.runs.handle import GraphRun
 from loom.runs.secrets import secrets_of
 from loom.runtime.memory import Memory
+from loom.runtime.records import FALLBACK
 from loom.runtime.turn import Turn
 from loom.runtime.veil import Veiled
 from loom.tools.door import Door
@@ -35,9 +37,6 @@ from loom.types.usage import Usage
 
 if TYPE_CHECKING:
     from loom.telemetry import Telemetry
-
-FALLBACK = "fallback"
-"""The finish reason of a reply that no model gave."""
 
 
 class AtWork(Protocol):
@@ -124,7 +123,6 @@ class Engine:
             temperature=generation.temperature,
             temperature_is_default="temperature" not in generation.model_fields_set,
             max_output_tokens=generation.max_output_tokens,
-            max_iterations=limits.max_iterations,
             **({"max_context_tokens": limits.max_context_tokens} if limits.max_context_tokens else {}),
         ).compile()
 
@@ -163,7 +161,7 @@ class Engine:
             clock=given.clock,
             secrets=self.secrets,
             strict=given.strict,
-            resources={**given.resources, HISTORY: tuple(history)},
+            resources={**given.resources, HISTORY: tuple(history), MAX_TURNS: self.settings.limits.max_iterations},
         )
 
     @property
@@ -228,7 +226,7 @@ class Engine:
 
     @asynccontextmanager
     async def resumed(
-        self, run_id: str, answers: Mapping[str, Any] | None
+        self, run_id: str, answers: Mapping[str, Any] | None, on_change: OnChange, rename: Rename | None
     ) -> AsyncGenerator[GraphRun[AgentState], None]:
         """Give a run that goes on; who leaves before it has ended cancels it.
 
@@ -240,7 +238,9 @@ class Engine:
         session_id = (await self.state(run_id)).session
         async with self.turn(session_id or run_id):
             runtime = self.runtime(await self.memory.before(self.store, session_id, run_id))
-            graph_run = self.app.start_resume(run_id, answers=answers, runtime=runtime)
+            graph_run = self.app.start_resume(
+                run_id, answers=answers, on_change=on_change, rename=rename, runtime=runtime
+            )
             async with self._attended(graph_run, session_id):
                 yield graph_run
 

@@ -20,6 +20,12 @@ from loom.types.usage import Usage
 
 RunEvent = Event
 
+FALLBACK = "fallback"
+"""The finish reason of a reply that no model gave."""
+
+WELL = frozenset({"stop", "tool_calls", ""})
+"""The finish reasons of replies that are whole."""
+
 
 class RunState(StrEnum):
     """How far a run has come."""
@@ -81,18 +87,20 @@ class Artifact(BaseModel):
 class RunResult:
     """How a run ended, or where it waits.
 
-    `asks` are what a paused run waits for; `stop_reason` says why one was stopped. `is_fallback` tells that no model
-    answered and the output is the fixed form of `LOCAL_SUMMARY`.
+    `asks` are what a paused run waits for; `stop_reason` says why one was stopped. `finish_reason` is that of the
+    model's last reply, of which `output` is the text: `stop` where the model came to its end, `tool_calls` where it
+    called tools, `length` where the reply was cut off, `content_filter` or `refusal` where there is none; else the
+    provider's own word. It is empty where no model replied.
     """
 
-    run_id: str
-    state: RunState
+    run_id: str = ""
+    state: RunState = RunState.COMPLETED
     output: str = ""
     duration_ms: int = 0
     usage: Usage = field(default_factory=Usage)
     asks: tuple[Ask, ...] = ()
     stop_reason: str | None = None
-    is_fallback: bool = False
+    finish_reason: str = ""
     tell: Callable[[], list[Event]] = field(default=list[Event], repr=False, compare=False)
 
     @cached_property
@@ -104,6 +112,11 @@ class RunResult:
     def artifacts(self) -> list[Artifact]:
         """What the run made, its output among it."""
         return artifacts_in(self.events, self.output)
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether no model answered and the output is the fixed form of `LOCAL_SUMMARY`."""
+        return self.finish_reason == FALLBACK
 
     @property
     def error(self) -> Mapping[str, str] | None:

@@ -145,7 +145,7 @@ class Run:
         )
 
     def _go_on(self, answers: Mapping[str, Any]) -> AgentWalk:
-        opened = self._engine.resumed(self.run_id, answers)
+        opened = self._engine.resumed(self.run_id, answers, "raise", None)  # it is the agent that began the run
         self._newest = AgentWalk(self._engine, self.run_id, opened, before=self.walk)
         return self._newest
 

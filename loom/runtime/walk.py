@@ -11,9 +11,9 @@ from loom.core.result import GraphResult
 from loom.errors import RunError
 from loom.graphs.agent import AgentState
 from loom.runs.handle import GraphRun, has_running_loop
-from loom.runtime.engine import FALLBACK, Engine
+from loom.runtime.engine import Engine
 from loom.runtime.failures import known
-from loom.runtime.records import RunResult, RunState
+from loom.runtime.records import WELL, RunResult, RunState
 from loom.types.events import Event
 from loom.types.stream import (
     DoneEvent,
@@ -132,7 +132,7 @@ class AgentWalk:
         except Exception as error:  # noqa: BLE001 - the stream's last word, whatever it was
             yield ErrorEvent(message=str(error))
             return
-        well = FALLBACK if result.is_fallback else "success"
+        well = "success" if result.finish_reason in WELL else result.finish_reason
         status = well if result.state is RunState.COMPLETED else result.stop_reason or str(result.state)
         turns = sum(event.type == "model.finished" and event.payload["node"] == "reason" for event in result.events)
         yield DoneEvent(output=result.output, iterations=turns, status=status)
@@ -179,16 +179,15 @@ async def attended(walk: AgentWalk) -> AsyncGenerator[AgentWalk, None]:
 
 async def _result_of(engine: Engine, result: GraphResult[AgentState]) -> RunResult:
     """Return the result of the graph as that of an agent's run."""
-    is_cut = result.status == "completed" and bool(result.state.calls)
     return RunResult(
         run_id=result.run_id,
-        state=RunState.STOPPED if is_cut else RunState(result.status),
+        state=RunState(result.status),
         output=result.state.output,
         duration_ms=round(result.duration_s * 1000),
         usage=result.usage,
         asks=result.asks,
-        stop_reason="max_iterations" if is_cut else result.stop_reason,
-        is_fallback=result.state.finish_reason == FALLBACK,
+        stop_reason=result.stop_reason,
+        finish_reason=result.state.finish_reason,
         tell=await engine.told(result.run_id),
     )
 

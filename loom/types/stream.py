@@ -64,7 +64,11 @@ class ToolResultEvent(BaseModel):
 
 
 class DoneEvent(BaseModel):
-    """The stream's last event when all went well. `iterations` counts the model's turns."""
+    """The stream's last event, unless the run failed. `iterations` counts the model's turns.
+
+    `status` is `success` where the model came to its end, else what came instead: why the run was stopped, `paused`,
+    `cancelled`, or the finish reason of a reply that is no whole answer, such as `length`, `refusal` or `fallback`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from loom.errors import ContextOverflowError
 from loom.graphs.agent import AgentState, agent
 from loom.nodes.act import Act
 from loom.nodes.approve import Approve
-from loom.nodes.observe import HISTORY, Observe
+from loom.nodes.observe import HISTORY, MAX_TURNS, Observe
 from loom.nodes.reason import Reason
 from loom.testing import ScriptedModel, call
 from loom.tools.door import Door
@@ -193,9 +194,15 @@ async def test_two_calls_of_one_id_in_a_turn_are_both_made() -> None:
     assert told(await ended(calls, "done")) == ["1", "2"]
 
 
-async def test_it_ends_after_so_many_turns_of_the_model() -> None:
-    state = await ended(*[call("add", a=1, b=1)] * 3, max_iterations=3)
-    assert (state.turns, state.output, told(state)) == (3, "", ["2", "2", "2"])
+async def test_it_is_stopped_after_so_many_turns_of_the_model_and_goes_on_where_more_are_allowed() -> None:
+    conversation = Conversation(*[call("add", a=1, b=1)] * 3, "2", max_iterations=3)
+    result = await conversation.run()
+    assert (result.status, result.stop_reason, result.state.turns) == ("stopped", "max_iterations", 3)
+    assert (await conversation.answer()).stop_reason == "max_iterations"
+    more = replace(conversation.runtime, resources={MAX_TURNS: 4})
+    result = await conversation.app.resume("r", runtime=more)
+    assert (result.status, result.state.turns, result.state.output) == ("completed", 4, "2")
+    assert told(result.state) == ["2", "2", "2"]
 
 
 async def test_each_call_that_is_made_is_told_once_by_its_events() -> None:

@@ -1,11 +1,14 @@
 """Tests of the node that takes in what has arrived."""
 
+from contextlib import nullcontext
+
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from loom import RunError
 from loom.context.view import tokens_in
 from loom.context.window import Window
-from loom.nodes.observe import HISTORY, Observe
+from loom.nodes.observe import HISTORY, MAX_TURNS, Observe
 from loom.testing import run_node
 from loom.tools.tool import tool
 from loom.types.content import ImageBlock, TextBlock
@@ -44,6 +47,15 @@ async def test_what_is_given_along_with_an_image_is_a_block_of_its_own() -> None
 async def test_a_call_without_a_result_is_not_passed_over() -> None:
     with pytest.raises(ValueError, match="shorter"):
         await run_node(Observe(), TURN | {"results": ()})
+
+
+@pytest.mark.parametrize(("own", "of_the_runtime", "stops"), [(2, 3, False), (3, 2, True), (2, None, True)])
+async def test_the_limit_of_turns_is_that_of_the_runtime_if_it_has_one(
+    own: int, of_the_runtime: int | None, stops: bool
+) -> None:
+    resources = {} if of_the_runtime is None else {MAX_TURNS: of_the_runtime}
+    with pytest.raises(RunError, match='stopped the run: "max_iterations"') if stops else nullcontext():
+        await run_node(Observe(max_turns=own), TURN | {"turns": 2}, resources=resources)
 
 
 async def test_the_window_fills_by_what_came_before_instructions_and_tools() -> None:

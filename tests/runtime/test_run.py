@@ -5,14 +5,27 @@ import json
 
 import pytest
 
-from loom import AnswerError, ConfigError, NodeError, ProviderError, RunContext, Runtime
+from loom import (
+    Agent,
+    AgentConfig,
+    AnswerError,
+    ConfigError,
+    MemoryCheckpointer,
+    NodeError,
+    ProviderError,
+    RunContext,
+    Runtime,
+    SessionConfig,
+    create_agent,
+)
 from loom.config import RuntimeFallback, RuntimeFallbackMode, RuntimeFeatures, RuntimeLimits
 from loom.errors import ProviderUnavailableError
 from loom.runtime.records import RunState
 from loom.runtime.run import Run
 from loom.testing import ScriptedModel, call
+from loom.types.models import Emit, ModelReply, ModelRequest
 from loom.types.stream import DoneEvent, ErrorEvent, StreamEvent, TextDelta, ToolCallEvent, ToolResultEvent
-from tests.runtime.agents import Held, made
+from tests.runtime.agents import Held, made, said
 
 pytestmark = pytest.mark.anyio
 
@@ -203,6 +216,58 @@ async def test_at_the_limit_of_turns_a_run_is_stopped() -> None:
     result = await agent.session().run("x")
     assert (result.state, result.stop_reason) == (RunState.STOPPED, "max_iterations")
     assert result.error == {"message": "max_iterations"}
+    assert (result.events[-1].type, result.events[-1].payload["reason"]) == ("run.stopped", "max_iterations")
+
+
+async def test_a_run_that_the_limit_of_turns_stopped_goes_on_once_the_limit_is_higher() -> None:
+    model = ScriptedModel([call("add", a=1, b=number) for number in range(3)] + ["done", "hello"])
+    store = MemoryCheckpointer()
+
+    def limited(turns: int) -> Agent:
+        return made(model, Runtime(checkpointer=store), limits=RuntimeLimits(max_iterations=turns))
+
+    result = await limited(2).session(SessionConfig(id="s")).run("x")
+    assert [run.status for run in await store.runs()] == ["stopped"]
+    again = await limited(2).resume(result.run_id)
+    assert (again.state, again.stop_reason, len(model.requests)) == (RunState.STOPPED, "max_iterations", 2)
+    result = await limited(3).resume(result.run_id)
+    assert (result.state, len(model.requests)) == (RunState.STOPPED, 3)
+    result = await limited(9).resume(result.run_id)
+    assert (result.state, result.stop_reason, result.output) == (RunState.COMPLETED, None, "done")
+    assert [message.text for message in model.requests[3].messages if message.role == "tool"] == ["1", "2", "3"]
+    await limited(9).session(SessionConfig(id="s")).run("again")
+    assert len(model.requests[4].messages) == 9
+
+
+async def test_what_was_stopped_is_not_remembered_until_it_is_complete() -> None:
+    model = ScriptedModel([call("add", a=1, b=1), "two"])
+    session = made(model, limits=RuntimeLimits(max_iterations=1)).session()
+    await session.run("first")
+    await session.run("second")
+    assert said(model.requests[1]) == [("user", "second")]
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ("stop", "success"),
+        ("length", "length"),
+        ("content_filter", "content_filter"),
+        ("refusal", "refusal"),
+        ("malformed_function_call: no", "malformed_function_call: no"),
+    ],
+)
+async def test_a_result_and_a_stream_say_whether_the_reply_is_a_whole_one(reason: str, status: str) -> None:
+    class Says:
+        async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
+            return ModelReply(text="Half an ans", finish_reason=reason)
+
+    agent = create_agent(AgentConfig(model=Says()))
+    result = await agent.run("x")
+    assert (result.state, result.finish_reason, result.is_fallback) == (RunState.COMPLETED, reason, False)
+    assert [one async for one in agent.run_streaming("x")] == [
+        DoneEvent(output="Half an ans", iterations=1, status=status)
+    ]
 
 
 async def test_a_completed_run_has_its_output_as_an_artifact() -> None:
@@ -253,7 +318,7 @@ async def test_without_a_provider_a_run_fails_unless_a_fallback_is_wanted() -> N
     session = made(model, features=wanted).session()
     assert not (await session.run("first")).is_fallback
     result = await session.run("second")
-    assert (result.state, result.is_fallback) == (RunState.COMPLETED, True)
+    assert (result.state, result.is_fallback, result.finish_reason) == (RunState.COMPLETED, True, "fallback")
     assert "no network" in result.output
     assert "second" in result.output
     finished = [event for event in result.events if event.type == "model.finished"]

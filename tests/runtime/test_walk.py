@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
-from loom import AnswerError, ProviderError, SessionConfig
+from loom import AnswerError, ConfigError, GenerationConfig, GraphChangedError, ProviderError, SessionConfig
+from loom.config import RuntimeFeatures, RuntimeLimits
 from loom.runtime.records import RunState
 from loom.runtime.run import Run
 from loom.testing import call
 from loom.types.events import Event
 from loom.types.stream import DoneEvent, ErrorEvent, StreamEvent, TextDelta, ToolResultEvent
-from tests.runtime.agents import Held, made
+from tests.runtime.agents import Held, deploy, made, stored
 
 pytestmark = pytest.mark.anyio
 
@@ -246,3 +249,67 @@ async def test_closing_the_agent_ends_a_run_that_was_answered() -> None:
     assert (await run.wait()).state is RunState.CANCELLED
     await told.aclose()
     assert tasks() == set()
+
+
+# Other settings than those that the run was begun with.
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"instructions": "Be brief"},
+        {"generation": GenerationConfig(temperature=0.1)},
+        {"generation": GenerationConfig(max_output_tokens=10)},
+    ],
+    ids=str,
+)
+async def test_a_paused_run_goes_on_under_other_settings_when_that_is_said(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    agent = made([call("deploy", env="prod")], stored(tmp_path / "loom.db"))
+    result = await agent.session(SessionConfig(id="s")).run("Deploy")
+    answers = {result.asks[0].id: True}
+    other = made(["It is out", "Yes"], stored(tmp_path / "loom.db"), **settings)
+    with pytest.raises(GraphChangedError, match=r'or go on with .*on_change="continue"'):
+        await other.resume(result.run_id, answers)
+    (refused,) = await all_of(other.resume_streaming(result.run_id, answers))
+    assert isinstance(refused, ErrorEvent)
+    told = await all_of(other.resume_streaming(result.run_id, answers, on_change="continue"))
+    assert told[-1] == DoneEvent(output="It is out", iterations=2)
+    await other.session(SessionConfig(id="s")).run("Sure?")
+    assert (await agent.resume(result.run_id, on_change="continue")).output == "It is out"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"limits": RuntimeLimits(max_iterations=3)},
+        {"features": RuntimeFeatures(enable_safety=False)},
+        {"tools": [deploy]},
+        {"session_ttl_hours": 1},
+    ],
+    ids=str,
+)
+async def test_other_limits_tools_and_features_are_no_change(settings: dict[str, Any], tmp_path: Path) -> None:
+    result = await made([call("deploy", env="prod")], stored(tmp_path / "loom.db")).run("Deploy")
+    other = made(["It is out"], stored(tmp_path / "loom.db"), **settings)
+    assert (await other.resume(result.run_id, {result.asks[0].id: True})).output == "It is out"
+
+
+async def test_a_run_that_went_on_elsewhere_under_other_settings_is_answered_where_it_was_begun(tmp_path: Path) -> None:
+    calls = [call("deploy", env="prod"), call("deploy", env="test")]
+    run = made([calls, "Out"], stored(tmp_path / "loom.db")).session().start("Deploy")
+    first, second = (await run.wait()).asks
+    other = made([], stored(tmp_path / "loom.db"), instructions="Be brief")
+    await other.resume(run.run_id, {first.id: True}, on_change="continue")
+    assert (await run.answer({second.id: True})).output == "Out"
+
+
+async def test_a_run_is_resumed_under_the_new_name_of_a_node(tmp_path: Path) -> None:
+    agent = made([call("deploy", env="prod"), "Out"], stored(tmp_path / "loom.db"))
+    result = await agent.run("Deploy")
+    with pytest.raises(ConfigError, match='"nothing" is no node of the run'):
+        await agent.resume(result.run_id, rename={"nothing": "act"})
+    wrong: Any = "perhaps"
+    with pytest.raises(ConfigError, match=r'on_change=…\) must be "raise" or "continue"'):
+        await agent.resume(result.run_id, on_change=wrong)
