@@ -11,7 +11,6 @@ from loom.core.fingerprint import Parts, edge_parts, graph_parts, state_parts
 from loom.core.journal import FORMAT, Journal, decode, encode
 from loom.core.plan import Plan
 from loom.errors import Change, CheckpointError, ConfigError, GraphChangedError, LoomError, did_you_mean
-from loom.runs.given import is_saveable
 from loom.runs.past import Past, Watch, from_snapshot
 from loom.runs.versions import StateParts, migrates
 
@@ -22,13 +21,7 @@ Rename = Mapping[str, str]
 
 
 def header_of(plan: Plan) -> bytes:
-    """Return the header of a run of this graph: everything a later graph is compared with.
-
-    Raises:
-        ConfigError: the graph's name cannot be saved.
-    """
-    if not is_saveable(plan.name):
-        raise ConfigError(f"graph {plan.name!r}: its name holds a lone surrogate, so it cannot be saved; leave it out")
+    """Return the header of a run of this graph: everything a later graph is compared with."""
     parts, state = graph_parts(plan.declared), state_parts(plan.declared)
     return encode({"format": FORMAT, "graph": plan.name, "nodes": parts, "state": state})
 

@@ -21,13 +21,12 @@ def known_run_id(given: object) -> str:
     Raises:
         ConfigError: it is no text, or one that no run can have.
     """
-    if not isinstance(given, str) or not is_saveable(given):
+    if not isinstance(given, str) or not _is_saveable(given):
         raise ConfigError(f"run_id must be a text, the id of a run that is saved; got {given!r:.80}")
     return given
 
 
-def is_saveable(text: str) -> bool:
-    """Tell whether a text can be written as UTF-8."""
+def _is_saveable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:  # a lone surrogate

@@ -749,18 +749,3 @@ async def test_an_effect_of_a_renamed_node_keeps_its_idempotency_key() -> None:
     await renamed.resume("r", rename={"pay": "charge"}, runtime=Runtime(checkpointer=store))
     assert len(keys) == 2
     assert keys[0] == keys[1]
-
-
-# Names
-
-
-async def test_a_name_that_cannot_be_saved_is_refused_before_a_run_begins(tmp_path: Path) -> None:
-    graph = Graph("g\ud800", Count)
-    graph.node("x", one)
-    graph.edge(START, "x", END)
-    app = graph.compile()
-    for store in (MemoryCheckpointer(), SqliteCheckpointer(tmp_path / "loom.db")):
-        with pytest.raises(ConfigError, match=r"graph 'g\\ud800': its name holds a lone surrogate"):
-            await app.run(runtime=Runtime(checkpointer=store))
-        assert await store.runs() == []
-        await store.close()
