@@ -89,9 +89,11 @@ class Graph(Generic[S]):
         for word, mapping in (*own, ("reads", reads), ("writes", writes)):
             if mapping is not None and not _maps_names(mapping):
                 raise ConfigError(f'{where}: expected {word}={{"port": "field"}}; got {mapping!r:.80}; both are names')
-        for option, given, kind in (("ungated", ungated, str), ("join", join, bool)):
-            if not isinstance(given, kind):
-                raise ConfigError(f"{where}: {option} is of type {kind.__name__}; got {given!r:.80}")
+        if not (isinstance(ungated, str) and isinstance(join, bool)):
+            raise ConfigError(
+                f"{where}: ungated is a text, the reason why, and join True or False; "
+                f"got ungated={ungated!r:.80}, join={join!r:.80}"
+            )
         if isinstance(node, GraphNode):
             reads, writes = {**node.reads, **(reads or {})}, {**node.writes, **(writes or {})}
         if isinstance(node, Node) and (flaw := class_flaw(node)):
@@ -233,11 +235,11 @@ class Graph(Generic[S]):
         """Check everything, then freeze.
 
         `pause_before` and `pause_after` are breakpoints: the run pauses there, and a plain `resume`
-        goes past.
+        goes past. One after a node holds what follows it: where the node leads to END, nothing.
 
         Raises:
             GraphError: something is wrong; `.problems` has all of it.
-            ConfigError: a breakpoint names no node.
+            ConfigError: a breakpoint names no node, or would never hold anything.
         """
         for word, names in (("pause_before", pause_before), ("pause_after", pause_after)):
             _check_names(f'graph "{self.name}"', word, names)
@@ -254,6 +256,12 @@ class Graph(Generic[S]):
         problems = find_problems(declared)
         if any(problem.severity == "error" for problem in problems):
             raise GraphError(self.name, problems)
+        for name in pause_after:
+            if declared.successors[name] == (END,):
+                raise ConfigError(
+                    f'graph "{self.name}" cannot pause after "{name}", which leads to END alone: a breakpoint after a '
+                    f'node holds what follows, and nothing does; pause before "{name}"'
+                )
         return CompiledGraph(make_plan(declared, frozenset(pause_before), frozenset(pause_after)))
 
 

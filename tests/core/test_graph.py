@@ -125,9 +125,12 @@ WRONG_CALLS: list[tuple[Callable[[Any], None], str]] = [
         'expected writes={"port": "field"}; got {\'items\': None}',
     ),
     (lambda made: made.node("e", INNER_NOTE), 'node "e": expected reads={"port": "field"}; got {\'text\': [\'text\']}'),
-    (lambda made: made.node("e", note, ungated=True), 'node "e": ungated is of type str; got True'),
-    (lambda made: made.node("e", note, ungated=5), 'graph "board", node "e": ungated is of type str; got 5'),
-    (lambda made: made.node("e", note, join="yes"), 'graph "board", node "e": join is of type bool; got \'yes\''),
+    (
+        lambda made: made.node("e", note, ungated=True),
+        'node "e": ungated is a text, the reason why, and join True or False; got ungated=True',
+    ),
+    (lambda made: made.node("e", note, ungated=5), "True or False; got ungated=5, join=False"),
+    (lambda made: made.node("e", note, join="yes"), "and join True or False; got ungated='', join='yes'"),
     (lambda made: made.node("e", note, timeout_s=True), 'node "e": timeout_s must be a number above 0; got True'),
     (lambda made: made.node("e\ud800", note), "a node's name is a string that can be saved; got 'e\\ud800'"),
     (lambda made: made.each("a", "b", over=["items"], bind="text"), "over and bind are names; got ['items'], 'text'"),
@@ -186,6 +189,30 @@ def test_a_breakpoint_is_a_node() -> None:
     made.edge(START, "a", "b", "c", "d", END)
     result = made.compile(pause_before=["b"], pause_after=["c"]).run_sync({"text": "t"})
     assert (result.status, result.state.items) == ("paused", ["t"])
+
+
+def test_a_breakpoint_after_a_node_that_only_leads_to_the_end_would_hold_nothing() -> None:
+    made = graph()
+    made.edge(START, "a", ["b", "c"], "d")
+    made.switch("d", {"text": END}, otherwise=END)
+    with pytest.raises(ConfigError) as caught:
+        made.compile(pause_after=["b", "d"])
+    assert str(caught.value) == (
+        'graph "board" cannot pause after "d", which leads to END alone: a breakpoint after a node holds what follows, '
+        'and nothing does; pause before "d"'
+    )
+
+
+def test_a_breakpoint_after_a_node_that_may_go_on_holds_what_follows() -> None:
+    made = Graph("board", Board)
+    made.node("a", note)
+    made.edge(START, "a")
+    made.switch("a", {"len(items) > 1": END}, otherwise="a")
+    app = made.compile(pause_after=["a"])
+    paused = app.run_sync({"text": "t"})
+    assert (paused.status, paused.state.items) == ("paused", ["t"])
+    result = asyncio.run(app.resume(paused.run_id))
+    assert (result.status, result.state.items) == ("completed", ["t", "t"])
 
 
 # Compiling.
