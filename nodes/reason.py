@@ -1,5 +1,6 @@
 """Ask the model what to do next."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import ClassVar
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel
 from loom.context.window import Edits
 from loom.core.context import Context, Effect
 from loom.core.node import Node
+from loom.models.ids import own_id
 from loom.nodes.observe import HISTORY
 from loom.prompts.template import render
 from loom.tools.door import as_door
@@ -59,22 +61,31 @@ class Reason(Node[ReasonIn, ReasonOut]):
         )
         if not reply.tool_calls:
             ctx.emit(Event(type="artifact.created", payload={"artifact_id": f"{ctx.run_id}/output", "kind": "output"}))
-        text = mended(reply.text)
+        text, calls = mended(reply.text), _told_apart(reply.tool_calls)
         turn = Message(
             role="assistant",
             content=text,
-            tool_calls=reply.tool_calls,
+            tool_calls=calls,
             tool_call_id=None,  # with all fields set it passes on without a copy
             name=None,
             thinking=reply.thinking,
         )
         return ReasonOut(
             messages=(turn,),
-            calls=reply.tool_calls,
+            calls=calls,
             output=text,
             turns=inputs.turns + 1,
             finish_reason=reply.finish_reason,
         )
+
+
+def _told_apart(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    """Return the calls of a turn, each with an id of its own."""
+    own: dict[str, ToolCall] = {}
+    for call in calls:
+        own_call_id = own_id(call.id, own)
+        own[own_call_id] = call if own_call_id == call.id else call.model_copy(update={"id": own_call_id})
+    return tuple(own.values())
 
 
 @lru_cache(maxsize=64)

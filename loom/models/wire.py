@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 from loom.errors import ProviderError, ProviderUnavailableError
 from loom.models.blocks import Json, readable, wire_content
 from loom.models.endings import is_unreadable
+from loom.models.ids import own_id, without_thought
 from loom.models.pieces import Pieces
 from loom.models.providers import Provider, Structured
 from loom.models.thinking import Thoughts, given_back
@@ -60,8 +61,7 @@ def _message(message: Message, provider: Provider) -> Json:
 
 
 def _id(call_id: str, provider: Provider) -> str:
-    """Return a call's id without the thought that litellm writes into those of Gemini, which alone reads it again."""
-    return call_id if provider.prefix == "gemini" else call_id.partition("__thought__")[0]
+    return call_id if provider.prefix == "gemini" else without_thought(call_id)
 
 
 def _tool(tool: ToolSchema) -> Json:
@@ -167,10 +167,12 @@ class Assembly:
     def _add_call(self, piece: Record) -> ToolCallDelta:
         call = next((call for call in reversed(self._calls) if call.index == piece.index), None)
         # Some servers give every call of a turn the same index; a new id is then the only sign of a new call.
-        if call is None or (piece.id and call.id and piece.id != call.id):
+        if call is None or (piece.id and call.given_id and piece.id != call.given_id):
             call = _Call(piece.index)
             self._calls.append(call)
-        call.id = call.id or mended(piece.id or "")
+        if piece.id and not call.given_id:
+            call.given_id = piece.id
+            call.id = own_id(mended(piece.id), {other.id for other in self._calls})
         call.name = call.name or mended(piece.function.name or "")
         return self._written(call, call.pieces.take(piece.function.arguments or ""))
 
@@ -230,6 +232,7 @@ class _Call:
 
     def __init__(self, index: int) -> None:
         self.index = index
+        self.given_id = ""
         self.id = ""
         self.name = ""
         self.arguments = ""

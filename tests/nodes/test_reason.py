@@ -6,7 +6,7 @@ from syrupy.assertion import SnapshotAssertion
 from loom.nodes.reason import Reason
 from loom.testing import ScriptedModel, call, run_node
 from loom.tools.tool import tool
-from loom.types.messages import Message, ThinkingBlock
+from loom.types.messages import Message, ThinkingBlock, ToolCall
 from loom.types.models import ModelReply
 from tests.nodes.sprints import MODEL
 
@@ -58,3 +58,12 @@ async def test_a_default_temperature_says_that_it_is_one() -> None:
 async def test_half_a_character_in_a_reply_costs_no_run() -> None:
     out = await run_node(Reason(model=MODEL), INPUTS, model=ScriptedModel(["a \ud83d"]))
     assert (out.output, out.messages[0].text) == ("a \ufffd", "a \ufffd")
+
+
+async def test_calls_that_share_an_id_are_told_apart() -> None:
+    calls = [ToolCall(id="a", name="add", arguments={"a": number}) for number in range(3)]
+    calls.append(ToolCall(id="a_2", name="add"))
+    out = await run_node(Reason(model=MODEL), INPUTS, model=ScriptedModel([calls]))
+    assert [call.id for call in out.calls] == ["a", "a_2", "a_3", "a_2_2"]
+    assert [call.arguments for call in out.calls] == [call.arguments for call in calls]
+    assert out.messages[0].tool_calls == out.calls
