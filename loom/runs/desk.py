@@ -6,7 +6,7 @@ import inspect
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property, partial
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NoReturn
 
 import anyio
 from anyio import to_thread
@@ -18,14 +18,14 @@ from loom.core.node import EFFECTS
 from loom.core.plan import Task
 from loom.core.result import Ask
 from loom.core.saving import shown
-from loom.core.values import Values, type_name, values_of
+from loom.core.values import Values, type_name
 from loom.core.walk import Branch
 from loom.errors import AnswerError, ConfigError, EffectError, LoomError, ProviderUnavailableError
-from loom.runs.answers import Shown
 from loom.runs.notes import Effect as Saved
-from loom.runs.notes import Notes, branch_of, path_of
+from loom.runs.notes import Notes, branch_of, path_of, said
 from loom.runs.past import Past
 from loom.runs.run import Run
+from loom.runs.wanted import Question, event_of, question_of, result_of, text_of
 from loom.types.events import Event
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest
 from loom.types.tools import Tool
@@ -130,8 +130,8 @@ class Desk:
 
     def emit(self, event: Event) -> None:
         """Show an event, and save it with the next record."""
+        self._run.emit(event_of(self._path, event))
         self.is_of_this_run |= event.type != "model.finished"
-        self._run.emit(event)
 
     def emit_live(self, event: Event) -> None:
         """Show an event to those who read now."""
@@ -171,7 +171,7 @@ class Desk:
 
     def idempotency_key(self, key: str) -> str:
         """Return a key that is the same for every attempt at this effect, in every process."""
-        key = self._run.secrets.clean(key)
+        key = self._run.secrets.clean(text_of(key, f'the key of an idempotency_key of node "{self._path}"'))
         saved = self._notes.effects.get(key)
         return saved.id if saved and saved.id else self._hash("effect", key)
 
@@ -179,8 +179,8 @@ class Desk:
         self, question: str, answer_type: Any, key: str | None, kind: str, payload: Mapping[str, Any] | None
     ) -> Any:
         """Return the answer to a question, or pause the run until there is one."""
-        key, values = key or question, values_of(answer_type)
-        return await self._as_asked(key, values, await self._answer(question, values, key, kind, payload))
+        asked = question_of(self._path, question, answer_type, key, kind, payload)
+        return await self._as_asked(asked, await self._answer(asked))
 
     async def once(
         self,
@@ -192,25 +192,10 @@ class Desk:
         result_type: Any,
     ) -> Any:
         """Call a function at most once in the life of the run, or ask."""
-        key = self._run.secrets.clean(key)  # as it will be read back
+        key = self._run.secrets.clean(text_of(key, f'the key of a once of node "{self._path}"'))  # as it is read back
         self._use("once", key)
-        if effect is not None and effect not in EFFECTS:
-            known = ", ".join(f'"{one}"' for one in EFFECTS)
-            raise ConfigError(
-                f'once("{key}") of node "{self._path}" has the effect {effect!r}; expected one of {known}'
-            )
-        rank = self._task.effect if effect is None else EFFECTS.index(effect)
-        if rank > self._task.effect:
-            raise EffectError(
-                f'node "{self._path}" declares the effect "{EFFECTS[self._task.effect]}", but its once("{key}") has '
-                f'"{effect}"; declare the greater one on the node, so that the graph can be checked for it'
-            )
-        values = values_of(_returns(fn) if result_type is None else result_type)
-        if values.flaw:
-            raise LoomError(
-                f'once("{key}") of node "{self._path}" gives {type_name(values.type)}, which cannot be saved: '
-                f"{values.flaw}; say result_type=, and return plain data"
-            )
+        rank = self._rank(effect, key)
+        values = result_of(fn, result_type, f'once("{key}") of node "{self._path}"')
         saved = self._notes.effects.get(key)
         if saved and saved.state == "done":
             return values.restore(from_json(saved.result))
@@ -225,6 +210,22 @@ class Desk:
             self._notes.effects[key] = Saved(intents=saved.intents + 1 if saved else 1, id=own_id)
         return await self._call(key, partial(call_off_loop, fn, *arguments), values, is_write=is_write)
 
+    def _rank(self, effect: Effect | None, key: str) -> int:
+        """Return how great an effect is: that of the node unless given."""
+        declared = self._task.effect
+        if effect is not None and effect not in EFFECTS:
+            known = ", ".join(f'"{one}"' for one in EFFECTS)
+            raise ConfigError(
+                f'once("{key}") of node "{self._path}" has the effect {shown(effect)}; expected one of {known}'
+            )
+        rank = declared if effect is None else EFFECTS.index(effect)
+        if rank > declared:
+            raise EffectError(
+                f'node "{self._path}" declares the effect "{EFFECTS[declared]}", but its once("{key}") has '
+                f'"{effect}"; declare the greater one on the node, so that the graph can be checked for it'
+            )
+        return rank
+
     async def _call(self, key: str, call: Callable[[], Awaitable[Any]], values: Values, *, is_write: bool) -> Any:
         cancelled: asyncio.CancelledError | None = None
         try:
@@ -236,7 +237,7 @@ class Desk:
         except (Exception, OutOfTime) as error:
             # What is known is set before it is saved, which is carried out even if this task is cancelled meanwhile.
             self._effect(key).state = "failed"
-            await self._note({"kind": "effect", "key": key, "error": f"{type(error).__name__}: {error}"})
+            await self._note({"kind": "effect", "key": key, "error": said(error)})
             if cancelled:
                 raise cancelled from error
             raise
@@ -291,47 +292,43 @@ class Desk:
         """Return what was decided: `retry`, `skip`, or `result` and the result."""
         question = f'Did "{key}" of node "{self._path}" happen? The run was cut off while it was under way.'
         ask_key = f"in_doubt:{key}:{intents}"
-        choice, *given = await self._answer(question, values, ask_key, "in_doubt", {"effect": key})
-        return choice, await self._as_asked(ask_key, values, given[0]) if given else None
+        where = f'once("{key}") of node "{self._path}"'
+        asked = Question(where, question, ask_key, values, "in_doubt", {"effect": key})
+        choice, *given = await self._answer(asked)
+        return choice, await self._as_asked(asked, given[0]) if given else None
 
-    async def _answer(
-        self, question: str, values: Values, key: str, kind: str, payload: Mapping[str, Any] | None
-    ) -> Any:
+    async def _answer(self, asked: Question) -> Any:
         """Return the JSON of an answer; without one open the ask, once, and unwind the node."""
-        question, key = self._run.secrets.clean([question, key])  # as they will be read back
+        question, key = self._run.secrets.clean([asked.text, asked.key])  # as they will be read back
         self._use("ask", key)
         self.is_of_this_run = True
         ask = self._notes.asks.get(key)
         if ask is None:
-            try:
-                shown_payload = self._run.secrets.clean(values_of(Any).settle(dict(payload or {}))[0])
-            except ValueError as error:
-                raise LoomError(f'the payload of ask "{key}" of node "{self._path}" is no JSON: {error}') from None
             ask = Ask(
                 id=self._hash("ask", key)[:16],
-                kind=kind,
+                kind=asked.kind,
                 key=key,
                 question=question,
                 node=self._path,
                 branch=branch_of(self._past.hops, self._branch.id),
-                answer_type=values.schema(Shown),
-                payload=shown_payload,
+                answer_type=asked.schema(),
+                payload=self._run.secrets.clean(asked.payload),
             )
             await self._open(ask)
         if ask.id not in self._run.totals.answers:
             raise Paused
         return self._run.totals.answers[ask.id]
 
-    async def _as_asked(self, key: str, values: Values, answer: Any) -> Any:
+    async def _as_asked(self, asked: Question, answer: Any) -> Any:
         """Return an answer as a value of the type that was asked for; one that is none is asked for again."""
         try:
-            return values.read(answer)
+            return asked.values.read(answer)
         except Exception as error:  # a validator of the user's may raise anything
-            finding = first_finding(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            ask = self._notes.asks[self._run.secrets.clean(key)]
+            finding = first_finding(error) if isinstance(error, ValueError) else said(error)
+            ask = self._notes.asks[self._run.secrets.clean(asked.key)]
             refused = AnswerError(
-                f'ask "{ask.id}" ("{ask.question}") of node "{ask.node}" wants {type_name(values.type)}, '
-                f"got {answer!r:.80}: {finding}; it is open again"
+                f'ask "{ask.id}" ("{ask.question}") of node "{ask.node}" wants {type_name(asked.values.type)}, '
+                f"got {shown(answer)}: {finding}; it is open again"
             )
             refused.__cause__ = error
             self._run.totals.refused.append(refused)
@@ -376,11 +373,3 @@ async def call_off_loop(fn: Callable[..., Any], *arguments: Any) -> Any:
         return await fn(*arguments)
     returned = await to_thread.run_sync(partial(fn, *arguments), abandon_on_cancel=True)
     return await returned if inspect.isawaitable(returned) else returned
-
-
-def _returns(fn: Callable[..., Any]) -> Any:
-    """Return the annotated return type of a function; plain JSON if it has none."""
-    try:
-        return get_type_hints(fn).get("return", Any)
-    except (AttributeError, NameError, SyntaxError, TypeError):
-        return Any

@@ -74,6 +74,15 @@ def ask_of(record: Mapping[str, Any], hops: Hops) -> Ask:
     )
 
 
+def said(error: BaseException) -> str:
+    """Return what is noted of an error: its type, and its text if it has one to tell."""
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception as failed:  # noqa: BLE001 - the user's own
+        return f"{name}: its text cannot be told, {type(failed).__name__}"
+
+
 def path_of(hops: Hops, node: str) -> str:
     """Return a node's name with those of the inner graphs that it stands in: `inner/name`."""
     return "/".join([name for _, name in hops] + [node]) if hops else node

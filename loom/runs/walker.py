@@ -28,7 +28,7 @@ from loom.errors import (
 from loom.runs.crew import Crew
 from loom.runs.desk import Desk, Paused
 from loom.runs.inputs import starting_way, values_from
-from loom.runs.notes import NOTHING, branch_of, path_of
+from loom.runs.notes import NOTHING, branch_of, path_of, said
 from loom.runs.opening import held_part, input_record
 from loom.runs.past import Past
 from loom.runs.run import Run, asked_to_end
@@ -222,14 +222,14 @@ class Walker:
             record["in"] = self._past.hops
         if usage:
             record["usage"] = usage.model_dump()
-        return record | {"error": f"{type(error).__name__}: {error}"}
+        return record | {"error": said(error)}
 
     def _node_error(self, branch: Branch, task: Task, error: BaseException) -> NodeError:
         notes = self._past.notes.get(branch.id)
         attempt, step = notes.attempts if notes and notes.attempts else 1, self._run.totals.seq + 1
         path = path_of(self._past.hops, task.name)
         where = f'run "{self._run.run_id}", node "{path}", step {step}, attempt {attempt}'
-        message = f"{where}: {type(error).__name__}: {error}"
+        message = f"{where}: {said(error)}"
         return NodeError(message, run_id=self._run.run_id, node=path, step=step, attempt=attempt)
 
     # Saving: a record is committed before any successor starts.

@@ -14,3 +14,10 @@ class Trouble:
     def strike(self) -> None:
         if self._errors:
             raise self._errors.pop(0)
+
+
+class Sullen(Exception):  # noqa: N818 - it is none of ours
+    """An error that will not say what it is about."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")

@@ -144,7 +144,7 @@ def raises(_: int) -> int:
         (Even, 3, "wants int, got 3: Value error, 3 is odd", 4, 4),
         (EVEN, 3, "wants int, got 3: Predicate '", 4, 4),
         (list[EVEN], [2, 3], "got [2, 3]: 1: Predicate '", [2], [2]),
-        (NAME, "   ", "wants str, got '   ': String should have at least 1 character", "ADA", "ada"),
+        (NAME, "   ", "wants str, got '   ': String should have at least 1 character", "  ADA ", "ada"),
         (Decimal, "x", "wants Decimal, got 'x': Input should be a valid decimal", "1.5", "1.5"),
         (Annotated[datetime.date, Field(ge=LATE)], "2019-01-01", "should be greater than", "2020-01-02", "2020-01-02"),
         (dict[int, str], {"x": "a"}, "x.[key]: Input should be a valid integer", {"1": "a"}, {"1": "a"}),

@@ -1,6 +1,7 @@
 """Tests of nodes, conditions and reducers that fail, and of nodes that are tried again."""
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 import anyio
@@ -24,7 +25,7 @@ from loom import (
     node,
 )
 from tests.core.letters import Diary, after_crash, chain, failing, fan, graph_of
-from tests.runs.failures import NOW
+from tests.runs.failures import NOW, Sullen
 from tests.runs.out_of_time import forever
 
 pytestmark = pytest.mark.anyio
@@ -195,6 +196,22 @@ async def test_a_failure_whose_text_is_no_unicode_is_saved() -> None:
     with pytest.raises(NodeError):
         await app.run(run_id="r")
     assert [event.payload async for event in app.events("r")][-1]["error"].endswith("OSError: caf?")
+
+
+async def test_a_failure_that_will_not_say_what_it_is_about_ends_the_run_and_its_attempts_all_the_same() -> None:
+    async def sulks(ctx: Context) -> None:
+        await ctx.once("sulk", partial(_raise, Sullen()), effect="pure")
+
+    store = MemoryCheckpointer()
+    app = graph_of((START, "a", END), bodies={"a": sulks}, retry={"a": NOW}).compile()
+    with pytest.raises(NodeError, match="attempt 3: Sullen: its text cannot be told, RuntimeError") as caught:
+        await app.run(run_id="r", runtime=Runtime(checkpointer=store))
+    assert isinstance(caught.value.__cause__, Sullen)
+    assert (await store.read("r")).status == "failed"
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 async def test_a_run_that_a_node_starts_itself_fails_the_node_and_not_the_run_around_it() -> None:
