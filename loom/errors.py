@@ -36,14 +36,17 @@ class Problem(NamedTuple):
 
 
 class GraphError(LoomError):
-    """A graph that cannot run. `problems` holds every finding, warnings included."""
+    """A graph that cannot run. `problems` holds every finding, warnings included; its message has those last."""
 
     def __init__(self, graph: str, problems: Sequence[Problem]) -> None:
         self.graph = graph
         self.problems = tuple(problems)
-        count = sum(problem.severity == "error" for problem in problems)
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        super().__init__(f'graph "{graph}" has {count} problem{"" if count == 1 else "s"}:\n{lines}')
+        errors = [problem for problem in problems if problem.severity == "error"]
+        warnings = [problem for problem in problems if problem.severity == "warning"]
+        counted = (("problem", len(errors)), ("warning", len(warnings)))
+        has = " and ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counted if count)
+        lines = "\n".join(f"  {problem}" for problem in (*errors, *warnings))
+        super().__init__(f'graph "{graph}" has {has}:\n{lines}')
 
 
 class RunError(LoomError):

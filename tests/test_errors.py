@@ -46,11 +46,16 @@ def test_every_error_is_a_loom_error_and_a_config_error_also_a_value_error() -> 
         raise ConfigError("wrong")
 
 
-def test_a_graph_error_counts_errors_and_lists_every_finding() -> None:
-    problems = [Problem("LOOM101", "edge()", "no"), Problem("LOOM107", "switch()", "hm", "warning")]
-    error = GraphError("g", problems)
-    assert error.problems == tuple(problems)
-    assert str(error) == 'graph "g" has 1 problem:\n  LOOM101 at edge(): no\n  LOOM107 (warning) at switch(): hm'
+def test_a_graph_error_lists_every_finding_warnings_last_and_counts_them_apart() -> None:
+    warning, error = Problem("LOOM107", "switch()", "hm", "warning"), Problem("LOOM201", "node", "no")
+    raised = GraphError("g", [warning, error])
+    assert raised.problems == (warning, error)
+    assert (
+        str(raised)
+        == 'graph "g" has 1 problem and 1 warning:\n  LOOM201 at node: no\n  LOOM107 (warning) at switch(): hm'
+    )
+    assert str(GraphError("g", [warning, error] * 2)).startswith('graph "g" has 2 problems and 2 warnings:\n')
+    assert str(GraphError("g", [error])) == 'graph "g" has 1 problem:\n  LOOM201 at node: no'
 
 
 def test_names_are_quoted_and_sorted() -> None:
