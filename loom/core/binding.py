@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from loom.core.context import Context
 from loom.core.declared import Declared, Each, Placed
 from loom.core.node import FunctionNode, Node, Port
-from loom.core.saving import SURE, refuse_unreadable, shown
+from loom.core.saving import SURE, first_finding, refuse_unreadable, shown
 from loom.core.state import Field
 from loom.core.values import Values, exact_dumper, list_item, type_name, values_at, values_of
 from loom.errors import LoomError
@@ -320,12 +320,3 @@ def _bad_output(node: str, port: str, field: str, values: Values, value: Any, er
         f'node "{node}", output "{port}": {shown(value)} is no {type_name(values.type)}, '
         f'which field "{field}" holds: {first_finding(error)}'
     )
-
-
-def first_finding(error: ValueError) -> str:
-    """Return the first finding of a validation in a line."""
-    if not isinstance(error, ValidationError):
-        return str(error).partition("\n")[0]
-    found = error.errors(include_url=False, include_input=False)[0]
-    path = ".".join(str(piece) for piece in found["loc"])
-    return f"{path}: {found['msg']}" if path else found["msg"]

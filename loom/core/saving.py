@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, get_origin
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import from_json
@@ -41,6 +41,15 @@ def shown(value: object) -> str:
         return f"{value!r:.80}"
     except Exception:  # noqa: BLE001 - of an integer that is too long, or what is nested too deep, or the user's own
         return f"a value of type {type(value).__name__} that cannot be shown"
+
+
+def first_finding(error: ValueError) -> str:
+    """Return the first finding of a validation in a line."""
+    if not isinstance(error, ValidationError):
+        return str(error).partition("\n")[0]
+    found = error.errors(include_url=False, include_input=False)[0]
+    path = ".".join(str(piece) for piece in found["loc"])
+    return f"{path}: {found['msg']}" if path else found["msg"]
 
 
 class _Saved(GenerateJsonSchema):

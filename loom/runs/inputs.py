@@ -6,11 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from loom.core.binding import first_finding
 from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
 from loom.core.plan import ConditionError, Plan, Way
-from loom.core.saving import shown
+from loom.core.saving import first_finding, shown
 from loom.core.state import Field
 from loom.core.values import type_name
 from loom.errors import ConfigError, NodeError, NoEdgeError, did_you_mean, quoted
