@@ -12,7 +12,6 @@ import anyio
 from anyio import to_thread
 from pydantic_core import from_json
 
-from loom.core.binding import first_finding
 from loom.core.context import Effect
 from loom.core.node import EFFECTS
 from loom.core.plan import Task

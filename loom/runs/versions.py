@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from pydantic_core import to_json
 
-from loom.core.binding import View, first_finding
+from loom.core.binding import View
 from loom.core.plan import Plan
 from loom.core.state import Field, Reducer, append
 from loom.core.values import values_of
