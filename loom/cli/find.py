@@ -4,46 +4,46 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
-from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, TypeGuard, get_origin
 
 from loom.cli.exits import LoadError, place_of, shown
 from loom.core.graph import Graph
-from loom.errors import ConfigError, GraphError, did_you_mean, quoted
+from loom.errors import ConfigError, GraphError, SpecError, did_you_mean, quoted
 from loom.runs.app import CompiledGraph
+from loom.spec.load import SUFFIXES, from_file
+from loom.spec.registry import GRAPHS, load_registered, registered
 
 # Any, in this module: the state of a graph and the settings of a function are the user's.
 AnyGraph = Graph[Any] | CompiledGraph[Any]
 Maker = Callable[..., Any]
 
-_PREBUILT = "loom.graphs"
-
 
 def find(wish: str) -> AnyGraph | Maker:
     """Return the graph, or the function that makes it, that `wish` names.
 
-    A wish is `file.py:name`, `package.module:name`, either without the name if there is only one graph,
-    or the name of a prebuilt graph.
+    A wish is `file.py:name`, `package.module:name`, either without the name if there is only one graph, the name of a
+    prebuilt or installed graph, or a file that holds a graph as data: what reads it takes the setting `allow`.
 
     Raises:
         ConfigError: there is no such file, module, name or prebuilt graph, or it is no graph.
         GraphError: a graph that was compiled on the way has problems.
         LoadError: the user's code raised.
+        SpecError: the name of a graph stands for several, or its package raised.
     """
+    if wish.endswith(SUFFIXES):
+        return _reader(Path(wish))
     source, name = (wish, "") if wish.endswith(".py") else _split(wish)
-    if not name and source in (known := prebuilt()):
-        return _attribute(_imported(f"{_PREBUILT}.{source}", known), source, wish)
+    if not name and source in prebuilt():
+        return _graph_or_maker(load_registered(GRAPHS, source), wish)
     module = _executed(Path(source)) if source.endswith(".py") else _imported(source, prebuilt())
     return _attribute(module, name, wish) if name else _only(module, wish)
 
 
 def prebuilt() -> list[str]:
-    """Return the names of the graphs that Loom brings along."""
-    spec = find_spec(_PREBUILT)
-    return sorted(found.name for found in iter_modules(spec.submodule_search_locations if spec else None))
+    """Return the names of the graphs that Loom and installed packages bring along."""
+    return registered(GRAPHS)
 
 
 def made(maker: Maker, arguments: dict[str, Any], wish: str) -> AnyGraph:
@@ -52,10 +52,11 @@ def made(maker: Maker, arguments: dict[str, Any], wish: str) -> AnyGraph:
     Raises:
         ConfigError: it returned something else.
         LoadError: it raised.
+        SpecError: the file that it reads holds no graph, or one that names what it may not.
     """
     try:
         graph = maker(**arguments)
-    except (GraphError, ConfigError):
+    except (GraphError, ConfigError, SpecError):
         raise
     except Exception as error:  # the user's code may raise anything
         raise _broken(wish, error) from error
@@ -67,6 +68,16 @@ def made(maker: Maker, arguments: dict[str, Any], wish: str) -> AnyGraph:
 def _split(wish: str) -> tuple[str, str]:
     source, colon, name = wish.rpartition(":")
     return (source, name) if colon else (wish, "")
+
+
+def _reader(path: Path) -> Maker:
+    """Return what reads a graph from a file; modules beside the file come first, as they do beside a program."""
+
+    def read(allow: str = "") -> Graph[Any]:
+        sys.path.insert(0, str(path.resolve().parent))
+        return from_file(path, [module.strip() for module in allow.split(",") if module.strip()])
+
+    return read
 
 
 def _executed(path: Path) -> ModuleType:
@@ -117,7 +128,10 @@ def _attribute(module: ModuleType, name: str, wish: str) -> AnyGraph | Maker:
     if not hasattr(module, name):
         names = _graphs(module) | _makers(module)
         raise ConfigError(f'"{wish}" does not exist; graphs there are {quoted(names)}.{did_you_mean(name, names)}')
-    found: object = getattr(module, name)
+    return _graph_or_maker(getattr(module, name), wish)
+
+
+def _graph_or_maker(found: object, wish: str) -> AnyGraph | Maker:
     if _is_graph(found) or inspect.isfunction(found):
         return found
     raise ConfigError(

@@ -35,8 +35,8 @@ class Allowed:
             return f'got "{path}", expected a path of the form "package.module:name"'
         if not self._has(module):
             return (
-                f'"{path}" must not be imported: allowed are the modules of {quoted(self._prefixes)}. '
-                f'If you trust all that is in it, allow "{module}"'
+                f'"{path}" must not be imported: allowed are the modules of {quoted(self._prefixes)}. If you trust '
+                f'all that is in "{module}", give allow=("{module}",), or on the command line --set allow={module}'
             )
         return ""
 

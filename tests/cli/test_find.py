@@ -1,5 +1,7 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,6 +10,9 @@ from loom.cli.find import find, made, prebuilt
 from loom.core.graph import Graph
 from loom.errors import ConfigError, GraphError
 from loom.runs.app import CompiledGraph
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Loom
 
 
 def test_a_graph_is_found_in_a_file_and_in_a_module(folder: Path) -> None:
@@ -59,6 +64,31 @@ def test_a_file_called_like_a_module_of_python_does_not_replace_it(folder: Path)
 def test_prebuilt_graphs_are_found_by_their_names() -> None:
     for name in prebuilt():
         assert not isinstance(find(name), (Graph, CompiledGraph))
+
+
+def test_a_graph_is_read_from_a_file_beside_which_its_modules_stand(folder: Path, loom: "Loom") -> None:
+    (folder / "flows").mkdir()
+    (folder / "graphs.py").rename(folder / "flows" / "graphs.py")
+    (folder / "flows" / "review.yaml").write_text(
+        "name: review\nstate: graphs:Review\nnodes:\n  - {name: write, type: 'graphs:write'}\n"
+        "edges:\n  - edge: [START, write, END]\n"
+    )
+    arguments = ("flows/review.yaml", "-i", "brief=x")
+    refused = loom("run", *arguments)
+    assert (refused.code, refused.out) == (1, "")
+    assert "line 2, state: " in refused.err
+    assert "--set allow=graphs" in refused.err
+    done = loom("run", *arguments, "--set", "allow=graphs, other", "--run-id", "r1", "--json")
+    assert (done.code, json.loads(done.out)["state"]["drafts"]) == (0, ["x, version 1"])
+    assert loom("resume", "r1").code == 0
+
+
+def test_a_file_that_holds_no_graph_is_told(folder: Path, loom: "Loom") -> None:
+    (folder / "broken.yaml").write_text("name: x\nname: y\n")
+    for wish, said in [("broken.yaml", '"broken.yaml", line 2: the key "name"'), ("no.json", 'cannot read "no.json"')]:
+        done = loom("check", wish)
+        assert (done.code, done.out) == (1, "")
+        assert said in done.err
 
 
 @pytest.mark.parametrize(
