@@ -16,7 +16,7 @@ from loom.core.context import Effect
 from loom.core.node import EFFECTS
 from loom.core.plan import Task
 from loom.core.result import Ask
-from loom.core.saving import shown
+from loom.core.saving import first_finding, shown
 from loom.core.values import Values, type_name
 from loom.core.walk import Branch
 from loom.errors import AnswerError, ConfigError, EffectError, LoomError, ProviderUnavailableError
