@@ -99,20 +99,19 @@ def _checked(plan: Plan, field: Field, given: object) -> tuple[Any, bytes]:
         ) from None
 
 
-def starting_way(plan: Plan, values: Mapping[str, Any], run_id: str = "") -> Way:
-    """Return the way on from START.
+def starting_way(plan: Plan, values: Mapping[str, Any], *, run_id: str = "", path: str = START, step: int = 0) -> Way:
+    """Return the way on from START; inside a run that has begun, run id, path and step say where that is.
 
     Raises:
         NoEdgeError: START has a switch, and none of its conditions holds.
         NodeError: one of its conditions raised.
     """
+    where = f'run "{run_id}", node "{path}"' if run_id else f'graph "{plan.name}", node "{path}"'
     try:
         way = plan.way_on(OPENED_BY_START, values)
     except ConditionError as error:
-        message = f'graph "{plan.name}", node "{START}": {error}'
-        raise NodeError(message, run_id=run_id, node=START, step=0, attempt=1) from error.__cause__
+        raise NodeError(f"{where}: {error}", run_id=run_id, node=path, step=step, attempt=1) from error.__cause__
     if way is not None:
         return way
     tried = ", ".join(f'"{way.label}"' for way in plan.start)
-    message = f'graph "{plan.name}": no condition of the switch at START holds ({tried}) and it has no otherwise'
-    raise NoEdgeError(message, node=START)
+    raise NoEdgeError(f"{where}: no condition of its switch holds ({tried}) and it has no otherwise", node=path)

@@ -15,6 +15,7 @@ import anyio
 from pydantic_core import from_json, to_json
 
 from loom.core.context import Context
+from loom.core.declared import START
 from loom.core.plan import ConditionError, Inner, Task, Way
 from loom.core.runtime import Retry
 from loom.core.walk import Branch
@@ -144,7 +145,8 @@ class Walker:
             past = Past(inner.plan, self._run.run_id, self._run.totals, hops)
             given = {name: branch.view[outer] for name, outer in inner.reads.items() if outer in branch.view}
             values, saved = values_from(inner.plan, given)
-            way = starting_way(inner.plan, values)
+            path, step = path_of(hops, START), self._run.totals.seq
+            way = starting_way(inner.plan, values, run_id=self._run.run_id, path=path, step=step)
             past.begin(values, way.targets)
             self._run.admitted -= 1  # the steps inside count by themselves, and this one when they are over
             async with self._run.turns:

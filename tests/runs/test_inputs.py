@@ -189,7 +189,8 @@ def test_a_switch_at_start_with_no_open_way_is_an_error_and_no_run_is_begun() ->
     with pytest.raises(NoEdgeError) as caught:
         made.run_sync({"topic": "a"}, run_id="r")
     assert str(caught.value) == (
-        'graph "switched": no condition of the switch at START holds ("limit > 3", "limit < 2") and it has no otherwise'
+        'graph "switched", node "START": no condition of its switch holds ("limit > 3", "limit < 2") '
+        "and it has no otherwise"
     )
     assert caught.value.node == START
     assert made.run_sync({"topic": "a", "limit": 9}, run_id="r").status == "completed"
@@ -200,6 +201,30 @@ def test_a_condition_at_start_that_raises_is_an_error_of_start() -> None:
         switched("1 / (limit - 3) > 2").run_sync({"topic": "a"})
     assert (caught.value.node, caught.value.step) == (START, 0)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("limit > 3", 'no condition of its switch holds ("limit > 3") and it has no otherwise'),
+        (
+            "1 / (limit - limit) > 2",
+            'the condition "1 / (limit - limit) > 2" of its switch raised ZeroDivisionError: division by zero',
+        ),
+    ],
+)
+def test_a_switch_at_the_start_of_an_inner_graph_tells_run_and_place(condition: str, told: str) -> None:
+    outer = Graph("outer", Brief)
+    outer.node("look", look)
+    outer.node("inner", switched(condition).as_node(reads={"topic": "topic"}, writes={}))
+    outer.edge(START, "look", "inner", END)
+    caught: pytest.ExceptionInfo[NoEdgeError | NodeError]
+    with pytest.raises((NoEdgeError, NodeError)) as caught:
+        outer.compile().run_sync({"topic": "a"}, run_id="r")
+    assert str(caught.value) == f'run "r", node "inner/START": {told}'
+    failed = caught.value
+    assert isinstance(failed, NoEdgeError) or (failed.run_id, failed.step) == ("r", 1)
+    assert failed.node == "inner/START"
 
 
 def test_run_ids_sort_by_time_and_are_unlike_one_another() -> None:
