@@ -2,10 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, overload
 from weakref import WeakValueDictionary
 
 import anyio
@@ -61,6 +61,26 @@ class SessionAtWork(Protocol):
         ...
 
 
+class LiveSecrets(Sequence[str]):
+    """Secrets as they are now: a key may come into the environment after the agent was made."""
+
+    def __init__(self, tell: Callable[[], tuple[str, ...]]) -> None:
+        self._tell = tell
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tell())
+
+    def __len__(self) -> int:
+        return len(self._tell())
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        return self._tell()[index]
+
+
 class Engine:
     """An agent's parts, made once and shared by its runs and sessions, in whatever threads these are."""
 
@@ -102,7 +122,7 @@ class Engine:
             policy=config.policy or PolicyConfig(),
             rules=safety,
             hooks=self.hooks,
-            secrets=self.secrets,
+            secrets=LiveSecrets(lambda: self.secrets),
             clock=self.clock,
         )
 

@@ -1,6 +1,7 @@
 """What is raised when a run fails: errors that callers know by name, without secrets."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from loom.errors import ContextError, NodeError, ProviderError
 from loom.runs.secrets import secrets_of
@@ -22,6 +23,7 @@ def known(error: Exception, secrets: Sequence[str]) -> Exception:
 
 def _clean(error: BaseException, secrets: Sequence[str]) -> None:
     """Replace secrets in an error and those behind it; what cannot be cleaned is cut off."""
+    secrets = [*{form for secret in secrets for form in (secret, repr(secret)[1:-1])}]  # as a message may show it
     hidden = secrets_of(secrets)
     for one in _chain(error):
         one.args = tuple(hidden.clean(list(one.args)))
@@ -34,7 +36,7 @@ def _clean(error: BaseException, secrets: Sequence[str]) -> None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all behind it, those farthest behind first."""
+    """Yield an error and all behind and inside it, those farthest behind first."""
     found: list[BaseException] = []
     waiting = [error]
     while waiting:
@@ -42,8 +44,17 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         if one not in found:
             found.append(one)
             waiting += [behind for behind in (one.__cause__, one.__context__) if behind is not None]
+            waiting += _members(one)
     return reversed(found)
 
 
+def _members(error: BaseException) -> Sequence[BaseException]:
+    # Any: of whatever errors a group is.
+    group: BaseExceptionGroup[Any] | None = error if isinstance(error, BaseExceptionGroup) else None
+    return group.exceptions if group else ()
+
+
 def _shows(error: BaseException, secrets: Sequence[str]) -> bool:
-    return any(secret in str(error) for secret in secrets)
+    """Tell whether a traceback would show a secret in this error, or in one of its members."""
+    is_shown = any(secret in str(error) for secret in secrets)
+    return is_shown or any(_shows(member, secrets) for member in _members(error))

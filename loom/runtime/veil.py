@@ -14,6 +14,7 @@ class Veiled:
 
     def __init__(self, model: Model, secrets: Sequence[str]) -> None:
         self._model = model
+        self._hidden = secrets_of(secrets)
         # In the arguments of a call a secret stands as JSON writes it.
         self._secrets = tuple({*secrets, *(to_json(secret).decode()[1:-1] for secret in secrets)})
 
@@ -22,6 +23,9 @@ class Veiled:
         veils: dict[str, Veil] = {}
 
         def veiled(delta: ModelDelta) -> None:
+            if isinstance(delta, ToolCallDelta):  # what it says of itself comes whole, not in pieces
+                own = {"id": self._hidden.clean(delta.id), "name": self._hidden.clean(delta.name)}
+                delta = delta.model_copy(update=own)
             name, text = _text_of(delta)
             veil = veils.setdefault(name, Veil(self._secrets))
             veil.last, shown = delta, veil.take(text)

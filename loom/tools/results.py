@@ -14,16 +14,28 @@ _MARK: Final = "[redacted]"
 
 
 class Redactor:
-    """Replaces registered secrets by `[redacted]`, the longest first, also as JSON writes them."""
+    """Replaces registered secrets by `[redacted]`, the longest first, also as JSON writes them.
+
+    What `secrets` holds is looked at anew each time: one that comes later is replaced too, and none is forgotten.
+    """
 
     def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = secrets
+        self._known: tuple[str, ...] = ()
+        self._forms: frozenset[str] = frozenset()
+        self._pattern: re.Pattern[str] | None = None
+
+    def _learn(self, secrets: tuple[str, ...]) -> None:
         forms = {form for secret in secrets if secret for form in (secret, to_json(secret).decode()[1:-1])}
-        found = sorted(forms, key=len, reverse=True)
+        self._known, self._forms = secrets, self._forms | forms
+        found = sorted(self._forms, key=len, reverse=True)
         # What is replaced already is left alone, so that cleaning twice changes nothing.
         self._pattern = re.compile("|".join(map(re.escape, [_MARK, *found]))) if found else None
 
     def clean(self, text: str) -> str:
         """Return a text without secrets, and without halves of characters, which cannot be saved."""
+        if (secrets := tuple(self._secrets)) != self._known:
+            self._learn(secrets)
         text = mended(text)
         return text if self._pattern is None else self._pattern.sub(_MARK, text)
 

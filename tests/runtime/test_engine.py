@@ -1,11 +1,22 @@
 """Tests of what stands behind an agent."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loom import AgentConfig, ConfigError, ModelRef, NodeError, Runtime, SessionConfig, SqliteCheckpointer, create_agent
+from loom import (
+    AgentConfig,
+    ConfigError,
+    ModelRef,
+    NodeError,
+    Runtime,
+    SessionConfig,
+    SqliteCheckpointer,
+    create_agent,
+    tool,
+)
 from loom.config import GenerationConfig, MemoryBackend, MemoryConfig, RuntimeFeatures, SafetyRule
 from loom.errors import ProviderUnavailableError
 from loom.testing import ScriptedModel, call
@@ -70,6 +81,22 @@ async def test_rules_hold_unless_safety_is_off_and_policy_always() -> None:
     await made(model, safety_rules=[BLOCKED], features=RuntimeFeatures(enable_safety=False)).run("x")
     assert "No sums today" in model.requests[1].messages[-1].text
     assert model.requests[3].messages[-1].text == "2"
+
+
+async def test_a_key_that_comes_into_the_environment_later_is_shown_by_no_tool(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @tool(read_only=True)
+    async def show() -> str:
+        """Show the key."""
+        return f"the key is {os.environ['OPENAI_API_KEY']}"
+
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    config = AgentConfig(model=ModelRef.openai("gpt-4o"), tools=[show])
+    agent = create_agent(config, runtime=Runtime(models=ScriptedModel([])))
+    door = agent.tools
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-late-0001")
+    assert (await door.call("show")).content == "the key is [redacted]"
 
 
 async def test_closing_closes_its_own_store_and_leaves_a_given_one(tmp_path: Path) -> None:

@@ -48,3 +48,24 @@ def test_a_cause_that_cannot_be_cleaned_is_cut_off() -> None:
     error = known(failed(StubbornError()), (SECRET,))
     assert SECRET not in shown(error)
     assert error.__cause__ is None
+
+
+def test_members_of_a_group_are_cleaned_and_a_group_that_cannot_be_is_cut_off() -> None:
+    def group(message: str, *members: Exception) -> ExceptionGroup[Exception]:
+        made = ExceptionGroup(message, [*members, ExceptionGroup("deeper", [ValueError(f"bad {SECRET}")])])
+        made.__cause__ = KeyError(SECRET)
+        return made
+
+    error = known(failed(group("two failed", ValueError(SECRET))), (SECRET,))
+    assert SECRET not in shown(error)
+    assert "two failed" in shown(error)
+    assert shown(error).count("[redacted]") == 3
+    for cause in (group(f"about {SECRET}"), group("odd", UnicodeDecodeError("utf8", b"", 0, 1, SECRET))):
+        assert SECRET not in shown(known(failed(cause), (SECRET,)))
+
+
+def test_a_secret_is_found_as_a_message_quotes_it() -> None:
+    secret = "a\"b\\c'd"
+    error = known(failed(ValueError(("key", secret))), (secret,))
+    assert "b\\\\c" not in shown(error)
+    assert "[redacted]" in shown(error)

@@ -54,6 +54,15 @@ async def test_the_name_of_a_call_is_told_though_it_has_no_arguments_yet() -> No
     assert delta == ToolCallDelta(index=0, id="c1", name="send")
 
 
+async def test_a_secret_is_hidden_in_the_name_and_the_id_of_a_call() -> None:
+    told = await heard(
+        ToolCallDelta(index=0, id=f"c{SECRET}", name=f"send{SECRET}", arguments='{"to": '),
+        ToolCallDelta(index=0, id=f"c{SECRET}", name=f"send{SECRET}", arguments=f'"{SECRET[:3]}'),
+    )
+    calls = [(delta.id, delta.name) for delta in told if isinstance(delta, ToolCallDelta)]
+    assert set(calls) == {("c[redacted]", "send[redacted]")}
+
+
 async def test_the_beginning_of_a_secret_that_does_not_go_on_is_told_in_the_end() -> None:
     told = await heard(TextDelta(delta="see sk-"))
     assert [delta.delta for delta in told if isinstance(delta, TextDelta)] == ["see ", "sk-"]

@@ -66,6 +66,14 @@ def test_secrets_are_replaced_the_longest_first_also_as_json_writes_them(text: s
     assert redactor.clean_content(text) == clean
 
 
+def test_a_secret_that_comes_later_is_replaced_too_and_none_is_forgotten() -> None:
+    secrets = ["sk-12"]
+    redactor = Redactor(secrets)
+    assert redactor.clean("sk-12 key-9") == "[redacted] key-9"
+    secrets[:] = ["key-9"]
+    assert redactor.clean("sk-12 key-9") == "[redacted] [redacted]"
+
+
 def test_halves_of_characters_are_replaced_and_pairs_put_together() -> None:
     assert Redactor([]).clean("a\ud800b\ud83d\ude00é") == "a\ufffdb\U0001f600é"
 
