@@ -56,7 +56,10 @@ class GraphRun(Generic[S]):
         return self._has_begun
 
     def cancel(self) -> None:
-        """Ask the run to end now; `wait` then gives the status `cancelled`. What was finished is kept."""
+        """Ask the run to end now; `wait` then gives the status `cancelled`. What was finished is kept.
+
+        A run whose last step ends all the same, as it swallows this, is `completed`: nothing of it is left to do.
+        """
         self._scope.cancel()
 
     async def events(self, after: int | None = 0) -> AsyncGenerator[Event, None]:

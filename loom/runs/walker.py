@@ -166,7 +166,7 @@ class Walker:
         notes, run = self._past.notes.get(branch.id), self._run
         attempt = notes.attempts + 1 if notes else 1
         key = task.cache.key(branch.view) if task.cache else b""
-        if task.cache and (known := task.cache.get(key, run.clock())):
+        if task.cache and not notes and (known := task.cache.get(key, run.clock())):  # it has not begun
             return self._past.restore(from_json(known)), known, attempt, None
         while True:
             desk = Desk(run, self._past, branch, task, self._place) if task.wants_context else None

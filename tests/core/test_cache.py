@@ -257,6 +257,24 @@ async def test_what_a_person_said_is_of_one_run_and_not_kept() -> None:
         assert (await app.resume(run_id, answers={asked.id: word})).state.word == word
 
 
+async def test_a_step_that_was_answered_takes_its_answer_and_not_what_another_run_was_given() -> None:
+    is_sure = [False]
+
+    @node(writes="word")
+    async def ask(ctx: Context) -> str:
+        return "sure" if is_sure[0] else str(await ctx.ask("Which word?"))
+
+    graph = Graph("asking", Letters)
+    graph.node("ask", ask, cache=Cache())
+    graph.edge(START, "ask", END)
+    app = graph.compile()
+    (asked,) = (await app.run(run_id="first")).asks
+    is_sure[0] = True
+    assert (await app.run(run_id="second")).state.word == "sure"
+    is_sure[0] = False
+    assert (await app.resume("first", answers={asked.id: "ab"})).state.word == "ab"
+
+
 async def test_a_step_that_emits_is_not_kept_so_that_every_run_tells_it() -> None:
     @node(writes="word")
     async def tell(ctx: Context) -> str:

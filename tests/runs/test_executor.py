@@ -131,6 +131,21 @@ async def test_a_node_that_swallows_cancellation_is_kept_and_nothing_starts_afte
     assert "b" not in [event.payload.get("node") async for event in app.events("r") if event.type == "step.started"]
 
 
+async def test_a_run_whose_last_node_swallows_its_cancellation_has_nothing_left_to_do_and_is_completed() -> None:
+    at_work = anyio.Event()
+
+    async def stubborn(ctx: Context) -> None:
+        at_work.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await forever(ctx)
+
+    run = graph_of((START, "a", END), bodies={"a": stubborn}).compile().start()
+    await at_work.wait()
+    run.cancel()
+    result = await run.wait()
+    assert (result.status, result.state.log) == ("completed", ["a"])
+
+
 @pytest.mark.parametrize(
     "fans_out",
     [
