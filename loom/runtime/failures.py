@@ -1,7 +1,7 @@
 """What is raised when a run fails: errors that callers know by name, without secrets."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import cast
 
 from loom.errors import ContextError, NodeError, ProviderError
 from loom.runs.secrets import secrets_of
@@ -49,9 +49,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _members(error: BaseException) -> Sequence[BaseException]:
-    # Any: of whatever errors a group is.
-    group: BaseExceptionGroup[Any] | None = error if isinstance(error, BaseExceptionGroup) else None
-    return group.exceptions if group else ()
+    """Return what a group of errors holds; nothing of any other error."""
+    return cast("BaseExceptionGroup[BaseException]", error).exceptions if isinstance(error, BaseExceptionGroup) else ()
 
 
 def _shows(error: BaseException, secrets: Sequence[str]) -> bool:
