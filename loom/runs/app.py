@@ -10,7 +10,6 @@ from typing import Any, Generic, Literal, TypeVar, overload
 from anyio import CancelScope
 from pydantic_core import from_json
 
-from loom.core.flow import written_at_end
 from loom.core.journal import Checkpointer, Journal, decode, encode
 from loom.core.node import EFFECTS, GraphNode, Port
 from loom.core.outline import outline_of
@@ -289,6 +288,8 @@ class CompiledGraph(Generic[S]):
             raise ConfigError(
                 f'as_node(reads=…) of graph "{self.name}" leaves out {quoted(missing)}, which it must be given'
             )
+        from loom.core.flow import written_at_end  # noqa: PLC0415 - brings networkx, which running does not need
+
         sure = written_at_end(plan.declared)
         return GraphNode(
             plan=plan,
