@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from loom.errors import ConfigError
+from loom.errors import ConfigError, ProviderError
 from loom.models.providers import Provider
 from loom.types.content import ContentBlock, DocumentBlock, ImageBlock, MessageContent, TextBlock, text_of
 from loom.types.messages import Message
@@ -22,10 +22,11 @@ def wire_content(content: MessageContent, provider: Provider) -> str | list[Json
 def readable(messages: Sequence[Message], provider: Provider) -> Iterator[Message]:
     """Yield the messages as the provider can read them: where a tool's result is text alone, files follow it.
 
-    They come as a message of the user's after all results of the turn, which must not be parted.
+    They come as a message of the user's after all results of the turn, which must not be parted. Texts without a word
+    are left out where the provider refuses them. Raises `ProviderError` for a prompt that has no other.
     """
     held: list[ContentBlock] = []
-    for message in messages:
+    for message in _with_words(messages, provider) if provider.refuses else messages:
         if held and message.role != "tool":
             yield Message(role="user", content=tuple(held))
             held = []
@@ -41,6 +42,30 @@ def readable(messages: Sequence[Message], provider: Provider) -> Iterator[Messag
         yield message.model_copy(update={"content": text})
     if held:
         yield Message(role="user", content=tuple(held))
+
+
+def _with_words(messages: Sequence[Message], provider: Provider) -> Iterator[Message]:
+    """Yield the messages without texts that the provider refuses, and without turns that are nothing else."""
+    for number, message in enumerate(messages, start=1):
+        content = _worded(message.content, provider)
+        if content or message.tool_calls or message.role == "tool":
+            yield message if content == message.content else message.model_copy(update={"content": content})
+        elif message.role == "user":
+            raise ProviderError(
+                f'a server of protocol "{provider.prefix}" takes no user\'s message without text: '
+                f"message {number} of {len(messages)} is empty; say something"
+            )
+
+
+def _worded(content: MessageContent, provider: Provider) -> MessageContent:
+    if isinstance(content, str):
+        return "" if _is_refused(content, provider) else content
+    blocks = (block for block in content if not (isinstance(block, TextBlock) and _is_refused(block.text, provider)))
+    return tuple(blocks) or ""
+
+
+def _is_refused(text: str, provider: Provider) -> bool:
+    return not (text.strip() if provider.refuses == "blank" else text)
 
 
 def _part(block: ContentBlock, provider: Provider) -> Json:

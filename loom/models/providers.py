@@ -26,6 +26,8 @@ class Provider:
     structured: Structured = "schema"
     # Whether a tool's result may hold files, or text alone.
     tool_files: bool = False
+    # Texts that it refuses: those without a character, or also those of space alone.
+    refuses: Literal["empty", "blank"] | None = None
     # How the addresses begin that the provider fetches itself.
     fetches_images: tuple[str, ...] = ("https://", "http://")
     fetches_documents: tuple[str, ...] = ()
@@ -41,6 +43,7 @@ PROVIDERS: Mapping[str, Provider] = {
         prices="anthropic",
         structured="closed",
         tool_files=True,
+        refuses="blank",
         fetches_images=("https://",),
         fetches_documents=("https://",),
     ),
@@ -53,6 +56,7 @@ PROVIDERS: Mapping[str, Provider] = {
         ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         base_env="GEMINI_API_BASE",
         prices="gemini",
+        refuses="empty",
         fetches_images=(),
     ),
     # Only some of Qwen's models enforce a schema; most enforce JSON.

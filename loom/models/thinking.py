@@ -55,7 +55,7 @@ class Thoughts:
 
 def given_back(message: Message, prefix: str) -> Json:
     """Return what a message on its way to a provider holds of its thinking: only what that provider has thought."""
-    if prefix == "anthropic" and (message.tool_calls or message.text.strip()):  # it refuses a turn of thinking alone
+    if prefix == "anthropic":
         signed = [_signed(block) for block in message.thinking if block.signature or block.redacted]
         return {"thinking_blocks": signed} if signed else {}
     if prefix == "deepseek":

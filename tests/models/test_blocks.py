@@ -2,11 +2,12 @@
 
 import pytest
 
-from loom.errors import ConfigError
+from loom import AgentConfig, create_agent
+from loom.errors import ConfigError, ProviderError
 from loom.models.blocks import readable, wire_content
 from loom.models.litellm import client
 from loom.models.providers import PROVIDERS
-from loom.types.content import DocumentBlock, ImageBlock, TextBlock, create_image_block_from_url
+from loom.types.content import DocumentBlock, ImageBlock, MessageContent, TextBlock, create_image_block_from_url
 from loom.types.messages import Message, ToolCall
 from loom.types.models import ModelRequest, ToolSchema
 from tests.models import protocols as spoken
@@ -153,3 +154,75 @@ async def test_a_tool_may_answer_with_an_image(protocol: spoken.Protocol) -> Non
     sent = str(server.asked[0].body)
     assert "drawn" in sent
     assert "QUJD" in sent
+
+
+HI, MORE = Message(role="user", content="hi"), Message(role="user", content="more")
+CALL = ToolCall(id="a", name="add")
+
+
+@live
+@pytest.mark.parametrize("text", ["", " \n"])
+async def test_anthropic_is_not_told_of_a_turn_that_said_nothing(text: str) -> None:
+    with provider(spoken.ANTHROPIC.hello) as server:
+        model = client(spoken.ANTHROPIC.ref(server.base))
+        await ask(model, ModelRequest(messages=(HI, Message(role="assistant", content=text), MORE)))
+    (said,) = server.asked[0].body["messages"]
+    assert said == {"role": "user", "content": [{"type": "text", "text": "hi"}, {"type": "text", "text": "more"}]}
+
+
+@live
+async def test_gemini_is_not_told_of_a_turn_that_said_nothing() -> None:
+    with provider(spoken.GEMINI.hello) as server:
+        model = client(spoken.GEMINI.ref(server.base))
+        await ask(model, ModelRequest(messages=(HI, Message(role="assistant"), MORE)))
+    assert server.asked[0].body["contents"] == [{"role": "user", "parts": [{"text": "hi"}, {"text": "more"}]}]
+
+
+@live
+async def test_a_turn_of_calls_and_a_result_without_text_are_sent_without_any() -> None:
+    talk = (
+        HI,
+        Message(role="assistant", content=" \n", tool_calls=(CALL,)),
+        Message(role="tool", content=(TextBlock(text=""),), tool_call_id="a", name="add"),
+    )
+    with provider(spoken.ANTHROPIC.hello) as server:
+        await ask(client(spoken.ANTHROPIC.ref(server.base)), ModelRequest(messages=talk))
+    _, turn, result = server.asked[0].body["messages"]
+    assert turn["content"] == [{"type": "tool_use", "id": "a", "name": "add", "input": {}}]
+    assert result["content"] == [{"type": "tool_result", "tool_use_id": "a", "content": ""}]
+
+
+@live
+async def test_an_image_needs_no_words() -> None:
+    with provider(spoken.ANTHROPIC.hello) as server:
+        shown = Message(role="user", content=(TextBlock(text=" "), PNG))
+        await ask(client(spoken.ANTHROPIC.ref(server.base)), ModelRequest(messages=(shown,)))
+    (said,) = server.asked[0].body["messages"]
+    assert [part["type"] for part in said["content"]] == ["image"]
+
+
+@live
+@pytest.mark.parametrize(
+    ("protocol", "content"),
+    [
+        (spoken.ANTHROPIC, ""),
+        (spoken.ANTHROPIC, "\n"),
+        (spoken.ANTHROPIC, (TextBlock(text=""),)),
+        (spoken.GEMINI, ""),
+    ],
+)
+async def test_an_empty_prompt_is_refused_by_name_before_it_is_sent(
+    protocol: spoken.Protocol, content: MessageContent
+) -> None:
+    with provider() as server:
+        agent = create_agent(AgentConfig(model=protocol.ref(server.base)))
+        with pytest.raises(ProviderError, match=rf'"{protocol.name}" takes no user.s message without text: message 1 '):
+            await agent.run(content)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_who_takes_an_empty_text_gets_it(text: str) -> None:
+    talk = (Message(role="user", content=text), Message(role="assistant", content=text))
+    assert tuple(readable(talk, OPENAI)) == talk
+    assert text == "" or tuple(readable(talk, PROVIDERS["gemini"])) == talk
