@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import networkx as nx
 
 from loom.core.condition import flaw_in
-from loom.core.declared import END, START, Declared, Drawing, Placed
+from loom.core.declared import END, START, Declared, Drawing, Each, Placed
 from loom.core.flow import branch_problems, reachable, unwritten_reads
 from loom.core.node import FunctionNode, GraphNode
 from loom.core.state import reducer_flaw
@@ -236,43 +236,38 @@ def _conditions(declared: Declared) -> Iterator[Problem]:
 def _eaches(declared: Declared) -> Iterator[Problem]:
     """LOOM208."""
     for drawing in declared.drawings:
-        each = drawing.each
-        if each is None:
-            continue
-        where = drawing.call
-        field = declared.fields.get(each.over)
-        item = list_item(field.values.type) if field else None
-        if field is None:
-            hint = did_you_mean(each.over, declared.fields)
-            message = f'over="{each.over}" is no field; fields are {quoted(declared.fields)}.{hint}'
-            yield Problem("LOOM208", where, message)
-        elif item is None:
-            message = f'over="{each.over}" holds {type_name(field.values.type)}; expected a list or a tuple of one type'
-            yield Problem("LOOM208", where, message)
-        placed = declared.nodes.get(each.node)
-        if placed is None:
-            continue
-        port = next((port for port, _ in placed.inputs if port.name == each.bind), None)
-        if port is None:
-            ports = [port.name for port, _ in placed.inputs]
-            hint = did_you_mean(each.bind, ports)
-            message = f'bind="{each.bind}" is no port of "{each.node}"; ports are {quoted(ports)}.{hint}'
-            yield Problem("LOOM208", where, message)
-        elif item is not None and not fits(item, port.type):
-            message = f'port "{each.bind}" wants {type_name(port.type)}, an item of "{each.over}" is {type_name(item)}'
-            yield Problem("LOOM208", where, message)
-        for _, written in placed.outputs:
-            if written in declared.fields and declared.fields[written].reducer is None:
-                message = (
-                    f'"{each.node}" writes field "{written}" once for each item, and it has no reducer; '
-                    "give it one (append, merge, add, Reducer)"
-                )
-                yield Problem("LOOM208", where, message)
-        others = [d.call for d in declared.drawings if d is not drawing and each.node in d.targets]
-        if others or each.node in declared.joins:
-            by = ", ".join(sorted(set(others))) or "a list"
-            message = f'"{each.node}" is also reached by {by}, where its port "{each.bind}" would have no item'
-            yield Problem("LOOM208", where, message)
+        if drawing.each:
+            for message in _each_flaws(declared, drawing, drawing.each):
+                yield Problem("LOOM208", drawing.call, message)
+
+
+def _each_flaws(declared: Declared, drawing: Drawing, each: Each) -> Iterator[str]:
+    fields, placed = declared.fields, declared.nodes.get(each.node)
+    field = fields.get(each.over)
+    item = list_item(field.values.type) if field else None
+    if field is None:
+        yield f'over="{each.over}" is no field; fields are {quoted(fields)}.{did_you_mean(each.over, fields)}'
+    elif item is None:
+        yield f'over="{each.over}" holds {type_name(field.values.type)}; expected a list or a tuple of one type'
+    if placed is None:
+        return
+    ports = {port.name: port for port, _ in placed.inputs}
+    if each.bind not in ports:
+        hint = did_you_mean(each.bind, ports)
+        yield f'bind="{each.bind}" is no port of "{each.node}"; ports are {quoted(ports)}.{hint}'
+    elif item is not None and not fits(item, ports[each.bind].type):
+        wanted = type_name(ports[each.bind].type)
+        yield f'port "{each.bind}" wants {wanted}, an item of "{each.over}" is {type_name(item)}'
+    for _, written in placed.outputs:
+        if written in fields and fields[written].reducer is None:
+            yield (
+                f'"{each.node}" writes field "{written}" once for each item, and it has no reducer; '
+                "give it one (append, merge, add, Reducer)"
+            )
+    others = [d.call for d in declared.drawings if d is not drawing and each.node in d.targets]
+    if others or each.node in declared.joins:
+        by = ", ".join(sorted(set(others))) or "a list"
+        yield f'"{each.node}" is also reached by {by}, where its port "{each.bind}" would have no item'
 
 
 def _gates(declared: Declared) -> Iterator[Problem]:
@@ -308,24 +303,25 @@ def _gates(declared: Declared) -> Iterator[Problem]:
 def _policies(declared: Declared) -> Iterator[Problem]:
     """LOOM302."""
     for name, placed in declared.nodes.items():
-        node = placed.node
-        if placed.cache and node.effect == "write":
-            message = "a cache would leave its effect out the second time; a node that writes cannot have one"
+        for message in _not_honoured(placed):
             yield Problem("LOOM302", f'node "{name}"', message)
-        if placed.cache and placed.is_gate:
-            message = (
-                f'a cache would reuse its verdict in other runs; a gate, of kind "{node.kind}", cannot have one: '
-                "it decides each time"
-            )
-            yield Problem("LOOM302", f'node "{name}"', message)
-        if placed.cache and isinstance(node, GraphNode):
-            yield Problem("LOOM302", f'node "{name}"', "a graph cannot have a cache; give its nodes one")
-        if isinstance(node, GraphNode) and (placed.retry or placed.timeout_s is not None):
-            message = "a graph cannot have a retry or a timeout of its own; give its nodes one"
-            yield Problem("LOOM302", f'node "{name}"', message)
-        if placed.timeout_s is not None and isinstance(node, FunctionNode) and not (node.is_async or node.thread):
-            message = (
-                f"timeout_s={placed.timeout_s:g} cannot stop a sync function that runs inline; make it async, or let "
-                "it run in a thread"
-            )
-            yield Problem("LOOM302", f'node "{name}"', message)
+
+
+def _not_honoured(placed: Placed) -> Iterator[str]:
+    node = placed.node
+    if placed.cache and node.effect == "write":
+        yield "a cache would leave its effect out the second time; a node that writes cannot have one"
+    if placed.cache and placed.is_gate:
+        yield (
+            f'a cache would reuse its verdict in other runs; a gate, of kind "{node.kind}", cannot have one: '
+            "it decides each time"
+        )
+    if placed.cache and isinstance(node, GraphNode):
+        yield "a graph cannot have a cache; give its nodes one"
+    if isinstance(node, GraphNode) and (placed.retry or placed.timeout_s is not None):
+        yield "a graph cannot have a retry or a timeout of its own; give its nodes one"
+    if placed.timeout_s is not None and isinstance(node, FunctionNode) and not (node.is_async or node.thread):
+        yield (
+            f"timeout_s={placed.timeout_s:g} cannot stop a sync function that runs inline; make it async, or let "
+            "it run in a thread"
+        )

@@ -10,8 +10,9 @@ past is the largest solution of: what all edges into the node bring, plus what t
 join the branches that must arrive add what they surely bring: a branch of a fan-out must arrive if
 every way to the join passes the fan-out's source and no way from the branch's first node avoids the
 join. So do the branches of a fan-out on the way of such a branch. Where a switch chooses between
-fan-outs, only what all its ways to the join bring is sure. A node writes a field surely if the port
-has no default.
+fan-outs, only what all its ways to the join bring is sure. END counts as a join at which all branches
+arrive. A node writes a field surely if the port has no default and it is not the node of an `each`,
+whose list may be empty; the ports of an inner graph have none where its END surely brings the field.
 
 Both over-approximate: every way of a switch counts as possible, whatever its condition says.
 """
