@@ -11,16 +11,15 @@ from loom.types.tools import Tool
 Verdict = tuple[str, str, str]
 ALLOWED: Final[Verdict] = ("allow", "", "")
 # All that a tool must say of itself.
-_FACTS: Final = (
-    "concurrency_safe",
-    "contexts",
-    "destructive",
-    "effect",
-    "idempotent",
-    "max_output_chars",
-    "read_only",
-    "requires_permission",
-)
+_KINDS: Final = {
+    "concurrency_safe": bool,
+    "destructive": bool,
+    "idempotent": bool,
+    "max_output_chars": int,
+    "read_only": bool,
+    "requires_permission": bool,
+}
+_FACTS: Final = (*_KINDS, "contexts", "effect")
 
 
 def check_names(what: str, names: Iterable[str], tools: Collection[str]) -> None:
@@ -45,6 +44,9 @@ def access(policy: PolicyConfig, tool: Tool) -> Verdict:
     except Exception as error:  # noqa: BLE001 - a tool of somebody else's: fail closed
         return "deny", "tool", f'tool "{name}" does not say what it does: {type(error).__name__}: {error}'
     contexts = said["contexts"]
+    is_read = not isinstance(contexts, str) and said["effect"] in {"read", "write"}
+    if not is_read or not all(isinstance(said[fact], kind) for fact, kind in _KINDS.items()):
+        return "deny", "tool", f'tool "{name}" says of itself what cannot be read: {said!r:.400}'
     denied = {
         "tools.access.deny": name in rules.deny and "it is in the list of denied tools",
         "tools.access.allow": bool(rules.allow)

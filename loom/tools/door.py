@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from pydantic import ValidationError
 from pydantic_core import from_json
 
 from loom.errors import (
@@ -16,6 +17,7 @@ from loom.errors import (
 )
 from loom.tools.access import access, check_names
 from loom.tools.failures import is_failure
+from loom.tools.given import check_name
 from loom.tools.hooks import HookManager
 from loom.tools.judge import Case, Judge, canonical, digest_of
 from loom.tools.limiter import Limiter
@@ -23,7 +25,7 @@ from loom.tools.results import Redactor, shortened
 from loom.tools.rules import Rules
 from loom.types.content import MessageContent, text_of
 from loom.types.decisions import Decision, ToolRun
-from loom.types.messages import ToolCall, ToolResult
+from loom.types.messages import MALFORMED, ToolCall, ToolResult
 from loom.types.models import ToolSchema
 from loom.types.policy import HookDecision, PolicyConfig, SafetyRule
 from loom.types.tools import Tool
@@ -59,6 +61,11 @@ class Door(Mapping[str, Tool]):
     ) -> None:
         self._tools: dict[str, Tool] = {}
         for tool in tools:
+            if not isinstance(getattr(tool, "name", None), str):
+                raise ConfigError(
+                    f"a tool is made by @tool, or has a name and all else of loom.types.Tool; got {tool!r}"
+                )
+            check_name(f'tool "{tool.name}": its name', tool.name)
             if tool.name in self._tools:
                 raise ConfigError(f'two tools have the name "{tool.name}"; give one another, as in tool(name=…)')
             self._tools[tool.name] = tool
@@ -126,7 +133,11 @@ class Door(Mapping[str, Tool]):
             VetoError: a safety rule forbids the call.
             ToolPermissionError: policy, rate limit or a hook forbid it, or somebody would have to be asked.
         """
-        decision = await self.judge(ToolCall(id="", name=name, arguments=arguments), run_id="")
+        try:
+            wish = ToolCall(id="", name=name, arguments=arguments)
+        except ValidationError as error:  # a name that is no text, JSON that is nested too deep
+            wish = ToolCall(id="", name=str(name), arguments={MALFORMED: error.errors()[0]["msg"]})
+        decision = await self.judge(wish, run_id="")
         if decision.by == "lookup":
             raise ToolNotFoundError(decision.reason)
         if decision.by == "rule":

@@ -14,6 +14,7 @@ from loom.tools.limiter import Limiter
 from loom.tools.results import Redactor
 from loom.tools.rules import Rules
 from loom.types.decisions import DecidedBy, Decision, Outcome
+from loom.types.frozen import frozen
 from loom.types.messages import MALFORMED, ToolCall
 from loom.types.policy import HookDecision
 from loom.types.tools import Tool
@@ -143,7 +144,7 @@ class Judge:
                 if outcome.decision is HookDecision.DENY:
                     raise _Denied("hook", name_of(hook), outcome.message)
                 if outcome.arguments is not None:
-                    self._validate(case, tool, outcome.arguments)
+                    self._validate(case, tool, _saveable(outcome.arguments, name_of(hook)))
                     if case.digest != judged:
                         break
                 if outcome.decision is HookDecision.ASK and asked is None:
@@ -177,3 +178,12 @@ class Judge:
             arguments=case.arguments,
             retry_after_s=retry_after_s,
         )
+
+
+def _saveable(arguments: dict[str, Any], hook: str) -> dict[str, Any]:
+    """Return the arguments that a hook wants, unless a decision could not hold them."""
+    try:
+        frozen(arguments)
+    except (ValueError, RecursionError) as error:
+        raise _Denied("hook", hook, f'hook "{hook}" wants other arguments, which cannot be saved: {error}') from None
+    return arguments

@@ -4,7 +4,9 @@ import inspect
 import types
 import typing
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from math import isfinite
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError, create_model
@@ -15,6 +17,7 @@ from loom.errors import ConfigError
 
 # Any, in this module: the function's signature is the user's.
 
+_CONFIG: Final = ConfigDict(extra="forbid", protected_namespaces=(), validate_default=True)
 _SCALARS: Final = (str, int, float, bool, types.NoneType)
 
 
@@ -40,11 +43,8 @@ def arguments_of(fn: Callable[..., Any], name: str) -> type[BaseModel]:
             raise ConfigError(f'tool "{name}": the parameter "{parameter.name}" must not begin with an underscore')
         fields[parameter.name] = _field(name, parameter, hints[parameter.name])
     try:
-        with warnings.catch_warnings():
-            # An argument may well be called "json" or "copy"; the values are read past the model's own names.
-            warnings.filterwarnings("ignore", message=r'Field name ".*" .* shadows', category=UserWarning)
-            config = ConfigDict(extra="forbid", protected_namespaces=())
-            model: type[BaseModel] = create_model(name, __config__=config, **fields)
+        with quiet_about_names():
+            model: type[BaseModel] = create_model(name, __config__=_CONFIG, **fields)
             model.model_json_schema()
     except PydanticUserError as error:
         raise ConfigError(f'tool "{name}" has a parameter that no JSON fits: {error.message}') from error
@@ -56,14 +56,22 @@ def arguments_of(fn: Callable[..., Any], name: str) -> type[BaseModel]:
     return model
 
 
+@contextmanager
+def quiet_about_names() -> Generator[None]:
+    """Let an argument be called "json" or "copy"; the values are read past the model's own names."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r'Field name ".*" .* shadows', category=UserWarning)
+        yield
+
+
 def _field(name: str, parameter: inspect.Parameter, hint: Any) -> tuple[Any, Any]:  # noqa: ANN401
     """Return type and default of a parameter. `x: int = None` means that null is taken too."""
     default = parameter.default
     if default is parameter.empty:
         return hint, ...
-    value = default.get_default(call_default_factory=True) if isinstance(default, FieldInfo) else default
-    if isinstance(default, FieldInfo) and default.is_required():
+    if isinstance(default, FieldInfo) and (default.is_required() or default.default_factory_takes_validated_data):
         return hint, default
+    value = default.get_default(call_default_factory=True) if isinstance(default, FieldInfo) else default
     try:
         to_json(value)
         TypeAdapter(hint).validate_python(value)
@@ -83,10 +91,11 @@ def is_plain(arguments: type[BaseModel]) -> bool:
 
     Errs towards no: where constraints, settings of a field or validators have a say, only trying it out tells.
     """
-    return all(map(_is_plain_field, arguments.model_fields.values()))
+    return all(map(is_plain_field, arguments.model_fields.values()))
 
 
-def _is_plain_field(field: FieldInfo) -> bool:
+def is_plain_field(field: FieldInfo) -> bool:
+    """Tell of one argument what `is_plain` tells of all."""
     if field.metadata or field.exclude is not None or getattr(field, "exclude_if", None) is not None:
         return False
     return _is_json(field.annotation) and (field.is_required() or _is_plain_default(field))
@@ -107,10 +116,10 @@ def _is_json(annotation: Any) -> bool:  # noqa: ANN401
 
 
 def _is_plain_default(field: FieldInfo) -> bool:
-    """Tell whether the default, which is not validated when it is filled in, would come through as it is."""
+    """Tell whether the default comes through as it is."""
     default = field.default
     if type(default) not in _SCALARS:
         return False
     hint: Any = field.annotation
     value = TypeAdapter(hint).validate_python(default)
-    return type(value) is type(default) and value == default
+    return type(value) is type(default) and value == default and (type(value) is not float or isfinite(value))

@@ -12,6 +12,8 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from loom.errors import ConfigError, ToolExecutionError
 from loom.tools.failures import is_failure
+from loom.tools.given import check_count, check_flag, check_name, check_seconds, check_text, check_texts
+from loom.tools.roundtrip import check_defaults, is_read_by_alias, written
 from loom.tools.signature import arguments_of, is_plain
 from loom.types.content import DocumentBlock, ImageBlock, MessageContent, TextBlock
 from loom.types.models import ToolSchema
@@ -70,7 +72,7 @@ class ToolSpec(Generic[P, R]):
     ) -> None:
         update_wrapper(self, fn)
         self.fn = fn
-        self.name: str = name or str(getattr(fn, "__name__", type(fn).__name__))
+        self.name: str = str(getattr(fn, "__name__", type(fn).__name__)) if name is None else name
         self.description = description if description is not None else (inspect.getdoc(fn) or "")
         self.read_only = read_only
         self.destructive = destructive
@@ -78,26 +80,34 @@ class ToolSpec(Generic[P, R]):
         self.idempotent = idempotent
         self.requires_permission = destructive if requires_permission is None else requires_permission
         self.timeout_s = timeout_s
-        self.contexts = tuple(contexts)
+        self.contexts = contexts
         self.max_output_chars = max_output_chars
-        self._check(contexts)
+        self._check()
+        self.contexts = tuple(contexts)
         self._is_async = inspect.iscoroutinefunction(fn)
         self._arguments = arguments_of(fn, self.name)
         self._is_plain = is_plain(self._arguments)
+        self._by_alias = is_read_by_alias(self._arguments, self.name)
+        check_defaults(self._arguments, self.name, by_alias=self._by_alias)
         self._validate: Callable[[dict[str, Any]], BaseModel] = self._arguments.__pydantic_validator__.validate_python
         self.schema = ToolSchema(
             name=self.name, description=self.description, parameters=self._arguments.model_json_schema()
         )
 
-    def _check(self, contexts: Sequence[str]) -> None:
+    def _check(self) -> None:
+        place = f'tool "{self.name}"'
+        check_name(f"{place}: its name", self.name)
+        check_text(f"{place}: description", self.description)
+        for flag in ("read_only", "destructive", "concurrency_safe", "idempotent", "requires_permission"):
+            check_flag(f"{place}: {flag}", getattr(self, flag))
         if self.read_only and self.destructive:
-            raise ConfigError(f'tool "{self.name}" is read_only and destructive; it can be one of them')
-        if isinstance(contexts, str):
-            raise ConfigError(f'tool "{self.name}": contexts must be a list of names, got the text "{contexts}"')
-        if self.timeout_s is not None and self.timeout_s <= 0:
-            raise ConfigError(f'tool "{self.name}": timeout_s must be more than 0 seconds, got {self.timeout_s}')
-        if self.max_output_chars < 1:
-            raise ConfigError(f'tool "{self.name}": max_output_chars must be at least 1, got {self.max_output_chars}')
+            raise ConfigError(f"{place} is read_only and destructive; it can be one of them")
+        if self.timeout_s is not None:
+            check_seconds(f"{place}: timeout_s", self.timeout_s)
+        check_texts(f"{place}: contexts", self.contexts, '"deployment"')
+        check_count(f"{place}: max_output_chars", self.max_output_chars)
+        if inspect.isasyncgenfunction(self.fn):
+            raise ConfigError(f"{place} must return its result, but it is an async generator, which yields")
 
     @staticmethod
     def from_function(fn: Callable[Q, S], **settings: Unpack[ToolSettings]) -> "ToolSpec[Q, S]":
@@ -129,7 +139,7 @@ class ToolSpec(Generic[P, R]):
         given = self._validated(arguments)
         if self._is_plain:
             return vars(given)
-        dumped: dict[str, Any] = given.__pydantic_serializer__.to_python(given, mode="json", warnings=False)
+        dumped = written(given, by_alias=self._by_alias)
         if self._validated(dumped).__dict__ != given.__dict__:
             raise ToolExecutionError(
                 f'tool "{self.name}" was not called: its arguments change on their way through JSON'

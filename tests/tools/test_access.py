@@ -94,6 +94,24 @@ def test_a_tool_that_does_not_say_what_it_does_is_denied(lacking: str) -> None:
     assert lacking in why
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"read_only": "no"},
+        {"destructive": 0},
+        {"requires_permission": None},
+        {"contexts": "default, repo"},
+        {"max_output_chars": "10"},
+        {"effect": "none"},
+    ],
+)
+def test_a_tool_that_says_what_cannot_be_read_is_denied(said: dict[str, Any]) -> None:
+    odd: Any = SimpleNamespace(name="odd", **(FACTS | said))
+    outcome, setting, why = access(policy(read_only_only=True), odd)
+    assert (outcome, setting) == ("deny", "tool")
+    assert 'tool "odd" says of itself what cannot be read' in why
+
+
 def test_names_of_no_tool_are_refused_as_far_as_that_can_be_told() -> None:
     check_names("policy names", ["look", "mcp__git__push"], {"look"})
     check_names("policy names", ["anything"], {})

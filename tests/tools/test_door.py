@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -294,6 +295,30 @@ async def test_a_foreign_tool_that_fails_in_its_own_way_is_a_result_that_is_an_e
         assert (await Door([foreign]).call("foreign")).content == f'tool "foreign" failed: {told}'
     with pytest.raises(KeyboardInterrupt):
         await Door([foreign]).call("foreign")
+
+
+async def test_arguments_that_no_call_can_hold_are_a_result_that_is_an_error() -> None:
+    deep: Any = []
+    for _ in range(200):
+        deep = [deep]
+    result = await Door([Spy().tool]).call("deploy", env=deep)
+    assert result.is_error
+    assert 'tool "deploy" was not called' in result.text
+    assert "nested more than 150 deep" in result.text
+    with pytest.raises(ToolNotFoundError):
+        await Door([]).call("deploy", env=deep)
+
+
+@pytest.mark.parametrize("given", [print, "deploy", None])
+def test_what_is_no_tool_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match="a tool is made by @tool"):
+        Door([given])
+
+
+def test_a_name_that_no_provider_takes_is_refused_of_any_tool() -> None:
+    foreign: Any = SimpleNamespace(name="my tool!", schema=ToolSchema(name="my tool!"))
+    with pytest.raises(ConfigError, match='tool "my tool!": its name must be a name that providers take'):
+        Door([foreign])
 
 
 async def test_a_model_is_shown_part_of_a_long_result_and_a_program_all_of_it() -> None:

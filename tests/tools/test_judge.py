@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydantic import AfterValidator, BaseModel, SecretStr
+from pydantic import AfterValidator, BaseModel
 
 from loom.tools.door import Door
 from loom.tools.hooks import HookManager
@@ -280,14 +280,26 @@ async def test_arguments_that_change_when_they_are_read_twice_are_denied(argumen
     async def double(text: Annotated[str, AfterValidator(lambda text: text * 2)]) -> str:
         return text
 
-    @tool
-    async def hide(text: SecretStr) -> str:
-        return text.get_secret_value()
+    decision = await judged(Door([double]), "double", text=argument)
+    assert decision.outcome == ("deny" if argument else "allow")
+    assert decision.by == ("arguments" if argument else "")
 
-    for each in (double, hide):
-        decision = await judged(Door([each]), each.name, text=argument)
-        assert decision.outcome == ("deny" if argument else "allow")
-        assert decision.by == ("arguments" if argument else "")
+
+async def test_arguments_of_a_hook_that_cannot_be_saved_are_denied() -> None:
+    deep: Any = []
+    for _ in range(200):
+        deep = [deep]
+
+    @tool
+    async def look(at: Any) -> str:
+        return ""
+
+    def deepen(told: dict[str, Any]) -> Any:
+        return {"arguments": {"at": deep}}
+
+    decision = await judged(Door([look], hooks=before(deepen)), "look", at=1)
+    assert (decision.outcome, decision.by, decision.rule) == ("deny", "hook", "deepen")
+    assert "JSON nested more than 150 deep" in decision.reason
 
 
 def leave(text: str) -> str:

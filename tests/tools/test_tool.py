@@ -1,9 +1,10 @@
 """Tests of tools made from functions."""
 
 import asyncio
+import re
 import threading
 from argparse import ArgumentParser
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
@@ -236,17 +237,47 @@ def test_a_tool_can_be_made_without_the_decorator() -> None:
     ("settings", "told"),
     [
         ({"read_only": True, "destructive": True}, "is read_only and destructive"),
-        ({"contexts": "repo"}, 'contexts must be a list of names, got the text "repo"'),
-        ({"timeout_s": 0}, "timeout_s must be more than 0 seconds, got 0"),
-        ({"max_output_chars": 0}, "max_output_chars must be at least 1, got 0"),
+        ({"contexts": "repo"}, "contexts must be a list of texts, as in [\"deployment\"]; got str: 'repo'"),
+        ({"contexts": [1]}, "contexts must be a list of texts"),
+        ({"timeout_s": 0}, "timeout_s must be more than 0 seconds; got int: 0"),
+        ({"timeout_s": "1"}, "timeout_s must be more than 0 seconds; got str: '1'"),
+        ({"max_output_chars": 0}, "max_output_chars must be a whole number of at least 1; got int: 0"),
+        ({"max_output_chars": "many"}, "max_output_chars must be a whole number of at least 1"),
+        ({"read_only": "no"}, "read_only must be True or False; got str: 'no'"),
+        ({"destructive": 1}, "destructive must be True or False"),
+        ({"requires_permission": "no"}, "requires_permission must be True or False"),
+        ({"description": 3}, "description must be a text"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings: Any, told: str) -> None:
     def act() -> str:
         return ""
 
-    with pytest.raises(ConfigError, match=f'tool "act"(:)? {told}'):
+    with pytest.raises(ConfigError) as caught:
         tool(**settings)(act)
+    assert re.match('tool "act":? ', str(caught.value))
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "my tool!", "größe", "a.b", "x" * 65, 3])
+def test_a_name_that_no_provider_takes_is_refused(name: Any) -> None:
+    def act() -> str:
+        return ""
+
+    with pytest.raises(
+        ConfigError, match=r'its name must be a name that providers take, .* as in tool\(name="search"\)'
+    ):
+        tool(name=name)(act)
+    with pytest.raises(ConfigError, match='tool "<lambda>": its name must be'):
+        tool(lambda: "")
+
+
+def test_an_async_generator_is_no_tool_for_nobody_would_take_what_it_yields() -> None:
+    async def count() -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(ConfigError, match='tool "count" must return its result, but it is an async generator'):
+        tool(count)
 
 
 async def test_a_call_that_takes_too_long_is_left_and_says_so() -> None:

@@ -10,6 +10,7 @@ from pydantic import Field
 from loom.errors import ConfigError, ToolPermissionError, quoted
 from loom.tools.builtin.confined import Confined
 from loom.tools.command import CommandLimits, clean_environment, run_command
+from loom.tools.given import check_seconds, check_texts
 from loom.tools.tool import ToolSpec, tool
 
 MAX_OUTPUT_BYTES: Final = 64_000  # the last of them are kept
@@ -37,10 +38,14 @@ def command_tool(
     model may do what you may. So the tool is `destructive` unless you know that none of them can destroy anything.
 
     Raises:
-        ConfigError: `root` is no folder, `allow` is no list of names or empty, or a program is not there.
+        ConfigError: `root` is no folder, `allow` is no list of names or empty, a program is not there, or another
+            setting is not what it should be.
     """
     inside = Confined(root)
     programs = _found(allow)
+    check_seconds("command_tool(timeout_s=…)", timeout_s)
+    if limits is not None and not isinstance(limits, CommandLimits):
+        raise ConfigError(f"command_tool(limits=…) must be CommandLimits; got {type(limits).__name__}: {limits!r:.80}")
     limits = limits or CommandLimits()
 
     # A model is told which programs there are. Longer than a program may take: the tool's own limit never comes first.
@@ -69,8 +74,7 @@ def command_tool(
 
 def _found(allow: Sequence[str]) -> dict[str, str]:
     """Return where each program is, by its name as it was given."""
-    if isinstance(allow, str) or not allow or not all(isinstance(name, str) for name in allow):
-        raise ConfigError(f'command_tool(allow=…) must be a list of programs, as in ["pytest", "git"]; got {allow!r}')
+    check_texts("command_tool(allow=…)", allow, '"pytest", "git"', is_needed=True)
     programs: dict[str, str] = {}
     for name in allow:
         found = shutil.which(name, path=clean_environment()["PATH"])

@@ -45,6 +45,8 @@ class Confined:
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
+        if not isinstance(root, str | os.PathLike):
+            raise ConfigError(f"the root of tools must be a folder; got {type(root).__name__}: {root!r:.80}")
         self.root = Path(root).resolve()  # where a link leads at this moment is what the caller means
         if not self.root.is_dir():
             raise ConfigError(f'"{os.fspath(root)}" must be a folder that exists')

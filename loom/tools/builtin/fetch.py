@@ -4,16 +4,18 @@ import codecs
 import re
 from collections.abc import Sequence
 from email.message import Message
+from ipaddress import IPv6Address
 from typing import Annotated, Any, Final
 
 import anyio
 import anyio.to_thread
 from pydantic import Field
 
-from loom.errors import ConfigError, ToolExecutionError
+from loom.errors import ConfigError, ToolExecutionError, ToolPermissionError
 from loom.tools.builtin.addresses import networks, plain_host
 from loom.tools.builtin.download import Download, Limits, Page, Resolver, addresses_of
 from loom.tools.builtin.pages import text_of_page
+from loom.tools.given import check_count, check_seconds, check_texts
 from loom.tools.tool import ToolSpec, tool
 
 _TEXT: Final = re.compile(
@@ -31,7 +33,7 @@ Url = Annotated[str, Field(description='as in "https://example.com/page"')]
 # Any: tools take different arguments.
 def fetch_tool(
     *,
-    allow_hosts: Sequence[str] = (),
+    allow_hosts: Sequence[str] | None = None,
     max_bytes: int = 1_000_000,
     timeout_s: float = 20.0,
     allow_private: Sequence[str] = (),
@@ -41,7 +43,7 @@ def fetch_tool(
 
     Only public addresses are fetched from, by http and https; `allow_private` names addresses or networks that are
     allowed nevertheless, as in "127.0.0.1". `allow_hosts` are the only hosts to fetch from, `.example.com` standing
-    for all names under it; none means all. Each redirect is judged like the first address. A page is cut at
+    for all names under it; None means all. Each redirect is judged like the first address. A page is cut at
     `max_bytes`, and given up after `timeout_s` seconds. `resolve` looks up the addresses of a host at a port.
 
     A model that may fetch can also tell: what stands in an address reaches its host.
@@ -49,12 +51,12 @@ def fetch_tool(
     Raises:
         ConfigError: a setting is not what it should be.
     """
-    if isinstance(allow_hosts, str) or isinstance(allow_private, str):
-        raise ConfigError('fetch_tool: allow_hosts and allow_private must be lists, as in ["example.com"]')
-    if max_bytes < 1 or timeout_s <= 0:
-        raise ConfigError(f"fetch_tool: max_bytes and timeout_s must be more than 0, got {max_bytes} and {timeout_s}")
-    hosts = tuple(f".{plain_host(host[1:])}" if host.startswith(".") else plain_host(host) for host in allow_hosts)
-    limits = Limits(hosts, networks(allow_private), max_bytes, timeout_s, resolve)
+    check_count("fetch_tool(max_bytes=…)", max_bytes)
+    check_seconds("fetch_tool(timeout_s=…)", timeout_s)
+    check_texts("fetch_tool(allow_private=…)", allow_private, '"127.0.0.1"')
+    if not callable(resolve):
+        raise ConfigError(f"fetch_tool(resolve=…) must be a function; got {type(resolve).__name__}: {resolve!r:.80}")
+    limits = Limits(_hosts(allow_hosts), networks(allow_private), max_bytes, timeout_s, resolve)
 
     @tool(read_only=True, idempotent=True, concurrency_safe=True, timeout_s=timeout_s + 5)
     async def fetch(url: Url) -> str:
@@ -70,6 +72,25 @@ def fetch_tool(
         return _shown(page, url)
 
     return fetch
+
+
+def _hosts(allowed: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of the hosts that may be fetched from, none for all, each as it is compared."""
+    if allowed is None:
+        return ()
+    place = "fetch_tool(allow_hosts=…)"
+    check_texts(place, allowed, '"example.com", ".example.org"', is_needed=True)
+    try:
+        return tuple(map(_host, allowed))
+    except (ToolPermissionError, ValueError) as error:
+        example = '"example.com", or ".example.com" for all names under it'
+        raise ConfigError(f"{place} must be names of hosts, without scheme and port, as {example}; {error}") from error
+
+
+def _host(name: str) -> str:
+    if ":" in name:
+        return str(IPv6Address(name))
+    return f".{plain_host(name[1:])}" if name.startswith(".") else plain_host(name)
 
 
 def _shown(page: Page, asked: str) -> str:

@@ -11,6 +11,7 @@ from loom.errors import ToolExecutionError
 from loom.tools.builtin.confined import Confined, parts_of
 from loom.tools.builtin.patterns import PathPattern
 from loom.tools.builtin.search import MAX_MATCHES, search
+from loom.tools.given import check_flag
 from loom.tools.tool import ToolSpec, tool
 from loom.tools.workspace import write_file
 
@@ -35,8 +36,9 @@ def file_tools(root: str | os.PathLike[str], *, write: bool = False) -> list[Too
     Text is UTF-8; other files are refused.
 
     Raises:
-        ConfigError: `root` is no folder.
+        ConfigError: `root` is no folder, or `write` neither True nor False.
     """
+    check_flag("file_tools(write=…)", write)
     inside = Confined(root)
     tools = _reading(inside)
     return [*tools, *_writing(inside)] if write else tools

@@ -86,9 +86,17 @@ def test_a_tool_that_runs_programs_is_taken_to_be_destructive(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"allow": "echo"}, 'must be a list of programs, as in \\["pytest", "git"\\]; got \'echo\''),
-        ({"allow": []}, "must be a list of programs"),
-        ({"allow": [1]}, "must be a list of programs"),
+        ({"allow": "echo"}, 'must be a list of texts, as in \\["pytest", "git"\\]; got str: \'echo\''),
+        ({"allow": []}, r"command_tool\(allow=…\) must be a list of texts"),
+        ({"allow": [1]}, "must be a list of texts"),
+        (
+            {"allow": ["echo"], "timeout_s": "1"},
+            r"command_tool\(timeout_s=…\) must be more than 0 seconds; got str: '1'",
+        ),
+        ({"allow": ["echo"], "timeout_s": 0}, "must be more than 0 seconds; got int: 0"),
+        ({"allow": ["echo"], "timeout_s": -1.5}, "must be more than 0 seconds; got float: -1.5"),
+        ({"allow": ["echo"], "limits": {"cpu_s": 1}}, r"command_tool\(limits=…\) must be CommandLimits; got dict"),
+        ({"allow": ["echo"], "destructive": "no"}, "destructive must be True or False"),
         ({"allow": ["no-such-program"]}, 'names "no-such-program", but there is no such program'),
     ],
 )

@@ -103,12 +103,30 @@ def test_a_fetch_reads_and_may_be_made_again() -> None:
     "settings",
     [
         {"allow_hosts": "x.com"},
+        {"allow_hosts": []},
+        {"allow_hosts": [1]},
+        {"allow_hosts": ["http://x.com/"]},
+        {"allow_hosts": ["x.com:80"]},
+        {"allow_hosts": ["*.x.com"]},
+        {"allow_hosts": [".http://x.com"]},
         {"allow_private": "127.0.0.1"},
         {"max_bytes": 0},
+        {"max_bytes": "1"},
         {"timeout_s": 0},
+        {"timeout_s": "3"},
+        {"timeout_s": float("nan")},
         {"allow_private": ["x"]},
+        {"resolve": "system"},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError):
+    (name,) = settings
+    with pytest.raises(ConfigError, match=name):
         fetch_tool(**settings)
+
+
+async def test_a_host_may_be_an_address_of_version_6(site: Site) -> None:
+    with pytest.raises(ToolError, match=r"cannot be fetched|is not public"):
+        await fetch("http://[::1]:9/", allow_hosts=["0:0::1"])
+    with pytest.raises(ToolError, match="is not among the hosts"):
+        await fetch("http://[::1]:9/", allow_hosts=["::2"])

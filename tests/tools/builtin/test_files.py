@@ -123,3 +123,10 @@ def test_writing_is_off_unless_wanted(root: Path) -> None:
 def test_a_root_that_is_none_is_refused_when_tools_are_made(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="must be a folder that exists"):
         file_tools(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="must be a folder; got int: 3"):
+        file_tools(3)  # type: ignore[arg-type]
+
+
+def test_writing_is_not_switched_on_by_a_text(root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"file_tools\(write=…\) must be True or False; got str: 'no'"):
+        file_tools(root, write="no")  # type: ignore[arg-type]

@@ -1,0 +1,56 @@
+"""What tools are made with, checked where it is given. What is wrong is a `ConfigError` that begins with its place."""
+
+import re
+from collections.abc import Collection, Sequence
+from math import inf
+from typing import Final, cast
+
+from loom.errors import ConfigError
+
+NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what every provider takes as the name of a tool
+
+
+def check_name(place: str, given: object) -> None:
+    """Refuse what no provider takes as the name of a tool."""
+    if not isinstance(given, str) or not NAME.fullmatch(given):
+        raise _wrong(
+            place, 'a name that providers take, 1 to 64 of a-z, A-Z, 0-9, "_" and "-", as in tool(name="search")', given
+        )
+
+
+def check_text(place: str, given: object) -> None:
+    """Refuse what is no text."""
+    if not isinstance(given, str):
+        raise _wrong(place, "a text", given)
+
+
+def check_flag(place: str, given: object) -> None:
+    """Refuse what is neither True nor False: a text such as "no" would count as true."""
+    if not isinstance(given, bool):
+        raise _wrong(place, "True or False", given)
+
+
+def check_seconds(place: str, given: object) -> None:
+    """Refuse what is no time that something may take."""
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < inf:
+        raise _wrong(place, "more than 0 seconds", given)
+
+
+def check_count(place: str, given: object) -> None:
+    """Refuse what is no whole number of at least 1."""
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise _wrong(place, "a whole number of at least 1", given)
+
+
+def check_texts(place: str, given: object, example: str, *, is_needed: bool = False) -> None:
+    """Refuse what is no list of texts, each of which says something; and an empty one, if a text is needed."""
+    texts: object = None if isinstance(given, str | bytes) else given
+    if isinstance(texts, Sequence | set | frozenset):
+        found = cast("Collection[object]", texts)
+        if all(isinstance(each, str) and each.strip() for each in found) and (found or not is_needed):
+            return
+    raise _wrong(place, f"a list of texts, as in [{example}]", given)
+
+
+def _wrong(place: str, expected: str, given: object) -> ConfigError:
+    return ConfigError(f"{place} must be {expected}; got {type(given).__name__}: {given!r:.80}")

@@ -1,0 +1,56 @@
+"""Tests of what tools are made with."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from loom.errors import ConfigError
+from loom.tools.given import check_count, check_flag, check_name, check_seconds, check_text, check_texts
+
+Check = Callable[[str, Any], None]
+
+
+def texts(place: str, given: Any) -> None:
+    check_texts(place, given, '"a"')
+
+
+def some_texts(place: str, given: Any) -> None:
+    check_texts(place, given, '"a"', is_needed=True)
+
+
+@pytest.mark.parametrize(
+    ("check", "given"),
+    [
+        (check_name, ["a", "A_b-9", "x" * 64]),
+        (check_text, ["", "a"]),
+        (check_flag, [True, False]),
+        (check_seconds, [1, 0.001, 10**400]),
+        (check_count, [1, 10**30]),
+        (texts, [[], (), ["a"], ("a", "b"), {"a"}]),
+        (some_texts, [["a"], {"a"}]),
+    ],
+)
+def test_what_may_be_given_is_taken(check: Check, given: list[Any]) -> None:
+    for each in given:
+        check("here", each)
+
+
+WRONG: list[tuple[Check, str, list[Any]]] = [
+    (check_name, "a name that providers take", ["", "a b", "a\n", "é", "x" * 65, None]),
+    (check_text, "a text", [None, b"a", 1]),
+    (check_flag, "True or False", ["no", 0, 1, None]),
+    (check_seconds, "more than 0 seconds", ["1", 0, -1, True, None, float("nan"), float("inf")]),
+    (check_count, "a whole number of at least 1", ["1", 0, 1.0, True, None]),
+    (texts, 'a list of texts, as in ["a"]', ["a", b"a", None, 1, [1], [""], [" "], ["a", None]]),
+    (some_texts, 'a list of texts, as in ["a"]', [[], (), "a"]),
+]
+
+
+@pytest.mark.parametrize(("check", "expected", "given"), WRONG)
+def test_what_may_not_be_given_is_told_with_its_place(check: Check, expected: str, given: list[Any]) -> None:
+    for each in given:
+        with pytest.raises(ConfigError) as caught:
+            check("here", each)
+        assert str(caught.value).startswith(f"here must be {expected}")
+        assert str(caught.value).endswith(f"got {type(each).__name__}: {each!r:.80}")
