@@ -75,7 +75,7 @@ class Graph(Generic[S]):
         `join` the node waits for every branch that can still reach it.
 
         Raises:
-            ConfigError: `node` is no node.
+            ConfigError: `node` is no node, or something else is of the wrong type.
         """
         _check_name(f'graph "{self.name}": a node', name)
         where = f'graph "{self.name}", node "{name}"'
@@ -129,8 +129,7 @@ class Graph(Generic[S]):
                 raise ConfigError(f"{where}: cache must be a Cache; got {cache!r}")
             if not isinstance(retry, Retry | None):
                 raise ConfigError(f"{where}: retry must be a Retry; got {retry!r}")
-        is_number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
-        if timeout_s is not None and not (is_number and timeout_s > 0):
+        if timeout_s is True or not (timeout_s is None or (isinstance(timeout_s, (int, float)) and timeout_s > 0)):
             raise ConfigError(f"{where}: timeout_s must be a number above 0; got {timeout_s!r}")
 
     def edge(self, *stops: Stop) -> None:
@@ -180,14 +179,14 @@ class Graph(Generic[S]):
         from `node`.
 
         Raises:
-            ConfigError: `source` or `node` is no name, or `max_concurrency` is no number of 1 or more.
+            ConfigError: something is no name, or `max_concurrency` is no number of 1 or more.
         """
         if not (isinstance(source, str) and isinstance(node, str)):
             raise ConfigError(f'graph "{self.name}": an each has one source and one node; got {source!r}, {node!r}')
         where = f'graph "{self.name}", each("{source}")'
         if not (isinstance(over, str) and isinstance(bind, str)):
             raise ConfigError(f"{where}: over and bind are names; got {over!r:.80}, {bind!r:.80}")
-        if not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool) or max_concurrency < 1:
+        if not isinstance(max_concurrency, int) or max_concurrency is True or max_concurrency < 1:
             raise ConfigError(f"{where}: max_concurrency must be 1 or more, a whole number; got {max_concurrency!r}")
         way = Way(None, (node,), f"each {bind} in {over}")
         self._drawings.append(Drawing(source, (way,), each=Each(node, over, bind, max_concurrency)))
