@@ -191,9 +191,11 @@ class Desk:
         result_type: Any,
     ) -> Any:
         """Call a function at most once in the life of the run, or ask."""
-        key = self._run.secrets.clean(text_of(key, f'the key of a once of node "{self._path}"'))  # as it is read back
+        if key.__class__ is not str or not key.isascii():
+            key = text_of(key, f'the key of a once of node "{self._path}"')
+        key = self._run.secrets.clean(key)  # as it will be read back
         self._use("once", key)
-        rank = self._rank(effect, key)
+        rank = self._task.effect if effect is None else self._rank(effect, key)
         values = result_of(fn, result_type, f'once("{key}") of node "{self._path}"')
         saved = self._notes.effects.get(key)
         if saved and saved.state == "done":
@@ -209,15 +211,15 @@ class Desk:
             self._notes.effects[key] = Saved(intents=saved.intents + 1 if saved else 1, id=own_id)
         return await self._call(key, partial(call_off_loop, fn, *arguments), values, is_write=is_write)
 
-    def _rank(self, effect: Effect | None, key: str) -> int:
-        """Return how great an effect is: that of the node unless given."""
+    def _rank(self, effect: Effect, key: str) -> int:
+        """Return how great an effect is."""
         declared = self._task.effect
-        if effect is not None and effect not in EFFECTS:
+        if effect not in EFFECTS:
             known = ", ".join(f'"{one}"' for one in EFFECTS)
             raise ConfigError(
                 f'once("{key}") of node "{self._path}" has the effect {shown(effect)}; expected one of {known}'
             )
-        rank = declared if effect is None else EFFECTS.index(effect)
+        rank = EFFECTS.index(effect)
         if rank > declared:
             raise EffectError(
                 f'node "{self._path}" declares the effect "{EFFECTS[declared]}", but its once("{key}") has '

@@ -115,6 +115,9 @@ def result_of(fn: Any, result_type: Any, where: str) -> Values:
 
 def _returns(fn: Callable[..., Any]) -> Any:
     """Return the annotated return type of a function; plain JSON if it has none."""
+    returned = getattr(fn, "__annotations__", {}).get("return")
+    if isinstance(returned, type):  # what is looked up below is most often this
+        return returned
     try:
         return get_type_hints(fn).get("return", Any)
     except (AttributeError, NameError, SyntaxError, TypeError):
@@ -127,7 +130,7 @@ def values_for(annotation: Any, where: str) -> Values:
     Raises:
         ConfigError: it is none, or names one that cannot be found.
     """
-    if isinstance(annotation, _NO_TYPES):  # pydantic would take anything for one of it
+    if not isinstance(annotation, type) and isinstance(annotation, _NO_TYPES):  # for which pydantic takes anything
         raise ConfigError(f"{where} wants {shown(annotation)}; expected a type, as in bool or Literal['a', 'b']")
     try:
         return values_of(annotation)
