@@ -43,10 +43,11 @@ def shown(value: object) -> str:
         return f"a value of type {type(value).__name__} that cannot be shown"
 
 
-def first_finding(error: ValueError) -> str:
-    """Return the first finding of a validation in a line."""
+def first_finding(error: Exception) -> str:
+    """Return the first finding of a validation in a line; of another error its kind too."""
     if not isinstance(error, ValidationError):
-        return str(error).partition("\n")[0]
+        said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())[:300]
+        return said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
     found = error.errors(include_url=False, include_input=False)[0]
     path = ".".join(str(piece) for piece in found["loc"])
     return f"{path}: {found['msg']}" if path else found["msg"]

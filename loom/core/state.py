@@ -1,15 +1,18 @@
 """The record a graph works on, and how writes to its fields combine."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from numbers import Number
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, get_args, get_origin
 
+import pydantic
 from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
-from pydantic_core import to_json
+from pydantic_core import PydanticUndefined, to_json
 
-from loom.core.values import Values, bare, is_union, type_name, values_of
+from loom.core.saving import first_finding, shown
+from loom.core.values import Values, bare, is_union, type_name, values_at
 from loom.errors import ConfigError, LoomError
 
 if TYPE_CHECKING:
@@ -24,6 +27,11 @@ class Reducer:
 
     fn: Callable[[Any, Any], Any]
     name: str = ""
+
+    def __post_init__(self) -> None:
+        call = getattr(self.fn, "__call__", None)  # noqa: B004 - an object's own, which may be async
+        if call is None or inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(call):
+            raise ConfigError(f"Reducer takes a plain function, fn(old, write) -> new; got {shown(self.fn)}")
 
     def __repr__(self) -> str:
         return self.name or getattr(self.fn, "__name__", "reducer")
@@ -126,8 +134,10 @@ def fields_of(state: type[State]) -> Mapping[str, Field]:
     """Return the fields of a state by name, in the order they were declared.
 
     Raises:
-        ConfigError: an annotation names a type that does not exist.
+        ConfigError: an annotation names a type that does not exist, or one by which no value can be checked; a
+            function stands where a reducer was meant; a default is no value of its field.
     """
+    failure: Exception | None = None
     if not state.__pydantic_complete__:  # its types were not all defined when it was
         try:
             state.model_rebuild()
@@ -135,20 +145,55 @@ def fields_of(state: type[State]) -> Mapping[str, Field]:
             raise ConfigError(
                 f'state "{state.__name__}" names the type "{error.name}", which does not exist; define or import it'
             ) from None
-    found: dict[str, Field] = {}
-    for name, info in state.model_fields.items():
-        # Constraints of the field (Gt, MaxLen, validators) are part of its type: put them back.
-        annotation = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-        values = values_of(_without_reducers(annotation))
-        found[name] = Field(
-            name=name,
-            values=values,
-            reducer=_reducer_in(info.metadata),
-            has_default=not info.is_required(),
-            default=partial(_default, info),
-            key=to_json(name),
-        )
+        except Exception as error:  # noqa: BLE001 - told below, of the field if it is one's
+            failure = error
+    found = {name: _field(f'state "{state.__name__}", field "{name}"', name, state) for name in state.model_fields}
+    if failure:
+        message = f'state "{state.__name__}" is no model that pydantic can make: {first_finding(failure)}'
+        raise ConfigError(message) from failure
     return found
+
+
+def _field(where: str, name: str, state: type[State]) -> Field:
+    info = state.model_fields[name]
+    for extra in info.metadata:
+        if _is_meant_to_reduce(extra):
+            remedy = "call it, Reducer(fn)" if extra is Reducer else "wrap it, Reducer(fn)"
+            raise ConfigError(f"{where}: {shown(extra)} in its type is no reducer and would be passed over; {remedy}")
+    if _has_reducer_inside(info.annotation):
+        raise ConfigError(
+            f"{where}: a reducer stands inside of its type {type_name(info.annotation)}, where it would be passed "
+            "over; put it around the whole, Annotated[list[T] | None, Reducer(fn)]"
+        )
+    # Constraints of the field (Gt, MaxLen, validators) are part of its type: put them back.
+    metadata = [extra for extra in info.metadata if not isinstance(extra, Reducer)]
+    if info.discriminator:
+        metadata.append(pydantic.Field(discriminator=info.discriminator))
+    values = values_at(where, Annotated[info.annotation, *metadata] if metadata else info.annotation)
+    if not values.flaw and info.default is not PydanticUndefined:
+        try:
+            values.validate(info.default)
+        except Exception as error:
+            message = f"{where}: its default {shown(info.default)} is no {type_name(values.type)}"
+            raise ConfigError(f"{message}: {first_finding(error)}") from error
+    return Field(
+        name=name,
+        values=values,
+        reducer=_reducer_in(info.metadata),
+        has_default=not info.is_required(),
+        default=partial(_default, info),
+        key=to_json(name),
+    )
+
+
+def _is_meant_to_reduce(extra: Any) -> bool:
+    return inspect.isroutine(extra) or isinstance(extra, partial) or extra is Reducer
+
+
+def _has_reducer_inside(annotation: Any) -> bool:
+    """Tell whether a reducer stands on a part of a type."""
+    extras = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    return any(isinstance(extra, Reducer) for extra in extras) or any(map(_has_reducer_inside, get_args(annotation)))
 
 
 def _default(info: "FieldInfo", before: Mapping[str, Any]) -> Any:
@@ -164,14 +209,6 @@ def _reducer_in(metadata: Sequence[Any]) -> Reducer | None:
     reducers = [extra for extra in metadata if isinstance(extra, Reducer)]
     is_limited = any(not isinstance(extra, (Reducer, str)) for extra in metadata)
     return (replace(reducers[-1]) if is_limited else reducers[-1]) if reducers else None
-
-
-def _without_reducers(annotation: Any) -> Any:
-    if get_origin(annotation) is not Annotated:
-        return annotation
-    inner, *extras = get_args(annotation)
-    kept = [extra for extra in extras if not isinstance(extra, Reducer)]
-    return Annotated[inner, *kept] if kept else inner
 
 
 def reducer_flaw(field: Field) -> str:

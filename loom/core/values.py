@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaSerializer, core_schema, to_json
 
-from loom.core.saving import SURE, flaw_of, refuse_unreadable
+from loom.core.saving import SURE, first_finding, flaw_of, refuse_unreadable
 from loom.errors import ConfigError
 from loom.types.exact import completed, exactness
 from loom.types.frozen import FREEZE
@@ -134,9 +134,8 @@ def values_at(where: str, annotation: Any) -> Values:
     try:
         return values_of(annotation)
     except Exception as error:  # whatever pydantic, or the type itself, makes of it
-        said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
-        message = f"{where}: no value can be checked by the type {type_name(annotation)}: {said:.300}"
-        raise ConfigError(message) from error
+        message = f"{where}: no value can be checked by the type {type_name(annotation)}"
+        raise ConfigError(f"{message}: {first_finding(error)}") from error
 
 
 @lru_cache(maxsize=4096)

@@ -61,7 +61,7 @@ def values_from(plan: Plan, inputs: Inputs) -> tuple[dict[str, Any], bytes]:
         if name in inputs:
             value, text = _checked(plan, field, inputs[name])
         elif field.has_default:
-            value, text = _checked(plan, field, field.default(values))
+            value, text = _checked(plan, field, _default(plan, field, values))
         else:
             continue
         values[name] = value
@@ -89,14 +89,20 @@ def _refuse_unknown(plan: Plan, given: Inputs) -> None:
             raise ConfigError(f'graph "{plan.name}" has no field "{name}"; fields are {quoted(plan.fields)}.{hint}')
 
 
+def _default(plan: Plan, field: Field, before: Inputs) -> object:
+    try:
+        return field.default(before)
+    except Exception as error:
+        message = f'graph "{plan.name}", field "{field.name}": its default_factory raised {first_finding(error)}'
+        raise ConfigError(message) from error
+
+
 def _checked(plan: Plan, field: Field, given: object) -> tuple[Any, bytes]:
     try:
         return field.values.settle(given)
-    except ValueError as error:
-        raise ConfigError(
-            f'graph "{plan.name}", field "{field.name}": got {shown(given)}, expected '
-            f"{type_name(field.values.type)}: {first_finding(error)}"
-        ) from None
+    except Exception as error:  # pydantic's own, or a validator's of the user
+        message = f'graph "{plan.name}", field "{field.name}": got {shown(given)}, expected '
+        raise ConfigError(f"{message}{type_name(field.values.type)}: {first_finding(error)}") from error
 
 
 def starting_way(plan: Plan, values: Mapping[str, Any], *, run_id: str = "", path: str = START, step: int = 0) -> Way:

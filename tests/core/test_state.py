@@ -1,12 +1,16 @@
 import copy
+import functools
+import operator
 import sys
+import typing
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from types import ModuleType
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, Optional, TypeVar
 
 import pytest
+from annotated_types import Gt, Predicate
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import (
@@ -26,6 +30,7 @@ from loom.core.state import fields_of, reduce, reducer_flaw, state_from
 from loom.core.values import type_name
 
 T = TypeVar("T")
+BEFORE_312 = pytest.mark.skipif(sys.version_info >= (3, 12), reason="pydantic takes it since then")
 
 
 class Note(State):
@@ -159,6 +164,80 @@ def test_a_type_that_exists_nowhere_is_told_when_a_graph_is_made() -> None:
     lost = type("Lost", (State,), {"__annotations__": {"item": "Nowhere"}, "__module__": __name__})
     with pytest.raises(ConfigError, match='state "Lost" names the type "Nowhere", which does not exist'):
         Graph("lost", lost)
+
+
+NOT_A_NUMBER: Any = "a"
+
+
+class Old(typing.TypedDict):
+    name: str
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"] = "cat"
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"] = "dog"
+
+
+def of_one_field(annotation: object, **more: object) -> type[State]:
+    """Return a state with the field `one` of this type."""
+    return type("Kind", (State,), {"__annotations__": {"one": annotation}, "__module__": __name__, **more})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "said"),
+    [
+        pytest.param(Old, r"Old: PydanticUserError: Please use `typing_extensions.TypedDict`", marks=BEFORE_312),
+        (Annotated[str, Field(pattern="(")], 'str: SchemaError: Error building "str" validator:; .*unclosed group'),
+        (Annotated[int, Field(gt=NOT_A_NUMBER)], "int: SchemaError: .*'gt' must be coercible to an integer"),
+        (
+            Annotated[int | str, Field(discriminator="k")],
+            r"int \| str: TypeError: The core schema type 'int' is not a valid",
+        ),
+    ],
+)
+def test_a_type_by_which_no_value_can_be_checked_is_told_with_its_field(annotation: object, said: str) -> None:
+    with pytest.raises(ConfigError, match=f'^state "Kind", field "one": no value can be checked by the type {said}'):
+        Graph("kind", of_one_field(annotation))
+
+
+def test_a_state_that_is_no_model_is_told() -> None:
+    with pytest.raises(ConfigError, match=r'state "Kind" is no model that pydantic can make: .* Invalid extra'):
+        Graph("kind", of_one_field(int, model_config={"extra": "some"}))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "said"),
+    [
+        (int, "x", "'x' is no int: Input should be a valid integer, unable to parse"),
+        (int, None, "None is no int: Input should be a valid integer"),
+        (Annotated[int, Field(gt=5)], 1, "1 is no int: Input should be greater than 5"),
+        (Annotated[int, Field(max_length=3)], 1, "1 is no int: TypeError: Unable to apply constraint 'max_length'"),
+        (list[int], ["a"], "['a'] is no list[int]: 0: Input should be a valid integer"),
+    ],
+)
+def test_a_default_that_is_no_value_of_its_field_is_told_when_a_graph_is_made(
+    annotation: object, default: object, said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Graph("kind", of_one_field(annotation, one=default))
+    assert str(caught.value).startswith(f'state "Kind", field "one": its default {said}')
+
+
+def test_a_default_is_taken_as_its_field_takes_any_value() -> None:
+    assert fields_of(of_one_field(float, one=1))["one"].default({}) == 1
+    assert fields_of(of_one_field(object, one=Fraction(1)))["one"].has_default, "that it cannot be saved is LOOM205"
+
+
+@pytest.mark.parametrize("one", [Annotated[Cat | Dog, Field(discriminator="kind")], None])
+def test_what_tells_the_members_of_a_union_apart_is_part_of_the_fields_type(one: object) -> None:
+    kind = of_one_field(one) if one else of_one_field(Cat | Dog, one=Field(discriminator="kind"))
+    values = fields_of(kind)["one"].values
+    assert values.validate({"kind": "dog"}) == Dog()
+    with pytest.raises(ValidationError, match="does not match any of the expected tags"):
+        values.validate({"kind": "cow"})
 
 
 @pytest.mark.parametrize("version", ["2", 0, True, 1.5])
@@ -312,8 +391,65 @@ def test_a_reducer_is_shown_by_its_name() -> None:
     ],
 )
 def test_a_reducer_must_suit_the_fields_type(annotation: object, flaw: str) -> None:
-    kind: type[State] = type("Kind", (State,), {"__annotations__": {"one": annotation}, "__module__": __name__})
-    assert reducer_flaw(fields_of(kind)["one"]) == flaw
+    assert reducer_flaw(fields_of(of_one_field(annotation))["one"]) == flaw
+
+
+def latest(old: list[int], new: list[int]) -> list[int]:
+    return new
+
+
+@pytest.mark.parametrize(
+    ("annotation", "said"),
+    [
+        (Annotated[list[int], operator.add], "<built-in function add> in its type is no reducer"),
+        (Annotated[list[int], latest], "<function latest at"),
+        (Annotated[list[int], functools.partial(latest)], "functools.partial("),
+        (Annotated[list[int], list[int].__add__], "<slot wrapper '__add__'"),
+        (Annotated[list[int], Reducer], "<class 'loom.core.state.Reducer'> in its type is no reducer"),
+        (Annotated[list[int], append, Field(max_length=3), max], "<built-in function max> in its type"),
+    ],
+)
+def test_what_is_meant_for_a_reducer_is_never_passed_over(annotation: object, said: str) -> None:
+    with pytest.raises(ConfigError, match=r"and would be passed over; (wrap|call) it, ") as caught:
+        Graph("kind", of_one_field(annotation))
+    assert str(caught.value).startswith(f'state "Kind", field "one": {said}')
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Optional[Annotated[list[int], append]],  # noqa: UP045 - as it is written
+        dict[str, Annotated[int, Field(gt=1), Reducer(max)]],
+        Annotated[list[Annotated[int, add]], append],
+    ],
+)
+def test_a_reducer_inside_of_a_type_is_never_passed_over(annotation: object) -> None:
+    with pytest.raises(ConfigError, match=r'"Kind", field "one": a reducer stands inside of its type (list|dict)'):
+        Graph("kind", of_one_field(annotation))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [Field(gt=1), Gt(1), Predicate(lambda value: value > 1), AfterValidator(abs), "a text", {"a": 1}, Fraction(1)],
+    ids=lambda one: type(one).__name__,
+)
+def test_other_metadata_stands_beside_a_reducer(metadata: object) -> None:
+    assert fields_of(of_one_field(Annotated[int, add, metadata]))["one"].reducer == add
+
+
+async def promised(old: int, new: int) -> int:
+    return new
+
+
+class Promising:
+    async def __call__(self, old: int, new: int) -> int:
+        return new
+
+
+@pytest.mark.parametrize("fn", [5, None, promised, functools.partial(promised), Promising()])
+def test_a_reducer_takes_a_plain_function(fn: Any) -> None:
+    with pytest.raises(ConfigError, match=r"Reducer takes a plain function, fn\(old, write\) -> new; got "):
+        Reducer(fn)
 
 
 # In a run.

@@ -110,18 +110,37 @@ def test_a_long_input_is_cut_in_the_message() -> None:
     assert len(str(caught.value)) < 300
 
 
-def test_a_default_that_does_not_fit_its_field_is_told() -> None:
-    class Wrong(State):
-        limit: int = "many"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+MANY: Any = "many"
 
-    @node
-    def use(limit: int) -> None: ...
 
-    graph = Graph("wrong", Wrong)
+class Unfit(State):
+    made: int = Field(default_factory=lambda: 1 // 0)
+    wrong: int = Field(default_factory=lambda: MANY)
+    limit: Annotated[int, Field(max_length=3)]  # which pydantic finds no fault with, until there is a value
+
+
+@node
+def use(limit: int, made: int, wrong: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"limit": 1}, 'field "made": its default_factory raised ZeroDivisionError: integer division or modulo by'),
+        ({"limit": 1, "made": 1}, "field \"wrong\": got 'many', expected int: Input should be a valid integer"),
+        (
+            {"limit": 1, "made": 1, "wrong": 1},
+            'field "limit": got 1, expected int: TypeError: Unable to apply constraint',
+        ),
+    ],
+)
+def test_whatever_keeps_a_field_from_its_value_is_told_with_the_field(given: dict[str, Any], said: str) -> None:
+    graph = Graph("unfit", Unfit)
     graph.node("use", use)
     graph.edge(START, "use", END)
-    with pytest.raises(ConfigError, match="field \"limit\": got 'many', expected int"):
-        graph.compile().run_sync()
+    with pytest.raises(ConfigError) as caught:
+        graph.compile().run_sync(given)
+    assert str(caught.value).startswith(f'graph "unfit", {said}')
 
 
 def test_a_field_that_is_always_given_is_demanded_though_it_has_a_default() -> None:
