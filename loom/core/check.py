@@ -21,9 +21,10 @@ _RESERVED = (START, END)
 
 def find_problems(declared: Declared) -> list[Problem]:
     """Return every problem of the graph, in the order of their codes."""
-    problems = [*_names(declared), *_targets(declared), *_ways_out(declared), *_reachability(declared)]
-    has_shape = all(problem.severity == "warning" for problem in problems)
+    problems = [*_names(declared), *_targets(declared), *_ways_out(declared)]
+    has_ways = all(problem.severity == "warning" for problem in problems)
     problems += [
+        *_reachability(declared),
         *_spellings(declared),
         *_ports(declared),
         *_fields(declared),
@@ -32,7 +33,7 @@ def find_problems(declared: Declared) -> list[Problem]:
         *_gates(declared),
         *_policies(declared),
     ]
-    if has_shape:  # else there is no walk whose data could be followed
+    if has_ways:  # else there is no walk whose data could be followed
         problems += branch_problems(declared)
         is_tree = all(problem.code != "LOOM106" for problem in problems)
         problems += unwritten_reads(declared, is_tree=is_tree)

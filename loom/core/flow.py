@@ -152,7 +152,8 @@ def _surely_written(declared: Declared, fields: set[str], is_tree: bool) -> dict
     arrivals = _Arrivals(declared, is_tree)
     shape = arrivals.shape
     writes = {name: _writes(declared, name) & fields for name in shape}
-    fans = {name: arrivals.fans_before(name, START, frozenset()) for name in (*declared.joins, END)}
+    joins = {*declared.joins, END} & reachable(shape, START)
+    fans = {name: arrivals.fans_before(name, START, frozenset()) for name in joins}
     before = dict.fromkeys(shape, frozenset(fields))
     before[START] = frozenset()
     todo = deque(shape)

@@ -756,9 +756,31 @@ def also_named(graph: Graph[Any]) -> None:
     graph.edge("last", "al/so", END)
 
 
+def also_unreached(graph: Graph[Any]) -> None:
+    graph.node("also", idle)
+    graph.edge("also", ["lost", "left"], "meet", "last", END)
+    for name in ("lost", "left", "meet"):
+        graph.node(name, idle)
+
+
+def also_endless(graph: Graph[Any]) -> None:
+    graph.node("also", idle)
+    graph.node("again", idle)
+    graph.edge("last", "also", "again", "also")
+
+
+def also_leading_into_a_cycle(graph: Graph[Any]) -> None:
+    also_endless(graph)
+    graph.node("out", idle)
+    graph.edge("out", END)
+
+
 @pytest.mark.parametrize(
     ("also", "codes"),
     [
+        (also_unreached, {"102"}),
+        (also_endless, {"103", "104"}),
+        (also_leading_into_a_cycle, {"102", "103", "104"}),
         (also_named, {"109"}),
         (also_unknown, {"201"}),
         (also_mistyped, {"202"}),
