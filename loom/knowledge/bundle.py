@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from loom.errors import ConfigError, did_you_mean, quoted
-from loom.types.knowledge import KnowledgeBundle, KnowledgeQuery, KnowledgeSource
+from loom.types.knowledge import KnowledgeBundle, KnowledgeQuery, KnowledgeSource, check_query
 
 
 def resolve(query: KnowledgeQuery, sources: Sequence[KnowledgeSource]) -> KnowledgeBundle:
@@ -13,10 +13,14 @@ def resolve(query: KnowledgeQuery, sources: Sequence[KnowledgeSource]) -> Knowle
     that finds nothing is left out.
 
     Raises:
-        ConfigError: the query names a source that is not there, two sources have one name, or a resolver returned
-            something else than evidence.
+        ConfigError: the query is none, or names a source that is not there; two sources have one name, or one is
+            none; or a resolver returned something else than evidence.
         Exception: whatever a resolver raises.
     """
+    check_query(query)
+    for source in sources:
+        if not isinstance(source, KnowledgeSource):
+            raise ConfigError(f"a source must be KnowledgeSource; got {type(source).__name__}: {source!r:.80}")
     named = {source.name: source for source in sources}
     if len(named) < len(sources):
         twice = {source.name for source in sources if named[source.name] is not source}

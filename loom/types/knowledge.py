@@ -11,6 +11,8 @@ from loom.types.settings import Settings
 
 # Any, in this module: metadata is the user's own; a payload is JSON.
 
+Score = Annotated[float, Field(allow_inf_nan=False)]
+
 
 class KnowledgeDocument(Settings):
     """A text that can be looked up. `title` is searched too."""
@@ -74,7 +76,7 @@ class KnowledgeEvidenceItem(Settings):
     content: str
     title: str = ""
     uri: str = ""
-    score: float | None = None
+    score: Score | None = None
     id: str = ""
     metadata: dict[str, Any] = {}
 
@@ -92,7 +94,7 @@ class KnowledgeEvidence(Settings):
     query: KnowledgeQuery
     items: list[KnowledgeEvidenceItem] = []
     citations: list[KnowledgeCitation] = []
-    relevance_score: float | None = None
+    relevance_score: Score | None = None
     metadata: dict[str, Any] = {}
 
     def to_context_payload(self) -> dict[str, Any]:
@@ -110,7 +112,7 @@ class KnowledgeBundle(Settings):
     evidences: list[KnowledgeEvidence] = []
     items: list[KnowledgeEvidenceItem] = []
     citations: list[KnowledgeCitation] = []
-    relevance_score: float | None = None
+    relevance_score: Score | None = None
     metadata: dict[str, Any] = {}
 
     def to_context_payload(self) -> dict[str, Any]:
@@ -204,12 +206,15 @@ class KnowledgeSource(Settings):
         return cls(name=name, resolver=resolver, description=description, metadata=metadata or {})
 
     def resolve(self, query: KnowledgeQuery) -> KnowledgeEvidence:
-        """Find evidence. If the query names sources and not this one, there is none.
+        """Find evidence, at most `query.top_k` items. If the query names sources and not this one, there is none.
+
+        Of more items that a resolver returns the best are kept; a citation of one that is not goes with it.
 
         Raises:
-            ConfigError: the resolver returned something else than evidence.
+            ConfigError: the query is none, or the resolver returned something else than evidence.
             Exception: whatever the resolver's function raises, with a note that names the source.
         """
+        check_query(query)
         if query.source_names and self.name not in query.source_names:
             return KnowledgeEvidence(query=query)
         if self.resolver is None:
@@ -217,7 +222,7 @@ class KnowledgeSource(Settings):
 
             return evidence_in(self, query)
         try:
-            return self.resolver.resolve(query)
+            return _best(self.resolver.resolve(query), query.top_k)
         except ConfigError as error:
             raise ConfigError(f'knowledge source "{self.name}": {error}') from error
         except Exception as error:
@@ -227,6 +232,33 @@ class KnowledgeSource(Settings):
     def to_context_payload(self) -> dict[str, Any]:
         """Return it as JSON for a model, without what is empty."""
         return _payload(self)
+
+
+def check_query(query: object) -> None:
+    """Refuse with a ConfigError what is no query, such as its text alone."""
+    if not isinstance(query, KnowledgeQuery):
+        got = f"got {type(query).__name__}: {query!r:.80}"
+        raise ConfigError(f'a query must be KnowledgeQuery, as in KnowledgeQuery(text="…"); {got}')
+
+
+def _best(found: KnowledgeEvidence, top_k: int) -> KnowledgeEvidence:
+    """Return evidence with at most `top_k` items, those that score highest, and as many citations of none of them."""
+    ranked = sorted(enumerate(found.items), key=lambda placed: -(placed[1].score or 0.0))
+    kept = [item for _, item in sorted(ranked[:top_k], key=lambda placed: placed[0])]
+    names, all_names = _names(kept), _names(found.items)
+    loose = [citation for citation in found.citations if all_names.isdisjoint((citation.id, citation.snippet))]
+    shown = {*map(id, loose[:top_k])}
+    citations = [
+        citation
+        for citation in found.citations
+        if id(citation) in shown or not names.isdisjoint((citation.id, citation.snippet))
+    ]
+    return found.model_copy(update={"items": kept, "citations": citations})
+
+
+def _names(items: Sequence[KnowledgeEvidenceItem]) -> set[str]:
+    """Return the ids and the texts of items: by either a citation names what it is for."""
+    return {name for item in items for name in (item.id, item.content) if name}
 
 
 def _payload(record: Settings, but: Sequence[str] = ()) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from loom import ConfigError
@@ -65,3 +67,23 @@ def test_an_unknown_name_is_an_error_with_a_suggestion() -> None:
 def test_two_sources_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match='twice there is "apples"'):
         resolve(KnowledgeQuery(text="x"), [APPLES, PEARS, KnowledgeSource.inline("apples", [])])
+
+
+@pytest.mark.parametrize("query", ["red apples", None, {"text": "red apples"}])
+def test_what_is_no_query_is_refused(query: Any) -> None:
+    with pytest.raises(ConfigError, match=r'a query must be KnowledgeQuery, as in KnowledgeQuery\(text="…"\); got'):
+        resolve(query, [APPLES])
+
+
+def test_what_is_no_source_is_refused() -> None:
+    sources: Any = [APPLES, "pears"]
+    with pytest.raises(ConfigError, match="a source must be KnowledgeSource; got str: 'pears'"):
+        resolve(KnowledgeQuery(text="x"), sources)
+
+
+def test_of_every_source_at_most_as_many_items_come_as_the_query_wants() -> None:
+    many: dict[str, float | None] = {f"c{number}": number / 50 for number in range(50)}
+    bundle = resolve(KnowledgeQuery(text="red apples", top_k=3), [fixed("many", many, 0.7), APPLES])
+    assert [item.content for item in bundle.items if item.source_name == "many"] == ["c49", "c48", "c47"]
+    assert [citation.snippet for citation in bundle.citations] == ["c47", "c48", "c49", "Apples are red."]
+    assert bundle.evidences[0].relevance_score == 0.7

@@ -93,6 +93,43 @@ def test_a_source_that_is_not_named_is_not_asked() -> None:
     assert KnowledgeSource.dynamic("s", KnowledgeResolver.callable(fail)).resolve(query) == empty(query)
 
 
+def test_of_what_a_resolver_finds_the_best_is_kept_with_its_citations() -> None:
+    scores = {"a": 0.1, "b": None, "c": 0.9, "d": 0.5}
+    items = [
+        KnowledgeEvidenceItem(source_name="s", content=f"text {key}", id=key, score=n) for key, n in scores.items()
+    ]
+    by_id = [KnowledgeCitation(source_name="s", id=key, title=key) for key in scores]
+    by_text = [KnowledgeCitation(source_name="s", snippet=f"text {key}", title=f"2{key}") for key in scores]
+    loose = [KnowledgeCitation(source_name="s", title=f"loose {number}") for number in range(3)]
+
+    def find(query: KnowledgeQuery) -> KnowledgeEvidence:
+        return KnowledgeEvidence(query=query, items=items, citations=[*by_id, *by_text, *loose], relevance_score=0.4)
+
+    source = KnowledgeSource.dynamic("s", KnowledgeResolver.callable(find))
+    found = source.resolve(KnowledgeQuery(text="x", top_k=2))
+    assert [item.id for item in found.items] == ["c", "d"]
+    assert [citation.title for citation in found.citations] == ["c", "d", "2c", "2d", "loose 0", "loose 1"]
+    assert found.relevance_score == 0.4
+    assert source.resolve(KnowledgeQuery(text="x", top_k=4)).items == items
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), "0.5", True])
+def test_a_score_is_a_number_that_can_be_compared(score: Any) -> None:
+    def find(query: KnowledgeQuery) -> KnowledgeEvidence:
+        return KnowledgeEvidence(query=query, items=[KnowledgeEvidenceItem(source_name="s", content="", score=score)])
+
+    with pytest.raises(ConfigError, match=r'source "s": KnowledgeEvidenceItem\(score=…\) must be'):
+        KnowledgeSource.dynamic("s", KnowledgeResolver.callable(find)).resolve(QUERY)
+    with pytest.raises(ConfigError, match=r"KnowledgeEvidence\(relevance_score=…\) must be"):
+        KnowledgeEvidence(query=QUERY, relevance_score=score)
+
+
+def test_a_source_is_asked_with_a_query() -> None:
+    text: Any = "When?"
+    with pytest.raises(ConfigError, match=r"a query must be KnowledgeQuery, .* got str: 'When\?'"):
+        KnowledgeSource.inline("s", ["a"]).resolve(text)
+
+
 async def late(query: KnowledgeQuery) -> KnowledgeEvidence:
     return KnowledgeEvidence(query=query)
 
