@@ -11,8 +11,8 @@ import networkx as nx
 from loom.core.condition import flaw_in
 from loom.core.declared import END, START, Declared, Drawing, Each, Placed
 from loom.core.flow import branch_problems, reachable, unwritten_reads
-from loom.core.node import FunctionNode, GraphNode
-from loom.core.state import reducer_flaw
+from loom.core.node import FunctionNode, GraphNode, Port
+from loom.core.state import Field, reducer_flaw
 from loom.core.values import fits, list_item, type_name
 from loom.errors import Problem, did_you_mean, quoted
 
@@ -160,21 +160,18 @@ def _ports(declared: Declared) -> Iterator[Problem]:
                 if not port.has_default or port.name in placed.reads:
                     yield _no_field(declared, where, f'port "{port.name}" reads "{read}"', read)
             elif not fits(fields[read].values.type, port.type):
-                message = (
-                    f'port "{port.name}" wants {type_name(port.type)}, '
-                    f'field "{read}" holds {type_name(fields[read].values.type)}'
-                )
-                yield Problem("LOOM202", where, message)
+                yield _misfit(where, port, "wants", fields[read])
         for port, written in placed.outputs:
             if written not in fields:
                 yield _no_field(declared, where, f'port "{port.name}" writes "{written}"', written)
             elif not fits(port.type, fields[written].values.type):
-                message = (
-                    f'port "{port.name}" gives {type_name(port.type)}, '
-                    f'field "{written}" holds {type_name(fields[written].values.type)}'
-                )
-                yield Problem("LOOM202", where, message)
+                yield _misfit(where, port, "gives", fields[written])
         yield from _shared_fields(placed)
+
+
+def _misfit(where: str, port: Port, verb: str, field: Field) -> Problem:
+    held = f'field "{field.name}" holds {type_name(field.values.type)}'
+    return Problem("LOOM202", where, f'port "{port.name}" {verb} {type_name(port.type)}, {held}')
 
 
 def _unknown_ports(placed: Placed, where: str) -> Iterator[Problem]:
