@@ -11,6 +11,7 @@ from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
 from loom.core.journal import Journal, decode, encode
 from loom.core.plan import ConditionError, Plan
+from loom.core.saving import shown
 from loom.errors import Change, CheckpointError, GraphChangedError, LoomError
 from loom.runs.changes import last_change, past_of, read_header
 from loom.runs.given import check_step
@@ -53,7 +54,7 @@ def forked(plan: Plan, journal: Journal, at: int | None, set_values: Inputs, now
             is_older = past.is_older
     last = past.totals.seq
     if at is not None and not 0 <= at <= last:
-        raise CheckpointError(f'run "{journal.run_id}" has no step {at}; expected 0 to {last}')
+        raise CheckpointError(f'run "{journal.run_id}" has no step {shown(at)}; expected 0 to {last}')
     cut = last if at is None else at
     dropped = _in_doubt([record for _, record in kept])
     if set_values:

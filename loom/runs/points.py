@@ -6,6 +6,7 @@ from loom.core.declared import START
 from loom.core.journal import Journal, decode
 from loom.core.plan import Plan
 from loom.core.result import Checkpoint
+from loom.core.saving import shown
 from loom.errors import CheckpointError
 from loom.runs.changes import past_of
 from loom.runs.given import check_step
@@ -64,5 +65,5 @@ def past_at(plan: Plan, journal: Journal, seq: int | None) -> Past:
             break
         past.take(record)
     if seq is not None and not 0 <= seq <= past.totals.seq:
-        raise CheckpointError(f'run "{journal.run_id}" has no step {seq}; expected 0 to {past.totals.seq}')
+        raise CheckpointError(f'run "{journal.run_id}" has no step {shown(seq)}; expected 0 to {past.totals.seq}')
     return past

@@ -611,7 +611,7 @@ async def test_names_that_are_nowhere_are_refused() -> None:
 async def test_a_rename_that_maps_no_names_is_refused_whether_the_graph_has_changed_or_not(rename: Any) -> None:
     for app in (chain("xz"), chain("xy")):
         with pytest.raises(
-            ConfigError, match=r'resume\(rename=…\) must map names of nodes to new ones, {"old": "new"}'
+            ConfigError, match=r'resume\(rename=…\) must map old names of nodes to new ones, {"old": "new"}'
         ):
             await app.resume("r", rename=rename, runtime=await begun())
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loom import END, START, ConfigError, Limits, MemoryCheckpointer, NodeError, Runtime
+from loom import END, START, CheckpointError, ConfigError, Limits, MemoryCheckpointer, NodeError, Runtime
 from loom.core.context import Context
 from loom.runs.given import (
     check_branch,
@@ -51,6 +51,16 @@ def test_what_a_run_cannot_be_asked_for_is_refused(check: Callable[[object], Non
     with pytest.raises(ConfigError) as caught:
         check(given)
     assert str(caught.value) == said
+
+
+async def test_what_is_too_long_to_be_shown_is_refused_all_the_same() -> None:
+    app, long = chain("ab"), 10**5000
+    await app.run(run_id="r")
+    for asked in (app.state("r", at=long), app.fork("r", at=long)):
+        with pytest.raises(CheckpointError, match="has no step a value of type int that cannot be shown; expected 0"):
+            await asked
+    with pytest.raises(ConfigError, match="it gave a value of type int that cannot be shown"):
+        seconds_of("Runtime", lambda: long)
 
 
 def test_what_it_can_be_asked_for_passes() -> None:
