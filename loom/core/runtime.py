@@ -92,6 +92,7 @@ class Limits:
     """Where a run stops by itself, checked before each step. None is no limit.
 
     `max_steps`, `max_tokens` and `max_cost_usd` count over the whole run, resumes included;
+    with a `max_cost_usd` a run also stops, for the reason `unknown_cost`, once a model's price is unknown.
     `deadline_s` counts from each call of `run` or `resume`, and cuts off a call of a model: its step
     is run again by a `resume`. `grace_s` is how long a `once` of effect
     `write` may go on when the run is cancelled.

@@ -186,8 +186,8 @@ class Run:
         limits, usage = self._limits, self.totals.usage
         if limits.max_tokens is not None and usage.total_tokens >= limits.max_tokens:
             self.stop_reason = "max_tokens"
-        elif limits.max_cost_usd is not None and (usage.cost_usd or 0) >= limits.max_cost_usd:
-            self.stop_reason = "max_cost"
+        elif limits.max_cost_usd is not None and (usage.cost_usd is None or usage.cost_usd >= limits.max_cost_usd):
+            self.stop_reason = "unknown_cost" if usage.cost_usd is None else "max_cost"
         elif self.deadline is not None and self.clock() >= self.deadline:
             self.stop_reason = "deadline"
         if self.stop_reason:

@@ -24,7 +24,7 @@ from loom.core.result import Status
 from loom.runs.app import CompiledGraph
 from loom.types.events import Event
 from loom.types.messages import Message
-from loom.types.models import Emit, ModelReply, ModelRequest
+from loom.types.models import Emit, Model, ModelReply, ModelRequest
 from loom.types.usage import Usage
 from tests.core.letters import Body, Diary, Log, chain, failing, fan, graph_of
 
@@ -128,6 +128,38 @@ async def test_tokens_and_cost_are_limited_over_the_whole_run(limits: Limits, re
     assert first.usage == Usage(input_tokens=12, output_tokens=8, cost_usd=0.02)
     again = await app.resume("r", runtime=Runtime(checkpointer=store, models=Speaker(), limits=limits))
     assert (again.steps, again.usage) == (2, first.usage)
+
+
+class Unpriced:
+    """A model whose price is unknown."""
+
+    async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
+        return ModelReply(text="well", usage=Usage(input_tokens=6, output_tokens=4, cost_usd=None))
+
+
+@pytest.mark.parametrize("models", [(Unpriced(), Speaker()), (Speaker(), Unpriced())], ids=["first", "last"])
+async def test_a_limit_of_cost_stops_a_run_whose_cost_is_unknown(models: tuple[Model, Model]) -> None:
+    async def first(ctx: Context) -> None:
+        await ctx.model(ModelRef("none", "first")).complete([Message(role="user", content="say something")])
+
+    app = chain("abc", a=first, b=speak, c=speak)
+    store = MemoryCheckpointer()
+    named = {"none:first": models[0], "none:speaker": models[1]}
+    limits = Limits(max_cost_usd=0.02)
+    stopped = await app.run(run_id="r", runtime=Runtime(checkpointer=store, models=named, limits=limits))
+    steps = 1 if isinstance(models[0], Unpriced) else 2
+    assert (stopped.status, stopped.stop_reason, stopped.steps) == ("stopped", "unknown_cost", steps)
+    assert stopped.usage.cost_usd is None
+    again = await app.resume("r", runtime=Runtime(checkpointer=store, models=named, limits=limits))
+    assert (again.stop_reason, again.steps) == ("unknown_cost", steps), "what was spent is still unknown"
+    more = Runtime(checkpointer=store, models=named, limits=Limits(max_tokens=100))
+    assert (await app.resume("r", runtime=more)).status == "completed"
+
+
+async def test_without_a_limit_of_cost_a_run_may_cost_what_nobody_knows() -> None:
+    app = chain("ab", a=speak, b=speak)
+    result = await app.run(runtime=Runtime(models=Unpriced(), limits=Limits(max_tokens=100)))
+    assert (result.status, result.usage.cost_usd) == ("completed", None)
 
 
 async def test_what_a_failed_attempt_used_counts_also_after_a_resume() -> None:
