@@ -8,6 +8,7 @@ OpenTelemetry is imported when a `Telemetry` is made, and not before.
 """
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
 
 # Any, in this module: payloads of events, which are JSON.
+
+_LOG: Final = logging.getLogger(__name__)
 
 _ENDS: Final = frozenset({"run.completed", "run.paused", "run.stopped", "run.cancelled", "run.failed"})
 # Events that are told as they are, beside spans, with those of their fields that are no content.
@@ -59,8 +62,11 @@ class Telemetry:
     messages of errors are told too. Without providers those that the program has set for all are used. A run's span
     is a child of what is current where its first event is observed.
 
+    What goes wrong in telling, as in a span processor, is no failure of a run: it is logged once, as a warning of the
+    logger `loom.telemetry`.
+
     Raises:
-        ConfigError: OpenTelemetry is not installed.
+        ConfigError: OpenTelemetry is not installed, or a setting is not what it should be.
     """
 
     def __init__(
@@ -76,6 +82,15 @@ class Telemetry:
         except ImportError as error:
             wanted = 'OpenTelemetry is not installed; install the extra: pip install "loom-agent[otel]"'
             raise ConfigError(f"telemetry is switched on, but {wanted}") from error
+        for name, given, is_right, expected in (
+            ("agent_name", agent_name, isinstance(agent_name, str), "a text"),
+            ("content", content, isinstance(content, bool), "True or False"),
+            ("tracer_provider", tracer_provider, _has(tracer_provider, "get_tracer"), "a TracerProvider or None"),
+            ("meter_provider", meter_provider, _has(meter_provider, "get_meter"), "a MeterProvider or None"),
+        ):
+            if not is_right:
+                got = f"got {type(given).__name__}: {given!r:.80}"
+                raise ConfigError(f"Telemetry({name}=…) must be {expected}; {got}")
         self._trace = trace
         self._agent = {"gen_ai.agent.name": agent_name} if agent_name else {}
         self._content = content
@@ -90,12 +105,19 @@ class Telemetry:
         self._calls = histogram("gen_ai.execute_tool.duration", "s", "How long tools took.", _SECONDS)
         self._invocations = histogram("gen_ai.invoke_agent.duration", "s", "How long runs took.", _LONG_SECONDS)
         self._at_work: dict[str, _Invocation] = {}
+        self._has_failed = False
 
     def observe(self, event: Event, *, conversation: str = "") -> None:
         """Take in the next event of a run. `conversation` names the session that the run belongs to.
 
         Events of a run whose beginning was not observed are passed over.
         """
+        try:
+            self._observe(event, conversation)
+        except Exception as error:  # noqa: BLE001 - other people's exporters, and events of nodes of the user's own
+            self._warn(error)
+
+    def _observe(self, event: Event, conversation: str) -> None:
         if event.type == "run.started":
             self._begin(event, conversation)
             return
@@ -123,7 +145,15 @@ class Telemetry:
     def close(self) -> None:
         """End the spans of runs that are still at work. The providers are the program's own to shut down."""
         for run_id in list(self._at_work):
-            self._finish(self._at_work.pop(run_id), at=None, error="interrupted", status="")
+            try:
+                self._finish(self._at_work.pop(run_id), at=None, error="interrupted", status="")
+            except Exception as error:  # noqa: BLE001 - as in `observe`
+                self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            _LOG.warning("telemetry failed, and what fails after this is not told", exc_info=error)
 
     def _begin(self, event: Event, conversation: str) -> None:
         if old := self._at_work.pop(event.run_id, None):  # its end was lost, or it was left in the middle
@@ -229,6 +259,10 @@ class Telemetry:
             span.set_attribute("error.type", error)
             span.set_status(self._trace.Status(self._trace.StatusCode.ERROR))
         span.end(None if at is None else _ns(at))
+
+
+def _has(provider: object, method: str) -> bool:
+    return provider is None or callable(getattr(provider, method, None))
 
 
 def _some(event: Event, *names: str, prefix: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from loom import (
     START,
     Agent,
     AgentConfig,
+    ConfigError,
     Context,
     Graph,
     MemoryCheckpointer,
@@ -321,6 +322,42 @@ def test_events_of_a_run_whose_beginning_was_not_seen_are_passed_over() -> None:
 
 def run_python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+class Failing(SimpleSpanProcessor):
+    """An exporter of somebody else's that is out of order."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        raise OSError(f"cannot tell of {span.name}")
+
+
+async def test_a_run_ends_as_it_does_where_telling_of_it_fails(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched()
+    watched.tracers.add_span_processor(Failing(watched.exporter))
+    agent = create_agent(AgentConfig(model=ScriptedModel(["Hello", "Again"])), telemetry=watched.telemetry)
+    assert [(await agent.run("Hi")).output, (await agent.run("Hi")).output] == ["Hello", "Again"]
+    watched.tell(BEGUN)
+    watched.telemetry.close()
+    (record,) = [record for record in caplog.records if record.name == "loom.telemetry"]
+    assert (record.levelname, record.exc_info and str(record.exc_info[1])) == (
+        "WARNING",
+        "cannot tell of chat ScriptedModel",
+    )
+    assert "invoke_agent Deployer" in watched.spans
+
+
+def test_an_event_of_somebody_elses_that_lacks_its_fields_is_passed_over() -> None:
+    watched = Watched()
+    watched.tell(BEGUN, ("tool.finished", {}), ("model.finished", {"model": 3}), DONE)
+    assert attributes(watched.spans["invoke_agent Deployer"])["loom.run.status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("setting", "given"), [("agent_name", 3), ("content", "no"), ("tracer_provider", "otlp"), ("meter_provider", 1)]
+)
+def test_settings_that_cannot_be_meant_are_refused(setting: str, given: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"Telemetry\({setting}=…\) must be .*; got {type(given).__name__}: "):
+        Telemetry(**{setting: given})
 
 
 def test_nothing_is_imported_before_a_telemetry_is_made() -> None:
