@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, field_validator
 
 from loom.errors import (
     ConfigError,
@@ -27,13 +27,14 @@ from loom.models.blocks import Json
 from loom.models.breaker import BREAKER, Breaker
 from loom.models.chat import events
 from loom.models.pool import pool
-from loom.models.protocols import NOT_SAID, Post, Reader, load, post
+from loom.models.protocols import Post, Reader, load, post
 from loom.models.providers import Route, provider_of, route
 from loom.models.refusals import Refused
 from loom.models.retry import Backoff
 from loom.models.wire import Assembly, Record, request_arguments
 from loom.types.characters import mended
 from loom.types.models import Emit, ModelRef, ModelReply, ModelRequest
+from loom.types.settings import Settings
 from loom.types.stream import ModelDelta
 
 # Any: litellm as a module. Its types are not imported: checking them would take longer than checking all of Loom.
@@ -43,15 +44,14 @@ MAX_DETAIL = 2000  # characters of a provider's own words in an error
 SECRET = 8  # a key of fewer characters is a placeholder
 
 
-class LiteLLMModel(BaseModel):
+class LiteLLMModel(Settings):
     """A model at a provider, asked over the network.
 
     Rate limits and outages are asked again as `backoff` says, but never once a piece of the reply was emitted.
     `timeout_s` is the longest silence: before the reply begins and between two of its pieces. The request's own
     `timeout_s` is for all of it. A provider whose calls fail one after the other is left alone as `breaker` says.
+    Raises `ConfigError` for a setting of the wrong kind, an unknown provider, and extensions that say how to ask.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     ref: ModelRef
     backoff: Backoff = Backoff()
@@ -60,6 +60,12 @@ class LiteLLMModel(BaseModel):
     # For tests: how to wait, and a random number from 0 to 1.
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     chance: Callable[[], float] = random.random
+
+    @field_validator("ref")
+    @classmethod
+    def _can_be_asked(cls, ref: ModelRef) -> ModelRef:
+        provider_of(ref)
+        return ref
 
     async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
         """Ask the provider; `emit` gets each piece of text, of visible reasoning and of tool calls as it arrives.
@@ -122,7 +128,7 @@ class LiteLLMModel(BaseModel):
 
     def _arguments(self, way: Route, request: ModelRequest) -> Json:
         arguments = request_arguments(request, way.provider)
-        if taken := (arguments.keys() | NOT_SAID) & self.ref.extensions.keys():
+        if taken := arguments.keys() & self.ref.extensions.keys():
             raise ConfigError(
                 f'model "{self.ref.identifier}": extensions must not set {quoted(taken)}, which the request sets'
             )

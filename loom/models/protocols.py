@@ -24,20 +24,6 @@ from loom.models.thinking import put_in_place
 Record = Any
 Reader = Callable[[Json], Record]
 
-# Of litellm's arguments, those that say how to ask, not what.
-NOT_SAID = {
-    "api_base",
-    "api_key",
-    "custom_llm_provider",
-    "max_retries",
-    "model",
-    "num_retries",
-    "organization",
-    "stream",
-    "stream_options",
-    "timeout",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Post:

@@ -80,6 +80,22 @@ PROVIDERS: Mapping[str, Provider] = {
 }
 
 
+# Arguments of litellm's that say how to ask, not what; the client sets them.
+HOW_TO_ASK = {
+    "api_base",
+    "api_key",
+    "custom_llm_provider",
+    "max_retries",
+    "messages",
+    "model",
+    "num_retries",
+    "organization",
+    "stream",
+    "stream_options",
+    "timeout",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """How to reach one model. `api_base` has no slash at its end; it is empty where the protocol knows the server."""
@@ -92,7 +108,12 @@ class Route:
 
 
 def provider_of(ref: ModelRef) -> Provider:
-    """Return the table's row for `ref`. Raises `ConfigError` for an unknown provider."""
+    """Return the table's row for `ref`.
+
+    Raises `ConfigError` for an unknown provider, and for extensions that say how to ask.
+    """
+    if taken := HOW_TO_ASK & ref.extensions.keys():
+        raise ConfigError(f'model "{ref.identifier}": extensions must not set {quoted(taken)}, which the client sets')
     try:
         return PROVIDERS[ref.provider]
     except KeyError:
@@ -105,7 +126,7 @@ def provider_of(ref: ModelRef) -> Provider:
 def route(ref: ModelRef, environ: Mapping[str, str]) -> Route:
     """Return how to reach `ref`, given the environment's variables.
 
-    Raises `ConfigError` for an unknown provider or a `local` model without `api_base`, and
+    Raises `ConfigError` as `provider_of`, and for a `local` model without `api_base`, and
     `ProviderUnavailableError` naming the variable where a key is missing.
     """
     provider = provider_of(ref)

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from loom.types.settings import Settings
 
 
-class Backoff(BaseModel):
+class Backoff(Settings):
     """Exponential waits with jitter; a provider's own wish is honoured, up to `max_backoff_s`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_attempts: int = Field(default=3, ge=1, le=100)
     backoff_s: float = Field(default=0.5, ge=0)

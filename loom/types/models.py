@@ -1,12 +1,13 @@
 """How a model is named, asked and answered, whoever provides it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Strict, field_validator
 
 from loom.errors import ConfigError
 from loom.types.messages import Message, ThinkingBlock, ToolCall
+from loom.types.settings import Settings
 from loom.types.stream import ModelDelta
 from loom.types.usage import Usage
 
@@ -15,14 +16,12 @@ Emit = Callable[[ModelDelta], None]
 Extensions = Mapping[str, Any]
 
 
-class ModelRef(BaseModel):
+class ModelRef(Settings):
     """The name of a model at a provider. It holds no key: keys come from the environment.
 
     `api_key_env` names another variable than the provider's usual one; `api_base` another server;
-    `extensions` are provider parameters passed on as they are.
+    `extensions` are provider parameters passed on as they are. Raises `ConfigError` for a setting of the wrong kind.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     provider: str
     name: str
@@ -30,11 +29,18 @@ class ModelRef(BaseModel):
     organization: str | None = None
     api_key_env: str | None = None
     # Any: provider parameters, whose types only the provider knows.
-    extensions: dict[str, Any] = {}
+    extensions: Annotated[dict[str, Any], Strict(strict=False)] = {}
 
     # Any: as the field of this name.
     def __init__(self, provider: str, name: str, **settings: Any) -> None:
         super().__init__(provider=provider, name=name, **settings)
+
+    @field_validator("provider", "name")
+    @classmethod
+    def _says_something(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError("must not be empty")
+        return text
 
     @property
     def identifier(self) -> str:

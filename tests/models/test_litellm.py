@@ -8,6 +8,7 @@ import subprocess
 import sys
 from logging import ERROR, getLogger
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -351,3 +352,18 @@ def test_a_client_is_a_model_and_is_made_without_a_key() -> None:
 def test_an_unknown_provider_is_refused_when_the_client_is_made() -> None:
     with pytest.raises(ConfigError, match='unknown provider "opnai"'):
         client(ModelRef("opnai", "gpt-4o"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"ref": 5}, r"LiteLLMModel\(ref=…\) must be ModelRef, got int"),
+        ({"ref": ModelRef("opnai", "x")}, 'unknown provider "opnai"'),
+        ({"ref": ModelRef.openai("x", extensions={"stream": True})}, 'extensions must not set "stream"'),
+        ({"ref": ModelRef.openai("x"), "timeout_s": 0}, r"LiteLLMModel\(timeout_s=…\) must be greater than 0"),
+        ({"ref": ModelRef.openai("x"), "timeout": 5}, r"no setting 'timeout'.*Did you mean \"timeout_s\""),
+    ],
+)
+def test_a_client_that_cannot_work_is_not_made(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        LiteLLMModel(**settings)

@@ -1,5 +1,7 @@
 import pytest
 
+from loom import AgentConfig, create_agent
+from loom.config import GenerationConfig
 from loom.errors import ConfigError, ProviderUnavailableError
 from loom.models.providers import PROVIDERS, provider_of, route
 from loom.types.models import ModelRef
@@ -105,3 +107,16 @@ def test_an_unknown_provider_is_refused_with_the_closest_known() -> None:
 
 def test_a_route_shows_no_key() -> None:
     assert "secret" not in repr(route(ModelRef.openai("g"), {"OPENAI_API_KEY": "secret"}))
+
+
+@pytest.mark.parametrize("name", ["messages", "stream", "api_key", "timeout"])
+def test_extensions_that_say_how_to_ask_are_refused_before_anything_is_asked(name: str) -> None:
+    ref = ModelRef.openai("gpt-4o", extensions={name: True, "top_p": 0.5})
+    with pytest.raises(ConfigError, match=f'model "openai:gpt-4o": extensions must not set "{name}"'):
+        provider_of(ref)
+
+
+def test_an_agent_is_not_made_with_extensions_that_say_how_to_ask() -> None:
+    config = AgentConfig(model=ModelRef.openai("gpt-4o"), generation=GenerationConfig(extensions={"stream": True}))
+    with pytest.raises(ConfigError, match='extensions must not set "stream"'):
+        create_agent(config)

@@ -1,5 +1,8 @@
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any, cast
+
 import pytest
-from pydantic import ValidationError
 
 from loom.errors import ConfigError
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest
@@ -48,8 +51,36 @@ def test_a_reference_survives_json() -> None:
 
 
 def test_a_misspelt_setting_is_refused() -> None:
-    with pytest.raises(ValidationError, match="api_bse"):
+    with pytest.raises(ConfigError, match=r"ModelRef has no setting 'api_bse'.* Did you mean \"api_base\""):
         ModelRef("openai", "gpt-4o", api_bse="http://proxy/v1")
+
+
+# Any: what untyped code may give.
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (lambda: ModelRef.openai(cast("Any", 5)), r"ModelRef\(name=…\) must be string, got int: 5"),
+        (lambda: ModelRef.openai(cast("Any", None)), r"ModelRef\(name=…\) must be string, got NoneType"),
+        (lambda: ModelRef.openai(""), r"ModelRef\(name=…\) must not be empty"),
+        (lambda: ModelRef.local("http://127.0.0.1:1/v1", " "), r"ModelRef\(name=…\) must not be empty"),
+        (lambda: ModelRef("", "gpt-4o"), r"ModelRef\(provider=…\) must not be empty"),
+        (
+            lambda: ModelRef.anthropic("c", api_base=cast("Any", 8080)),
+            r"ModelRef\(api_base=…\) must be string, got int",
+        ),
+        (
+            lambda: ModelRef.gemini("g", extensions=cast("Any", "x")),
+            r"ModelRef\(extensions=…\) must be dictionary, got str",
+        ),
+    ],
+)
+def test_a_setting_of_the_wrong_kind_is_named(made: Callable[[], ModelRef], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        made()
+
+
+def test_extensions_may_be_any_mapping() -> None:
+    assert ModelRef.openai("gpt-4o", extensions=MappingProxyType({"top_p": 0.5})).extensions == {"top_p": 0.5}
 
 
 def test_a_command_line_names_provider_and_model() -> None:
