@@ -44,7 +44,7 @@ class Shown(GenerateJsonSchema):
 def _takes_more(schema: Mapping[str, Any]) -> bool:
     """Tell whether a piece of a type takes what its JSON Schema refuses, beside texts that stand for numbers."""
     match schema["type"]:
-        case "bytes" | "decimal" | "named-tuple" | "call":  # their bounds are not those of the text, or of the list
+        case "bytes" | "complex" | "decimal" | "named-tuple" | "call":  # a text or a list is but one form of them
             return True
         case "function-before" | "function-wrap":
             return "json_schema_input_schema" not in schema
@@ -138,8 +138,8 @@ def _flaws(value: Any, schema: Mapping[str, Any], known: Mapping[str, Any], wher
     elif "anyOf" in schema or "oneOf" in schema:
         choices = schema.get("anyOf") or schema["oneOf"]
         if all(any(_flaws(value, one, known, where)) for one in choices):
-            wanted = " or ".join(str(one.get("type", one.get("$ref", one))).rsplit("/", 1)[-1] for one in choices)
-            yield f"{where} must be {wanted}, got {shown(value)}"
+            wanted = dict.fromkeys(str(one.get("type", one.get("$ref", one))).rsplit("/", 1)[-1] for one in choices)
+            yield f"{where} must be {' or '.join(wanted)}, got {shown(value)}"
     elif "enum" in schema or "const" in schema:
         allowed = schema["enum"] if "enum" in schema else [schema["const"]]
         if not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in allowed):
