@@ -47,16 +47,21 @@ def file_tools(root: str | os.PathLike[str], *, write: bool = False) -> list[Too
 def _reading(inside: Confined) -> list[ToolSpec[..., Any]]:
     @tool(read_only=True, idempotent=True, concurrency_safe=True)
     def read(path: FilePath, first_line: Line = 1, last_line: Line | None = None) -> str:
-        """Read a text file, whole or from one line to another; lines count from 1."""
+        """Read a text file, whole or from one line to another; lines count from 1.
+
+        Of a single line that is too long the beginning is returned, with a note.
+        """
         text = _text(inside, path)
-        if first_line > 1 or last_line is not None:
-            lines = list(StringIO(text, newline="\n"))
-            if first_line > max(1, len(lines)):
-                raise ToolExecutionError(f'file "{path}" has {len(lines)} lines; there is no line {first_line}')
-            text = "".join(lines[first_line - 1 : last_line])
-        if len(text) > MAX_READ_CHARS:
-            raise ToolExecutionError(f'"{path}": {len(text)} characters are too many at once; read it by lines')
-        return text
+        lines = list(StringIO(text, newline="\n"))
+        if first_line > max(1, len(lines)):
+            raise ToolExecutionError(f'file "{path}" has {len(lines)} lines; there is no line {first_line}')
+        wanted = lines[first_line - 1 : last_line]
+        text = "".join(wanted)
+        if len(text) <= MAX_READ_CHARS:
+            return text
+        if len(wanted) > 1:
+            raise ToolExecutionError(f'"{path}": {len(text)} characters are too many at once; read fewer lines')
+        return f"{text[:MAX_READ_CHARS]}\n(only the first {MAX_READ_CHARS} of {len(text)} characters of the line)"
 
     @tool(read_only=True, idempotent=True, concurrency_safe=True)
     def glob(pattern: GlobPattern, folder: Folder = "") -> str:
@@ -92,12 +97,14 @@ def _writing(inside: Confined) -> list[ToolSpec[..., Any]]:
     def edit(path: FilePath, old: Annotated[str, Field(min_length=1)], new: str) -> str:
         """Replace a text in a file by another. The old text must be in it once, to the letter."""
         text = _text(inside, path)
-        count = text.count(old)
+        at = text.find(old)
+        # Two places may overlap, as of "aa" in "aaa".
+        count = max(text.count(old), 2 if text.find(old, at + 1) >= 0 else 0)
         if count != 1:
             where = "does not have the old text" if not count else f"has the old text {count} times; give more of it"
             raise ToolExecutionError(f'file "{path}" was not changed: it {where}')
         write_file(inside.root, "/".join(parts_of(path)), text.replace(old, new))
-        line = text[: text.index(old)].count("\n") + 1
+        line = text[:at].count("\n") + 1
         return f'edited "{path}" at line {line}'
 
     return [write, edit]

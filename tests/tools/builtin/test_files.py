@@ -43,7 +43,7 @@ async def test_what_cannot_be_read_is_named(root: Path) -> None:
         "image.png": 'file "image.png" is binary',
         "latin.txt": 'file "latin.txt" is binary: it is no text in UTF-8',
         "huge": f'file "huge" has more than {MAX_FILE_BYTES} bytes',
-        "long": "too many at once; read it by lines",
+        "long": "too many at once; read fewer lines",
         "none": '"none" cannot be opened: No such file',
         "../outside.txt": "may lead out of the workspace",
     }.items():
@@ -56,6 +56,19 @@ async def test_what_cannot_be_read_is_named(root: Path) -> None:
     assert await use(root, "read", path="empty", first_line=1, last_line=1) == ""
 
 
+async def test_of_a_line_that_is_too_long_the_beginning_is_read(root: Path) -> None:
+    (root / "line").write_text("é" * (MAX_READ_CHARS + 5))
+    (root / "lines").write_text("a\n" + "b" * (MAX_READ_CHARS + 1) + "\nc")
+    cut = f"{'é' * MAX_READ_CHARS}\n(only the first 250000 of 250005 characters of the line)"
+    assert await use(root, "read", path="line") == cut
+    assert await use(root, "read", path="line", first_line=1, last_line=1) == cut
+    second = await use(root, "read", path="lines", first_line=2, last_line=2)
+    assert second.endswith("bb\n(only the first 250000 of 250002 characters of the line)")
+    assert await use(root, "read", path="lines", first_line=3) == "c"
+    with pytest.raises(ToolError, match='"lines": 250005 characters are too many at once; read fewer lines'):
+        await use(root, "read", path="lines")
+
+
 async def test_a_file_is_written_and_edited(root: Path) -> None:
     assert await use(root, "write", path="new/x.txt", content="a\nb\r\n") == 'wrote "new/x.txt": 5 characters'
     assert await use(root, "edit", path="./new/x.txt", old="b\r", new="c\r") == 'edited "./new/x.txt" at line 2'
@@ -64,6 +77,9 @@ async def test_a_file_is_written_and_edited(root: Path) -> None:
 
 async def test_an_edit_needs_a_text_that_is_there_once(root: Path) -> None:
     (root / "x").write_text("a a")
+    (root / "overlap").write_text("aaa")
+    with pytest.raises(ToolError, match="has the old text 2 times; give more of it"):
+        await use(root, "edit", path="overlap", old="aa", new="c")
     for old, told in {"b": "does not have the old text", "a": "has the old text 2 times; give more of it"}.items():
         with pytest.raises(ToolError, match=f'file "x" was not changed: it {told}'):
             await use(root, "edit", path="x", old=old, new="c")
