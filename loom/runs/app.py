@@ -122,7 +122,7 @@ class CompiledGraph(Generic[S]):
 
         Raises:
             RunNotFoundError: the store has no run of this id.
-            AnswerError: an ask is unknown or answered, or the answer is of the wrong type; nothing is changed.
+            AnswerError: an ask is unknown or answered, or an answer is of the wrong type: that ask stays open.
             GraphChangedError: the run was begun with another graph.
             NodeError, NoEdgeError, CheckpointError: as `run`.
         """
