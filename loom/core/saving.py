@@ -1,10 +1,11 @@
 """What can be saved as JSON and read back: told of a type when a graph is compiled, else of what was saved."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any, NoReturn, get_origin
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import from_json
@@ -53,8 +54,69 @@ def first_finding(error: Exception) -> str:
     return f"{path}: {found['msg']}" if path else found["msg"]
 
 
+class _LossyError(Exception):
+    """A value of the type would not come back as it was."""
+
+
+_RECORDS = ("model", "dataclass", "typed-dict")
+_NO_KEYS = ("tuple", "list", "set", "frozenset", "dict", "call", "named-tuple", *_RECORDS)
+_UNFILLED = "init_private_attributes"  # what pydantic calls its own `model_post_init`, which only sets defaults
+_BYTES = {"ser_json_bytes": "base64", "val_json_bytes": "base64"}
+
+
 class _Saved(GenerateJsonSchema):
     """Refuses what pydantic's own lets pass although such a value would not come back."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._around: list[Mapping[str, Any]] = []  # the settings of the records around a type; of its own code
+
+    def generate_inner(self, schema: Any) -> dict[str, Any]:
+        own = _BYTES if "serialization" in schema else schema.get("config") if schema["type"] in _RECORDS else None
+        if own is None:
+            return super().generate_inner(schema)
+        self._around.append(own)
+        try:
+            return super().generate_inner(schema)
+        finally:
+            self._around.pop()
+
+    def bytes_schema(self, schema: Any) -> dict[str, Any]:
+        config = self._around[-1] if self._around else _BYTES
+        form = config.get("ser_json_bytes", "utf8")
+        if form == "utf8" or form != config.get("val_json_bytes"):
+            raise _LossyError(
+                "The bytes in a record would not come back as they were; let it say "
+                'ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")'
+            )
+        return super().bytes_schema(schema)
+
+    def json_schema(self, schema: Any) -> dict[str, Any]:
+        if not self._around:
+            raise _LossyError("Json takes a text and is another value then; say the type of that")
+        return super().json_schema(schema)
+
+    def literal_schema(self, schema: Any) -> dict[str, Any]:
+        kinds: set[type[Any]] = {type(one) for one in schema["expected"]}
+        if bytes in kinds or any(issubclass(kind, Enum) and kind.__bases__ == (Enum,) for kind in kinds):
+            remedy = "base the Enum on str, or say all of it"
+            raise _LossyError(f"A Literal of bytes, or of members of a plain Enum, would not come back; {remedy}")
+        return super().literal_schema(schema)
+
+    def dict_schema(self, schema: Any) -> dict[str, Any]:
+        if _is_container(schema.get("keys_schema", {})):
+            raise _LossyError("A dict whose keys are made of several values would not come back; use a list")
+        return super().dict_schema(schema)
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        kind: type[BaseModel] = schema["cls"]
+        is_refilled = kind.__pydantic_decorators__.model_validators or kind.model_post_init.__name__ != _UNFILLED
+        if kind.__private_attributes__ and not is_refilled:
+            raise _LossyError(
+                f'The private attribute "{next(iter(kind.__private_attributes__))}" of {kind.__name__} would be lost; '
+                "make it a field"
+            )
+        return super().model_schema(schema)
 
     def emit_warning(self, kind: Any, detail: str) -> None:
         if kind == "skipped-choice":  # one member of a union
@@ -89,8 +151,17 @@ def flaw_of(pieces: Sequence[Any], adapter: TypeAdapter[Any]) -> str:
         adapter.json_schema(mode="validation", schema_generator=_Saved)
     except Exception as error:  # noqa: BLE001 - whatever pydantic finds is the flaw
         reason = str(error).strip().splitlines()[0].rstrip(".")
-        return f"{reason}; live objects (clients, connections) belong to Runtime"
+        is_own = isinstance(error, _LossyError)
+        return reason if is_own else f"{reason}; live objects (clients, connections) belong to Runtime"
     return ""
+
+
+def _is_container(schema: Any) -> bool:
+    """Tell whether values of a schema hold several others."""
+    if schema.get("type") in _NO_KEYS:
+        return True
+    inner = [schema["schema"]] if "schema" in schema else schema.get("choices", ())
+    return any(_is_container(one[0] if isinstance(one, tuple) else one) for one in inner)
 
 
 def _secret_types() -> tuple[type, ...]:

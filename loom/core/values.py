@@ -298,8 +298,8 @@ def _dumper(pieces: list[Any], adapter: TypeAdapter[Any]) -> Callable[[Any], byt
     is taken apart first, so that theirs are saved as strings too; those in its loosely typed fields are not.
     """
     if float not in pieces or not any(_record(get_origin(piece) or piece) for piece in pieces):
-        return partial(adapter.serializer.to_json, by_alias=False)
-    take_apart = partial(adapter.serializer.to_python, mode="json", by_alias=False)
+        return partial(adapter.serializer.to_json, by_alias=False, round_trip=True)
+    take_apart = partial(adapter.serializer.to_python, mode="json", by_alias=False, round_trip=True)
     return lambda value: to_json(take_apart(value), inf_nan_mode="strings")
 
 

@@ -36,10 +36,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import (
     AfterValidator,
+    Base64Bytes,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    Json,
     JsonValue,
     PlainSerializer,
     PrivateAttr,
@@ -51,6 +53,7 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     WrapValidator,
+    computed_field,
 )
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pydantic_core import from_json
@@ -596,6 +599,132 @@ def test_what_cannot_be_saved_is_told_with_a_remedy(annotation: object) -> None:
         warnings.simplefilter("ignore")  # as in a program, where pydantic's warning is no error
         flaw = Values(annotation).flaw
     assert flaw.endswith("; live objects (clients, connections) belong to Runtime")
+
+
+class Tag(str, enum.Enum):  # noqa: UP042 - as it was written before there was a StrEnum
+    ONE = "one"
+
+
+class Sorted(BaseModel):
+    colour: Literal[Colour.RED] = Colour.RED
+
+
+class Cool(BaseModel):
+    colour: Literal[Colour.BLUE] = Colour.BLUE
+
+
+class Raw(BaseModel):
+    content: bytes = b""
+
+
+class Half(BaseModel):
+    model_config = ConfigDict(ser_json_bytes="base64")
+
+    content: bytes | None = None
+
+
+class Whole(BaseModel):
+    model_config = ConfigDict(ser_json_bytes="hex", val_json_bytes="hex")
+
+    content: list[bytes] = []
+
+
+class Coded(BaseModel):
+    content: Base64Bytes = b""
+
+
+@dataclasses.dataclass
+class RawPair:
+    content: bytes
+
+
+@dataclasses.dataclass
+class Around:
+    inner: list[Whole]
+
+
+class RawRow(TypedDict):
+    content: bytes
+
+
+class Refilled(BaseModel):
+    size: int = 1
+    _double: int = PrivateAttr(0)
+
+    def model_post_init(self, context: Any, /) -> None:
+        self._double = self.size * 2
+
+
+class Computed(BaseModel, extra="forbid"):
+    side: int = 2
+
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic would have it
+    @property
+    def area(self) -> int:
+        return self.side**2
+
+
+class Parsed(BaseModel):
+    content: Json[dict[str, int]]
+
+
+BYTES = 'The bytes in a record would not come back as they were; let it say ConfigDict(ser_json_bytes="base64", val_js'
+LITERAL = "A Literal of bytes, or of members of a plain Enum, would not come back; base the Enum on str"
+KEYS = "A dict whose keys are made of several values would not come back; use a list"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "flaw"),
+    [
+        (Literal[Colour.RED], LITERAL),
+        (Literal[b"a"], LITERAL),
+        (Sorted, LITERAL),
+        (Annotated[Sorted | Cool, Field(discriminator="colour")], LITERAL),
+        (int | Sorted, LITERAL),
+        (dict[tuple[int, int], str], KEYS),
+        (dict[tuple[int, ...] | str, str], KEYS),
+        (dict[frozenset[str], str], KEYS),
+        (dict[Annotated[Spot, "a place"], str], KEYS),
+        (list[Mapping[Point, str]], KEYS),
+        (Raw, BYTES),
+        (list[Raw | None], BYTES),
+        (Half, BYTES),
+        (RawPair, BYTES),
+        (RawRow, BYTES),
+        (Hidden, 'The private attribute "_seen" of Hidden would be lost; make it a field'),
+        (Json, "Json takes a text and is another value then; say the type of that"),
+        (list[Json[list[int]]], "Json takes a text and is another value then; say the type of that"),
+    ],
+)
+def test_what_would_come_back_as_something_else_is_told_with_what_to_do(annotation: object, flaw: str) -> None:
+    assert Values(annotation).flaw.startswith(flaw)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (Literal[Level.LOW, Tag.ONE, Mood.GOOD], Tag.ONE),
+        (dict[Colour, int], {Colour.RED: 1}),
+        (dict[int | uuid.UUID, int], {1: 1}),
+        (dict[Literal["a"], int], {"a": 1}),
+        (bytes, b"\xff"),
+        (dict[str, list[bytes]], {"a": [b"\xff"]}),
+        (list[RawRow], [{"content": b"\xff"}]),
+        (Whole, Whole(content=[b"\xff"])),
+        (Around, Around([Whole(content=[b"\xff"])])),
+        (Coded, Coded(content=b"YQ==")),
+        (Refilled, Refilled(size=2)),
+        (Computed, Computed(side=3)),
+        (list[Computed], [Computed(side=3)]),
+        (Parsed, Parsed(content='{"a": 1}')),  # type: ignore[arg-type]  # which is how it is given
+    ],
+)
+def test_what_has_a_form_of_its_own_comes_back_as_it_was(annotation: object, value: object) -> None:
+    values = Values(annotation)
+    assert values.flaw == ""
+    seen, saved = values.settle(value)
+    assert seen == value
+    assert values.restore(from_json(saved)) == value
 
 
 class Login(BaseModel):
