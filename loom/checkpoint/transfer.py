@@ -16,10 +16,10 @@ from pydantic_core import from_json
 from loom.core.journal import FORMAT, Checkpointer, Journal, decode
 from loom.core.result import RunInfo, Status
 from loom.core.runtime import check_number, check_store
-from loom.core.saving import shown
 from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunNotFoundError, quoted
 from loom.runs.given import STATUSES, known_run_id, seconds_of
 from loom.runs.inputs import checked_run_id
+from loom.types.saving import shown
 
 # Any, in this module: parsed JSON.
 

@@ -15,11 +15,11 @@ from pydantic_core import to_json
 from loom.core.context import Context
 from loom.core.declared import Declared, Each, Placed
 from loom.core.node import FunctionNode, Node, Port
-from loom.core.saving import SURE, first_finding, refuse_unreadable, shown
 from loom.core.state import Field
 from loom.core.values import Values, exact_dumper, list_item, type_name, values_at, values_of
 from loom.errors import LoomError
 from loom.types.exact import completed, is_only_fields
+from loom.types.saving import SURE, first_finding, refuse_unreadable, shown
 
 # Any, in this module: inputs, outputs and field values, whose types are the user's.
 

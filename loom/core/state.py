@@ -11,9 +11,9 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
 from pydantic_core import PydanticUndefined, to_json
 
-from loom.core.saving import first_finding, shown
 from loom.core.values import Values, bare, is_union, type_name, values_at
 from loom.errors import ConfigError, LoomError
+from loom.types.saving import first_finding, shown
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

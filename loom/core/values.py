@@ -28,10 +28,10 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaSerializer, core_schema, to_json
 
-from loom.core.saving import SURE, first_finding, flaw_of, refuse_unreadable
 from loom.errors import ConfigError
 from loom.types.exact import completed, exactness
 from loom.types.frozen import FREEZE
+from loom.types.saving import SURE, first_finding, flaw_of, refuse_unreadable
 
 # Any, in this module: a value of the type at hand, which only pydantic knows.
 

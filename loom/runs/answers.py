@@ -18,10 +18,10 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaError, SchemaValidator, core_schema, from_json, to_json, to_jsonable_python
 
 from loom.core.result import Ask, Result
-from loom.core.saving import refuse_unreadable, shown
 from loom.core.values import values_of
 from loom.errors import AnswerError, quoted
 from loom.runs.notes import Totals
+from loom.types.saving import refuse_unreadable, shown
 
 # Any, in this module: answers, and JSON Schemas.
 

@@ -10,10 +10,10 @@ from loom.core.declared import START
 from loom.core.fingerprint import Parts, edge_parts, graph_parts, state_parts
 from loom.core.journal import FORMAT, Journal, decode, encode
 from loom.core.plan import Plan
-from loom.core.saving import shown
 from loom.errors import Change, CheckpointError, ConfigError, GraphChangedError, LoomError, did_you_mean
 from loom.runs.past import Past, Watch, from_snapshot
 from loom.runs.versions import StateParts, migrates
+from loom.types.saving import shown
 
 # Any, in this module: parsed JSON.
 

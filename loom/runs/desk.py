@@ -16,7 +16,6 @@ from loom.core.context import Effect
 from loom.core.node import EFFECTS
 from loom.core.plan import Task
 from loom.core.result import Ask
-from loom.core.saving import first_finding, shown
 from loom.core.values import Values, type_name
 from loom.core.walk import Branch
 from loom.errors import AnswerError, ConfigError, EffectError, LoomError, ProviderUnavailableError
@@ -27,6 +26,7 @@ from loom.runs.run import Run
 from loom.runs.wanted import Question, event_of, question_of, result_of, text_of
 from loom.types.events import Event
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest
+from loom.types.saving import first_finding, shown
 from loom.types.tools import Tool
 
 # Any, in this module: what effects return and asks are answered, whose types are the node's own.

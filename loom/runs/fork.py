@@ -11,13 +11,13 @@ from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
 from loom.core.journal import Journal, decode, encode
 from loom.core.plan import ConditionError, Plan
-from loom.core.saving import shown
 from loom.errors import Change, CheckpointError, GraphChangedError, LoomError
 from loom.runs.changes import last_change, past_of, read_header
 from loom.runs.given import check_step
 from loom.runs.inputs import Inputs, checked_values
 from loom.runs.notes import path_of
 from loom.runs.past import Past
+from loom.types.saving import shown
 
 # Any, in this module: parsed JSON.
 

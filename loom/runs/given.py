@@ -9,8 +9,8 @@ from typing import get_args
 
 from loom.core.result import Status
 from loom.core.runtime import Runtime
-from loom.core.saving import shown
 from loom.errors import ConfigError, quoted
+from loom.types.saving import shown
 
 STATUSES: tuple[str, ...] = get_args(Status)
 _DEFAULT = Runtime()

@@ -9,10 +9,10 @@ from typing import Any
 from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
 from loom.core.plan import ConditionError, Plan, Way
-from loom.core.saving import first_finding, shown
 from loom.core.state import Field
 from loom.core.values import type_name
 from loom.errors import ConfigError, NodeError, NoEdgeError, did_you_mean, quoted
+from loom.types.saving import first_finding, shown
 
 # Any: inputs, whose types are those of the state's fields.
 Inputs = Mapping[str, Any]

@@ -6,12 +6,12 @@ from loom.core.declared import START
 from loom.core.journal import Journal, decode
 from loom.core.plan import Plan
 from loom.core.result import Checkpoint
-from loom.core.saving import shown
 from loom.errors import CheckpointError
 from loom.runs.changes import past_of
 from loom.runs.given import check_step
 from loom.runs.notes import branch_of, path_of
 from loom.runs.past import Past
+from loom.types.saving import shown
 
 
 def points(plan: Plan, journal: Journal) -> list[Checkpoint]:

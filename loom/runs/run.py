@@ -14,7 +14,6 @@ from pydantic_core import from_json, to_json
 from loom.core.journal import Checkpointer, Claim, Journal, encode
 from loom.core.result import Status
 from loom.core.runtime import NO_LIMITS, Runtime
-from loom.core.saving import SURE, refuse_unreadable
 from loom.core.walk import Branch
 from loom.errors import LoomError
 from loom.runs.live import Live
@@ -23,6 +22,7 @@ from loom.runs.secrets import secrets_of
 from loom.runs.turns import Turns
 from loom.types.events import Event
 from loom.types.models import Model, ModelRef
+from loom.types.saving import SURE, refuse_unreadable
 from loom.types.tools import Tool
 
 # Any, in this module: JSON of records.

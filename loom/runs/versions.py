@@ -9,10 +9,10 @@ from pydantic_core import to_json
 
 from loom.core.binding import View
 from loom.core.plan import Plan
-from loom.core.saving import first_finding
 from loom.core.state import Field, Reducer, append
 from loom.core.values import values_of
 from loom.errors import Change, GraphChangedError, quoted
+from loom.types.saving import first_finding
 
 # Any, in this module: parsed JSON.
 

@@ -6,11 +6,11 @@ from typing import Any, get_type_hints
 
 from pydantic import ValidationError
 
-from loom.core.saving import shown
 from loom.core.values import Values, type_name, values_of
 from loom.errors import ConfigError
 from loom.runs.answers import Shown
 from loom.types.events import Event
+from loom.types.saving import shown
 
 # Any, in this module: what a node gives, which is checked here, and JSON.
 

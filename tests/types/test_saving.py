@@ -23,10 +23,10 @@ from loom import (
     add,
     node,
 )
-from loom.core.saving import refuse_unreadable, shown
 from loom.core.values import values_of
 from loom.runs.app import CompiledGraph
 from loom.types.events import Event
+from loom.types.saving import refuse_unreadable, shown
 
 pytestmark = pytest.mark.anyio
 
