@@ -22,6 +22,7 @@ from loom.runtime.session import Session
 from loom.runtime.walk import AgentWalk, attended
 from loom.tools.door import Door
 from loom.tools.hooks import HookManager
+from loom.types.absent import refused_attribute
 from loom.types.content import MessageContent
 from loom.types.events import Event
 from loom.types.stream import StreamEvent
@@ -48,11 +49,18 @@ class Agent:
     ) -> None:
         if not isinstance(config, AgentConfig):
             raise ConfigError(f"Agent(config) must be AgentConfig, got {type(config).__name__}")
+        if telemetry is not None and not callable(getattr(telemetry, "observe", None)):
+            raise ConfigError(f"Agent(telemetry=…) must be a loom.telemetry.Telemetry, got {type(telemetry).__name__}")
         self.config = config
         self._engine = Engine(config, runtime, telemetry)
         self._sessions: dict[str, Session] = {}
         self._most_sessions = FEW_SESSIONS
         self._guard = Lock()
+
+    if not TYPE_CHECKING:  # for type checkers what is not here is an error as anywhere
+
+        def __getattr__(self, name: str) -> object:
+            raise refused_attribute("Agent", name)
 
     def __repr__(self) -> str:
         return f"<agent with {len(self.config.tools)} tools>"

@@ -2,11 +2,13 @@
 
 from enum import StrEnum
 from os import PathLike, fspath
-from typing import Annotated, Any, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Self, cast
 
 from pydantic import Field, SkipValidation, field_validator, model_validator
 
 from loom.errors import ConfigError, quoted
+from loom.tools.tool import ToolSpec
+from loom.types.absent import refused_import
 from loom.types.knowledge import (
     KnowledgeBundle,
     KnowledgeCitation,
@@ -27,7 +29,7 @@ from loom.types.policy import (
     ToolPolicy,
     ToolRateLimitPolicy,
 )
-from loom.types.settings import Settings
+from loom.types.settings import Settings, by_name
 from loom.types.tools import Tool
 
 __all__ = [
@@ -56,7 +58,13 @@ __all__ = [
     "ToolAccessPolicy",
     "ToolPolicy",
     "ToolRateLimitPolicy",
+    "ToolSpec",
 ]
+
+if not TYPE_CHECKING:  # for type checkers what is not here is an error as anywhere
+
+    def __getattr__(name: str) -> object:
+        raise refused_import(__name__, name)
 
 
 class GenerationConfig(Settings):
@@ -89,6 +97,15 @@ class MemoryBackend(Settings):
     def sqlite(cls, path: str | PathLike[str]) -> Self:
         """Keep sessions in the file `path`, which is made on first use."""
         return cls(name="sqlite", path=fspath(path))
+
+    # Any: whatever was meant for another backend.
+    @classmethod
+    def custom(cls, name: str, **_options: Any) -> Self:
+        """Refuse a backend of another name: a store of one's own is given as `Runtime(checkpointer=…)`."""
+        raise ConfigError(
+            f'there is no memory backend "{name}"; take MemoryBackend.in_memory() or .sqlite(path), or give a store of '
+            "your own as create_agent(…, runtime=Runtime(checkpointer=…))"
+        )
 
 
 class MemoryConfig(Settings):
@@ -164,7 +181,11 @@ class AgentConfig(Settings):
     knowledge: list[KnowledgeSource] = []
 
     # Any: whatever the caller passes, which is judged by the fields.
-    def __init__(self, /, **given: Any) -> None:
+    def __init__(self, /, *placed: Any, **given: Any) -> None:
+        if placed:
+            names = list(type(self).model_fields)
+            names.insert(names.index("runtime"), "heartbeat")
+            given |= by_name(type(self), names, placed, given)
         if given.get("heartbeat") is not None:
             raise ConfigError("AgentConfig(heartbeat=…): there is no heartbeat yet; leave it out")
         given.pop("heartbeat", None)
@@ -173,8 +194,10 @@ class AgentConfig(Settings):
     @field_validator("model")
     @classmethod
     def _asks(cls, model: object) -> object:
+        if isinstance(model, type):
+            raise ValueError(f"must be a model, got the class {model.__name__}; make one of it")  # noqa: TRY004 - of a validator
         if not isinstance(model, ModelRef | Model):
-            raise ValueError(f"must be ModelRef or a model with a complete method, got {type(model).__name__}")  # noqa: TRY004 - of a validator
+            raise ValueError(f"must be ModelRef or a model with a complete method, got {type(model).__name__}")  # noqa: TRY004 - as above
         return model
 
     @field_validator("tools")

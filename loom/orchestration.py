@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import anyio
 import anyio.to_thread
@@ -18,12 +18,19 @@ from loom.runs.app import CompiledGraph
 from loom.runs.handle import GraphRun
 from loom.tools.checks import checked
 from loom.tools.workspace import guarded_files
+from loom.types.absent import refused_import
 from loom.types.contracts import SprintContract, SprintResult
 from loom.types.events import Event
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest
 from loom.types.usage import Usage
 
 __all__ = ["AgentHarness", "GeneratorEvaluatorLoop", "HarnessResult", "SprintContract", "SprintResult"]
+
+if not TYPE_CHECKING:  # for type checkers what is not here is an error as anywhere
+
+    def __getattr__(name: str) -> object:
+        raise refused_import(__name__, name)
+
 
 SPRINT_EVENTS = frozenset({"sprint.passed", "sprint.failed"})
 

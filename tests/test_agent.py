@@ -358,6 +358,12 @@ async def test_an_agent_with_a_real_small_model_streams_and_ends() -> None:
     assert len(words) > 3
 
 
+def test_a_telemetry_that_is_none_is_refused() -> None:
+    wrong: Any = "console"
+    with pytest.raises(ConfigError, match=r"telemetry=…\) must be a loom\.telemetry\.Telemetry, got str"):
+        create_agent(AgentConfig(model=ScriptedModel([])), telemetry=wrong)
+
+
 def test_a_model_of_an_unknown_provider_is_refused_when_the_agent_is_made() -> None:
     config = AgentConfig(model=ModelRef("anthropics", "claude"))
     with pytest.raises(ConfigError, match='unknown provider "anthropics"'):

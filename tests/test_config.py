@@ -86,6 +86,32 @@ def test_a_wrong_setting_is_named(kind: type[Any], given: dict[str, Any], says: 
         kind(**given)
 
 
+def test_settings_of_an_agent_may_be_given_by_position() -> None:
+    generation, memory = GenerationConfig(temperature=0.1), MemoryConfig(enabled=False)
+    runtime = RuntimeConfig(limits=RuntimeLimits(max_iterations=3))
+    config = AgentConfig(MODEL, "Be brief", generation, [search], None, memory, None, runtime)
+    assert config == AgentConfig(
+        model=MODEL,
+        instructions="Be brief",
+        generation=generation,
+        tools=[search],
+        memory=memory,
+        runtime=runtime,
+    )
+    with pytest.raises(ConfigError, match="there is no heartbeat yet"):
+        AgentConfig(MODEL, "", GenerationConfig(), [], None, None, 5)
+
+
+def test_a_class_is_no_model() -> None:
+    with pytest.raises(ConfigError, match="got the class ScriptedModel; make one of it"):
+        AgentConfig(model=ScriptedModel)
+
+
+def test_a_backend_of_another_name_says_how_a_store_is_given() -> None:
+    with pytest.raises(ConfigError, match=r'no memory backend "redis"; .*Runtime\(checkpointer=…\)'):
+        MemoryBackend.custom("redis", options={"url": "x"})
+
+
 def test_no_heartbeat_is_no_error() -> None:
     assert AgentConfig(model=MODEL, heartbeat=None).model == MODEL
 

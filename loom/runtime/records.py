@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
 
 from loom.core.result import Ask
 from loom.errors import ConfigError
@@ -46,12 +46,32 @@ class SessionConfig(Settings):
     # Any: the user's own.
     metadata: dict[str, Any] = {}
 
+    @field_validator("id")
+    @classmethod
+    def _can_be_shown(cls, name: str | None) -> str | None:
+        if name is not None and not (name and name.isprintable()):
+            raise ValueError(f"must be printable text, got {name!r:.80}")
+        return name
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Return a copy of the metadata."""
+        return dict(self.metadata)
+
 
 class RunContext(Settings):
     """What one run is given beside its prompt: inputs as JSON, and evidence."""
 
     inputs: dict[str, JsonValue] = {}
     knowledge: KnowledgeBundle | None = None
+
+    @field_validator("inputs")
+    @classmethod
+    def _can_be_saved(cls, inputs: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        try:
+            json.dumps(inputs, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError) as error:  # no number, half a character, a value inside itself
+            raise ValueError(f"must be JSON that can be saved: {error}") from None
+        return inputs
 
     def to_payload(self) -> dict[str, Any]:
         """Return it as JSON for the model; empty if there is nothing."""

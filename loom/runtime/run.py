@@ -9,7 +9,7 @@ from loom.runs.handle import has_running_loop
 from loom.runtime.engine import Engine, SessionAtWork
 from loom.runtime.records import Artifact, RunContext, RunResult, RunState, artifacts_in
 from loom.runtime.walk import AgentWalk, attended
-from loom.types.content import MessageContent, text_of
+from loom.types.content import MessageContent
 from loom.types.events import Event
 from loom.types.stream import ErrorEvent, StreamEvent
 
@@ -131,12 +131,13 @@ class Run:
         """Return everything that is known of the run, as JSON."""
         result, events = self.walk.result, await self._told()
         output = result.output if result else ""
+        prompt = self.prompt if isinstance(self.prompt, str) else [block.model_dump() for block in self.prompt]
         return self._engine.without_secrets(
             {
                 "run_id": self.run_id,
                 "session_id": self.session_id,
                 "state": str(self.state),
-                "prompt": text_of(self.prompt),
+                "prompt": prompt,
                 "context": self.context.to_payload(),
                 "output": output,
                 "events": [event.model_dump(mode="json") for event in events],

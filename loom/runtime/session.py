@@ -3,13 +3,14 @@
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from loom.errors import ConfigError, RunError
+from loom.errors import RunError
 from loom.runtime.engine import Engine
 from loom.runtime.records import RunContext, RunResult, SessionConfig
 from loom.runtime.run import Run
 from loom.runtime.walk import attended
+from loom.types.absent import refused_attribute
 from loom.types.content import MessageContent
 from loom.types.events import Event
 from loom.types.stream import StreamEvent
@@ -26,14 +27,17 @@ class Session:
     def __init__(self, engine: Engine, config: SessionConfig | None = None) -> None:
         config = config or SessionConfig()
         self.id = uuid.uuid4().hex if config.id is None else config.id
-        if not self.id or not self.id.isprintable():
-            raise ConfigError(f"SessionConfig(id=…) must be printable text, got {self.id!r:.80}")
         self.metadata: dict[str, Any] = dict(config.metadata)
         self.created_at = engine.clock()
         self._engine = engine
         self._began_at: float | None = None
         self._runs: dict[str, Run] = {}
         self._is_closed = False
+
+    if not TYPE_CHECKING:  # for type checkers what is not here is an error as anywhere
+
+        def __getattr__(self, name: str) -> object:
+            raise refused_attribute("Session", name)
 
     def __repr__(self) -> str:
         return f"<session {self.id}, {len(self._runs)} runs>"

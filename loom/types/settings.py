@@ -1,6 +1,6 @@
 """What all settings have in common: frozen, strict about types and names, with errors that name the setting."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -11,14 +11,19 @@ from loom.errors import ConfigError, did_you_mean, quoted
 class Settings(BaseModel):
     """A frozen record of settings. Nothing is converted: a mapping is no record, a text no number.
 
+    Settings are given by name. By position they are taken too, in the order in which they are written; type checkers,
+    which follow pydantic, want names.
+
     Raises:
-        ConfigError: a field is missing, unknown or of the wrong type; the message names each.
+        ConfigError: a field is missing, unknown, given twice or of the wrong type; the message names each.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True, defer_build=True)
 
     # Any: whatever the caller passes, which is judged here.
-    def __init__(self, /, **given: Any) -> None:
+    def __init__(self, /, *placed: Any, **given: Any) -> None:
+        if placed:
+            given |= by_name(type(self), tuple(type(self).model_fields), placed, given)
         flaws = list(_mappings(type(self), given))
         if not flaws:
             try:
@@ -27,6 +32,23 @@ class Settings(BaseModel):
                 flaws = [_flaw(type(self), flaw) for flaw in error.errors(include_url=False)]
         if flaws:
             raise ConfigError("; ".join(dict.fromkeys(flaws)))
+
+
+# Any: as above.
+def by_name(
+    kind: type[Settings], names: Sequence[str], placed: Sequence[Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the settings that stand at places by their names.
+
+    Raises:
+        ConfigError: there are more places than names, or a setting is given by name too.
+    """
+    if len(placed) > len(names):
+        known = ", ".join(f'"{name}"' for name in names)
+        raise ConfigError(f"{kind.__name__} has {len(names)} settings, {known}; got {len(placed)} by position")
+    if twice := [name for name in names[: len(placed)] if name in given]:
+        raise ConfigError(f"{kind.__name__}({twice[0]}=…) is given twice, by position and by name")
+    return dict(zip(names, placed, strict=False))
 
 
 def _mappings(kind: type[BaseModel], given: Mapping[str, Any]) -> Iterator[str]:
@@ -62,7 +84,7 @@ def _flaw(kind: type[BaseModel], flaw: Mapping[str, Any]) -> str:
     match flaw["type"]:
         case "extra_forbidden":
             known = kind.model_fields
-            return f"{kind.__name__} has no setting {place!r}; it has {quoted(known)}.{did_you_mean(place, known)}"
+            return f'{kind.__name__} has no setting "{place}"; it has {quoted(known)}.{did_you_mean(place, known)}'
         case "missing":
             return f"{where} is missing"
         case "model_type" | "model_class_type" | "is_instance_of" | "dataclass_type" | "dataclass_exact_type":

@@ -40,6 +40,30 @@ def test_an_input_that_is_no_json_is_refused_by_name() -> None:
         RunContext(inputs=wrong)
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), [float("inf")], {"a": "half \ud800"}], ids=repr)
+def test_an_input_that_cannot_be_saved_is_refused_where_it_is_given(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"RunContext\(inputs=…\) must be JSON that can be saved"):
+        RunContext(inputs={"x": wrong})
+
+
+def test_a_session_tells_its_metadata_in_a_copy() -> None:
+    config = SessionConfig(id="demo", metadata={"a": 1})
+    config.to_metadata()["b"] = 2
+    assert config.to_metadata() == {"a": 1}
+
+
+def test_an_id_that_cannot_be_shown_is_refused_where_it_is_given() -> None:
+    for name in ("", "a\nb", "\u202e"):
+        with pytest.raises(ConfigError, match=r"SessionConfig\(id=…\) must be printable text"):
+            SessionConfig(id=name)
+
+
+def test_a_result_of_nothing_is_complete_and_empty() -> None:
+    result = RunResult()
+    assert (result.run_id, result.state, result.output, result.finish_reason) == ("", RunState.COMPLETED, "", "")
+    assert (result.events, result.artifacts, result.error) == ([], [], None)
+
+
 def test_unknown_settings_of_a_session_are_refused() -> None:
     wrong: dict[str, Any] = {"idd": "x"}
     with pytest.raises(ConfigError, match=r"SessionConfig has no setting .* Did you mean"):

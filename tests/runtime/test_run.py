@@ -23,6 +23,7 @@ from loom.errors import ProviderUnavailableError
 from loom.runtime.records import RunState
 from loom.runtime.run import Run
 from loom.testing import ScriptedModel, call
+from loom.types.content import ImageBlock, TextBlock
 from loom.types.models import Emit, ModelReply, ModelRequest
 from loom.types.stream import DoneEvent, ErrorEvent, StreamEvent, TextDelta, ToolCallEvent, ToolResultEvent
 from tests.runtime.agents import Held, made, said
@@ -287,6 +288,17 @@ async def test_a_transcript_is_json_and_tells_everything() -> None:
     assert (told["prompt"], told["context"], told["output"]) == ("1 + 2?", {"tone": "dry"}, "3")
     assert (told["session_id"], told["state"]) == (session.id, "completed")
     assert "tool.finished" in [event["type"] for event in told["events"]]
+
+
+async def test_a_transcript_shows_a_prompt_with_its_images() -> None:
+    image = ImageBlock(source={"type": "url", "url": "https://example.org/a.png"})
+    run = made(["A loom"]).session().start((TextBlock(text="What is it?"), image))
+    await run.wait()
+    told = json.loads(json.dumps(await run.transcript()))
+    assert told["prompt"] == [
+        {"type": "text", "text": "What is it?"},
+        {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}},
+    ]
 
 
 async def test_a_run_at_work_has_a_transcript_of_what_is_saved() -> None:

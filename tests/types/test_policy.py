@@ -40,7 +40,7 @@ def test_a_policy_has_the_documented_defaults() -> None:
         (lambda: ToolRateLimitPolicy(max_calls_per_minute=0), r"ToolRateLimitPolicy\(max_calls_per_minute=…\)"),
         (lambda: ToolAccessPolicy(allow=ANY["text"]), r"ToolAccessPolicy\(allow=…\) must be list, got str"),
         (lambda: ToolPolicy(access=ANY["mapping"]), r"ToolPolicy\(access=…\) must be ToolAccessPolicy, got a mapping"),
-        (lambda: PolicyConfig(**ANY["unknown"]), "PolicyConfig has no setting 'tool'"),
+        (lambda: PolicyConfig(**ANY["unknown"]), 'PolicyConfig has no setting "tool"'),
         (lambda: PolicyContext.named(""), r"PolicyContext\(name=…\)"),
         (lambda: SafetyRule(name="", reason="x"), r"SafetyRule\(name=…\)"),
         (lambda: SafetyRule(name="r", reason="x", arg_prefixes={"a": " "}), '"r" looks for an empty text'),

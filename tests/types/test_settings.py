@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
@@ -18,13 +19,18 @@ class Outer(Settings):
     choice: Inner | None = None
 
 
+# Any: type checkers want settings by name.
+INNER: Any = Inner
+OUTER: Any = Outer
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         ({}, "Outer(name=…) is missing"),
         (
             {"name": "a", "nam": 1},
-            'Outer has no setting \'nam\'; it has "choice", "inner", "name", "names". Did you mean "name"?',
+            'Outer has no setting "nam"; it has "choice", "inner", "name", "names". Did you mean "name"?',
         ),
         ({"name": 3}, "Outer(name=…) must be string, got int: 3"),
         ({"name": "a", "inner": {"limit": 3}}, "Outer(inner=…) must be Inner, got a mapping"),
@@ -52,6 +58,26 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         Inner(limit="3", mode="of")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert "Inner(limit=…)" in str(caught.value)
     assert "Inner(mode=…)" in str(caught.value)
+
+
+def test_settings_may_be_given_by_position_in_their_order() -> None:
+    inner = INNER(5)
+    assert inner == Inner(limit=5)
+    assert OUTER("a", inner, ["b"], choice=inner) == Outer(name="a", inner=inner, names=["b"], choice=inner)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: INNER("5"), "Inner(limit=…) must be integer, got str: '5'"),
+        (lambda: INNER(1, "on", 2), 'Inner has 2 settings, "limit", "mode"; got 3 by position'),
+        (lambda: INNER(1, limit=2), "Inner(limit=…) is given twice, by position and by name"),
+    ],
+)
+def test_what_is_wrong_at_a_position_is_named(make: Callable[[], Inner], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert str(caught.value) == said
 
 
 def test_settings_do_not_change_and_lists_are_copied() -> None:
