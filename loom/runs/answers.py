@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, cast
 
 from pydantic import ValidationError
-from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaError, SchemaValidator, core_schema, from_json, to_json, to_jsonable_python
 
@@ -35,8 +34,6 @@ class Shown(GenerateJsonSchema):
 
     def generate_inner(self, schema: Any) -> dict[str, Any]:
         """Return the schema of one piece of a type."""
-        if schema["type"] == "literal" and any(map(_is_no_json, schema["expected"])):
-            raise PydanticInvalidForJsonSchema("A Literal of enum members cannot be told from JSON, use the enum")
         made = super().generate_inner(schema)
         return made | {_MORE: "its own validator decides"} if _takes_more(schema) else made
 
@@ -57,10 +54,6 @@ def _takes_more(schema: Mapping[str, Any]) -> bool:
         case _:
             config: Mapping[str, Any] = schema.get("config", {})
             return bool(schema.get("strip_whitespace") or config.get("str_strip_whitespace"))
-
-
-def _is_no_json(value: object) -> bool:
-    return isinstance(value, enum.Enum) and not isinstance(value, (str, int))
 
 
 def as_json(value: Any) -> Any:

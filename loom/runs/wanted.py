@@ -36,14 +36,10 @@ class Question:
         Raises:
             ConfigError: no answer of the type could be saved, or be read back.
         """
-        flaw = self.values.flaw
-        if not flaw:
-            try:
-                return self.values.schema(Shown)
-            except Exception as error:  # noqa: BLE001 - whatever pydantic finds
-                flaw = _first_line(error)
-        wanted = type_name(self.values.type)
-        raise ConfigError(f"{self.where} wants {wanted}, of which no answer can be saved and read back: {flaw}")
+        if self.values.flaw:
+            wanted, flaw = type_name(self.values.type), self.values.flaw
+            raise ConfigError(f"{self.where} wants {wanted}, of which no answer can be saved and read back: {flaw}")
+        return self.values.schema(Shown)
 
 
 def question_of(node: str, text: Any, answer_type: Any, key: Any, kind: Any, payload: Any) -> Question:

@@ -77,7 +77,7 @@ unknown.__annotations__["return"] = Callable[[], int]
             asked(answer_type=SecretStr),
             "wants SecretStr, of which no answer can be saved and read back: SecretStr is a",
         ),
-        (asked(answer_type=Literal[Grade.A]), "A Literal of enum members cannot be told from JSON, use the enum"),
+        (asked(answer_type=Literal[Grade.A]), "of which no answer can be saved and read back: A Literal of "),
         (once(5, dict), 'the key of a once of node "n0" must be a text; got 5'),
         (once(None, dict), 'the key of a once of node "n0" must be a text; got None'),
         (once("\ud800", dict), 'the key of a once of node "n0" must be a text that can be saved'),
