@@ -75,8 +75,8 @@ def _event(line: bytes) -> Json | None:
         return None
     try:
         event: Json = json.loads(said)
-        is_error = event.get("error")
-    except (ValueError, AttributeError) as error:
+        is_error = event.get("error") or event.get("object") == "error"
+    except (ValueError, AttributeError, RecursionError) as error:
         raise Refused(500, f"an event that is no JSON object: {said[:200]!r}") from error
     if is_error and (told := error_in(event)):
         raise of_error(told, said.decode(errors="replace"), 500)
@@ -94,5 +94,5 @@ def _whole(lines: Sequence[bytes], post: Post) -> list[Json]:
         if error := error_in(body):
             raise of_error(error, text, 400)
         return post.whole(body)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise Refused(422, f"instead of a reply it says: {text}") from error

@@ -79,8 +79,17 @@ class LiteLLMModel(Settings):
         with anyio.move_on_after(timeout_s):
             library = await _library()
             sent = self._post(way, arguments, request)
+            turn = len(request.messages)
             with self.breaker.guard((self.ref.identifier, way.api_base), self._where(way)):
-                return await self._settled(library, way, sent, len(request.messages), emit)
+                try:
+                    return await self._settled(library, way, sent, turn, emit)
+                except ProviderError as error:
+                    if not (request.temperature_is_default and _minds_temperature(error)):
+                        raise
+                # A model newer than what litellm knows: it is asked without from now on.
+                _WITHOUT_TEMPERATURE.add((self.ref.identifier, way.api_base))
+                sent = self._post(way, self._arguments(way, request), request)
+                return await self._settled(library, way, sent, turn, emit)
         raise ProviderUnavailableError(f"{self._where(way)} did not finish in the {timeout_s:g} s that it had")
 
     async def _settled(self, library: Library, way: Route, sent: Post, turn: int, emit: Emit) -> ModelReply:
@@ -132,6 +141,8 @@ class LiteLLMModel(Settings):
             raise ConfigError(
                 f'model "{self.ref.identifier}": extensions must not set {quoted(taken)}, which the request sets'
             )
+        if request.temperature_is_default and (self.ref.identifier, way.api_base) in _WITHOUT_TEMPERATURE:
+            arguments.pop("temperature", None)
         return arguments | self.ref.extensions
 
     def _where(self, way: Route) -> str:
@@ -199,6 +210,15 @@ def _detail(error: BaseException, key: str) -> str:
     if len(key) >= SECRET:
         text = text.replace(key, "***")
     return mended(text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}…")
+
+
+# Models, by identifier and server, that refused a default temperature.
+_WITHOUT_TEMPERATURE: set[tuple[str, str]] = set()
+
+
+def _minds_temperature(error: ProviderError) -> bool:
+    refused = error.__cause__
+    return isinstance(refused, Refused) and refused.status == 400 and "temperature" in str(refused)
 
 
 def _wish_s(error: BaseException) -> float | None:

@@ -117,6 +117,11 @@ def provider_of(ref: ModelRef) -> Provider:
     try:
         return PROVIDERS[ref.provider]
     except KeyError:
+        if ref.provider == "given":  # as agents and harnesses name an object
+            raise ConfigError(
+                f'model "{ref.identifier}" is an object that an agent or a harness was given, and the runtime of this run '
+                f'has none of this name; run the agent, or give Runtime(models={{"{ref.identifier}": …}})'
+            ) from None
         raise ConfigError(
             f'model "{ref.identifier}": unknown provider "{ref.provider}".{did_you_mean(ref.provider, PROVIDERS)} '
             f"Known: {quoted(PROVIDERS)}; any server that speaks OpenAI's protocol is ModelRef.local(api_base)"

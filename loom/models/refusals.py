@@ -69,7 +69,8 @@ def error_in(body: Body) -> Json | str | None:
     """Return the error that JSON tells of as the protocols have it, None where it tells of none."""
     # Google puts what is no stream of events into a list.
     first: object = (cast("list[object]", body) or [None])[0] if isinstance(body, list) else body
-    error: Body = cast("Json", first).get("error") if isinstance(first, dict) else None
+    said = cast("Json", first) if isinstance(first, dict) else {}
+    error: Body = said if said.get("object") == "error" else said.get("error")  # the former is vLLM's
     return cast("Json | str", error) if isinstance(error, dict | str) else None
 
 

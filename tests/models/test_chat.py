@@ -102,6 +102,7 @@ async def test_an_event_may_be_long() -> None:
         ('{"error": {"message": "slow down", "code": 429}}', RateLimitError, "slow down"),
         ('{"error": {"message": "bad grammar", "code": 400, "type": "invalid"}}', ProviderError, "bad grammar"),
         ('{"error": {"message": "worn out", "code": 42}}', ProviderUnavailableError, "worn out"),
+        ('{"object": "error", "message": "too hot", "code": 400}', ProviderError, "too hot"),
         ('{"error": "out of luck"}', ProviderUnavailableError, "out of luck"),
         ('{"error": {"message": "no room", "code": 413}}', ContextOverflowError, "no room"),
         ("{cut", ProviderUnavailableError, r"an event that is no JSON object: b'\{cut'"),

@@ -361,7 +361,7 @@ def test_an_unknown_provider_is_refused_when_the_client_is_made() -> None:
         ({"ref": ModelRef("opnai", "x")}, 'unknown provider "opnai"'),
         ({"ref": ModelRef.openai("x", extensions={"stream": True})}, 'extensions must not set "stream"'),
         ({"ref": ModelRef.openai("x"), "timeout_s": 0}, r"LiteLLMModel\(timeout_s=…\) must be greater than 0"),
-        ({"ref": ModelRef.openai("x"), "timeout": 5}, r"no setting 'timeout'.*Did you mean \"timeout_s\""),
+        ({"ref": ModelRef.openai("x"), "timeout": 5}, r'has no setting .timeout.; it has .* Did you mean "timeout_s"'),
     ],
 )
 def test_a_client_that_cannot_work_is_not_made(settings: dict[str, Any], told: str) -> None:

@@ -7,8 +7,8 @@ from loom.config import GenerationConfig
 from loom.errors import ProviderError
 from loom.models.litellm import client
 from loom.types.models import ModelRef
-from tests.models.loopback import ASK, MARKS, Json, ask, provider
-from tests.models.protocols import ANTHROPIC, OPENAI
+from tests.models.loopback import ASK, MARKS, Json, ask, failing, provider
+from tests.models.protocols import ANTHROPIC, OPENAI, Protocol, every_protocol
 
 pytestmark = [*MARKS, pytest.mark.usefixtures("keys")]
 
@@ -79,3 +79,23 @@ async def test_what_else_a_model_cannot_do_is_told_in_the_words_of_who_knows_it(
     ref = ModelRef.openai("o3-mini", api_base="http://127.0.0.1:1/v1", extensions={"top_p": 0.5})
     with pytest.raises(ProviderError, match="top_p"):
         await ask(client(ref), ASK.model_copy(update={"temperature": 0.7, "temperature_is_default": True}))
+
+
+@every_protocol
+async def test_a_model_that_nobody_knows_is_asked_once_with_the_default_temperature(protocol: Protocol) -> None:
+    minds = failing(400, protocol.error("`temperature` is deprecated for this model."))
+    default = ASK.model_copy(update={"temperature": 0.7, "temperature_is_default": True})
+    with provider(minds, protocol.hello, protocol.hello, minds) as server:
+        model = client(protocol.ref(server.base))
+        for _ in range(2):
+            reply, _ = await ask(model, default)
+            assert reply.text == "Hello"
+        with pytest.raises(ProviderError, match="deprecated for this model"):
+            await ask(model, default.model_copy(update={"temperature_is_default": False}))
+    assert ["temperature" in str(asked.body) for asked in server.asked] == [True, False, False, True]
+
+
+async def test_another_refusal_is_not_asked_again_without_the_temperature() -> None:
+    with provider(failing(400, OPENAI.error("bad"))) as server, pytest.raises(ProviderError, match="bad"):
+        await create_agent(AgentConfig(model=server.ref)).run("hi")
+    assert len(server.asked) == 1

@@ -14,6 +14,7 @@ from loom.models.refusals import error_in, of_error, of_status
         ({"error": {"message": "no"}}, {"message": "no"}),
         ({"error": "no"}, "no"),
         ([{"error": {"message": "no"}}, {}], {"message": "no"}),
+        ({"object": "error", "message": "no"}, {"object": "error", "message": "no"}),
         ({"error": None}, None),
         ({"error": 7}, None),
         ({}, None),

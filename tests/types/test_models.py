@@ -51,7 +51,7 @@ def test_a_reference_survives_json() -> None:
 
 
 def test_a_misspelt_setting_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r'ModelRef has no setting "api_bse"; it has .* Did you mean "api_base"'):
+    with pytest.raises(ConfigError, match=r'ModelRef has no setting .api_bse.; it has .* Did you mean "api_base"'):
         ModelRef("openai", "gpt-4o", api_bse="http://proxy/v1")
 
 
