@@ -99,6 +99,15 @@ async def test_a_key_that_comes_into_the_environment_later_is_shown_by_no_tool(
     assert (await door.call("show")).content == "the key is [redacted]"
 
 
+async def test_the_graph_alone_says_where_its_model_is_to_be_given() -> None:
+    model = ScriptedModel(["a"])
+    graph = made(model).graph
+    with pytest.raises(NodeError, match=r'run the agent, or give Runtime\(models=\{"given:ScriptedModel": …\}\)'):
+        await graph.run({"prompt": "x"})
+    result = await graph.run({"prompt": "x"}, runtime=Runtime(models={"given:ScriptedModel": model}))
+    assert result.state.output == "a"
+
+
 async def test_closing_closes_its_own_store_and_leaves_a_given_one(tmp_path: Path) -> None:
     path = tmp_path / "own.db"
     async with made(["a"], memory=MemoryConfig(backend=MemoryBackend.sqlite(path))) as agent:
