@@ -1,8 +1,8 @@
 """Running a command: no shell, a clean environment, a time limit, and nothing left behind.
 
 The command leads a process group of its own. Whatever way it ends, the whole group is killed, so what it started in
-the background ends with it (only a process that left the group on purpose, by `setsid`, is out of reach). Limits of
-time, memory and files can be set. This is no sandbox: the command can do what this user can do.
+the background ends with it; what left the group is looked for (`loom.tools.strays`). Limits of time, memory and files
+can be set. This is no sandbox: the command can do what this user can do.
 """
 
 import os
@@ -10,15 +10,19 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
 from typing import Final
+from uuid import uuid4
 
 import anyio
-from anyio.abc import ByteReceiveStream
+import anyio.to_thread
+from anyio.abc import ByteReceiveStream, Process
 
 from loom.errors import ConfigError, ToolExecutionError
+from loom.tools.strays import children_of, kill, marked
 
 # Enough for compilers and test runners to work; keys and tokens of this process are not passed on.
 PASSED_ON: Final = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "TMPDIR", "TZ", "USER")
@@ -116,6 +120,7 @@ async def run_command(
     if isinstance(command, str) or not command or not all(isinstance(part, str) for part in command):
         raise ConfigError(f'a command is a list of texts, as in ["pytest", "-q"]; there is no shell. Got {command!r}')
     began = time.monotonic()
+    mark = uuid4().hex
     try:
         process = await anyio.open_process(
             limits.applied_to(command) if limits else list(command),
@@ -123,7 +128,7 @@ async def run_command(
             stdout=PIPE,
             stderr=STDOUT,
             cwd=cwd,
-            env=clean_environment() | dict(env or {}),
+            env=clean_environment() | dict(env or {}) | marked(mark),
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
@@ -137,13 +142,14 @@ async def run_command(
                 group.start_soon(_collect, process.stdout, tail, all_read)
                 exit_status = await process.wait()
                 # What it left running would hold the output open.
-                _kill_group(process.pid)
+                await _kill_all(process, mark)
                 with anyio.move_on_after(GRACE_S):
                     await all_read.wait()
                 group.cancel_scope.cancel()
     finally:
-        _kill_group(process.pid)
         with anyio.CancelScope(shield=True):
+            if exit_status is None:
+                await _kill_all(process, mark)
             await process.aclose()
     return CommandResult(exit_status, tail.text(), tail.cut, time.monotonic() - began)
 
@@ -158,11 +164,14 @@ def clean_environment() -> dict[str, str]:
     return passed | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), *inherited])}
 
 
-def _kill_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # all of it has ended
+async def _kill_all(process: Process, mark: str) -> None:
+    """Kill a command, its group, and what left the group as far as it can be found."""
+    # Of a leader that has ended the number may be another's by now.
+    children = children_of(process.pid) if process.returncode is None else []
+    with suppress(ProcessLookupError):  # all of it has ended
+        os.killpg(process.pid, signal.SIGKILL)
+    # With a limiter of its own: all other threads may be taken by tools that hang.
+    await anyio.to_thread.run_sync(kill, children, mark, limiter=anyio.CapacityLimiter(1))
 
 
 class _Tail:

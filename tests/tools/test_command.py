@@ -114,6 +114,32 @@ async def test_what_a_command_leaves_running_ends_with_it(tmp_path: Path) -> Non
     assert await ended(int(result.output))
 
 
+LEAVES = (
+    "import subprocess, sys, time\n"
+    "inner = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)\n"
+    "print(inner.pid, flush=True); time.sleep({})"
+)
+
+
+@pytest.mark.parametrize(("seconds", "exit_status"), [(0, 0), (60, None)])
+async def test_what_left_the_group_ends_with_the_command(seconds: int, exit_status: int | None, tmp_path: Path) -> None:
+    result = await python(LEAVES.format(seconds), tmp_path, timeout_s=1)
+    assert result.exit_status == exit_status
+    assert await ended(int(result.output))
+    assert result.duration_s < 5
+
+
+async def test_cancelling_stops_what_left_the_group(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    code = LEAVES.format(60).replace("print(inner.pid, flush=True)", "open('pid', 'w').write(str(inner.pid))")
+    async with anyio.create_task_group() as group:
+        group.start_soon(python, code, tmp_path)
+        while not file.exists() or not file.read_text():  # noqa: ASYNC110 - another process writes it
+            await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+    assert await ended(int(file.read_text()))
+
+
 async def test_cancelling_stops_the_command(tmp_path: Path) -> None:
     code = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
     file = tmp_path / "pid"
