@@ -51,5 +51,6 @@ def _with(mark: str) -> "Iterator[Process]":
     import psutil  # noqa: PLC0415 - as above
 
     for process in psutil.process_iter(["environ"]):
-        if mark in ((process.info["environ"] or {}).get(_VARIABLE, "")).split():
+        environment: dict[str, str] = process.info["environ"] or {}  # None of one that is not ours to see
+        if mark in environment.get(_VARIABLE, "").split():
             yield process

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,7 +17,7 @@ SLEEP = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(60
 
 
 @contextmanager
-def sleeping(env: dict[str, str]) -> Iterator[psutil.Process]:
+def sleeping(env: dict[str, str]) -> Generator[psutil.Process]:
     """Start a process in a session of its own that sleeps."""
     with subprocess.Popen(SLEEP, env=os.environ | env, start_new_session=True, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
