@@ -255,14 +255,15 @@ def settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tu
     if returns is None:
         return partial(_settle_none, node)
     table = [(port.name, field.name, field.values.looks_exact, field.values.validate) for port, field in outputs]
-    can_be_exact = all(field.values.is_exact or field.values.looks_exact for _, field in outputs)
+    checks = {port.name: check for port, field in outputs if (check := _limits(node, port, field))}
+    can_be_exact = not checks and all(field.values.is_exact or field.values.looks_exact for _, field in outputs)
     has_doubtful = any(field.values.refuse_unreadable and not field.values.looks_exact for _, field in outputs)
     dump = exact_dumper()
 
     def settle(returned: Any) -> tuple[dict[str, Any], bytes]:
         made = returned if isinstance(returned, returns) else _read_as(node, returns, returned)
         if not can_be_exact:
-            return _settle_each(node, outputs, made)
+            return _settle_each(node, outputs, checks, made)
         given = made.__pydantic_fields_set__
         writes: dict[str, Any] = {}
         try:
@@ -273,14 +274,14 @@ def settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tu
                         value = validate(value)
                     elif not (found := looks_exact(value)):
                         if found is False:
-                            return _settle_each(node, outputs, made)
+                            return _settle_each(node, outputs, checks, made)
                         value = completed(value)
                     writes[name] = value
             saved = dump(writes)
             if has_doubtful and len(saved) > SURE:
                 refuse_unreadable(saved)
         except ValueError:
-            return _settle_each(node, outputs, made)  # which tells whose value it is
+            return _settle_each(node, outputs, checks, made)  # which tells whose value it is
         return writes, saved
 
     return settle
@@ -301,14 +302,25 @@ def _read_as(node: str, returns: type[BaseModel], returned: Any) -> BaseModel:
         ) from None
 
 
-def _settle_each(node: str, outputs: Sequence[tuple[Port, Field]], made: BaseModel) -> tuple[dict[str, Any], bytes]:
+def _limits(node: str, port: Port, field: Field) -> Callable[[Any], Any] | None:
+    """Return how to check the limits of a port that its field does not have: an instance may be made without them."""
+    if get_origin(port.type) is not Annotated or port.type == field.values.type:
+        return None
+    values = values_at(f'node "{node}", output "{port.name}"', port.type)
+    return values.validate if values.is_stable else None
+
+
+def _settle_each(
+    node: str, outputs: Sequence[tuple[Port, Field]], checks: Mapping[str, Callable[[Any], Any]], made: BaseModel
+) -> tuple[dict[str, Any], bytes]:
     writes: dict[str, Any] = {}
     saved: list[bytes] = []
     for port, field in outputs:
         if port.name in made.model_fields_set:
             value = getattr(made, port.name)
             try:
-                writes[field.name], text = field.values.settle(value)
+                checked = checks[port.name](value) if port.name in checks else value
+                writes[field.name], text = field.values.settle(checked)
             except ValueError as error:
                 raise _bad_output(node, port.name, field.name, field.values, value, error) from None
             saved.append(field.key + b":" + text)

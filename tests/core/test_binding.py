@@ -641,6 +641,35 @@ async def test_a_value_in_a_model_that_its_field_refuses_is_told() -> None:
     )
 
 
+class Limited(BaseModel):
+    size: Annotated[int, Field(gt=5)] = 6
+    heard: str = ""
+
+
+async def test_a_limit_of_a_port_holds_for_an_instance_that_was_made_without_it() -> None:
+    @node
+    async def work(first: str) -> Limited:
+        return Limited.model_construct(size=int(first), heard="well")
+
+    assert (await ran(work, first="7")).size == 7
+    assert 'output "size": 5 is no int, which field "size" holds: Input should be greater than 5' in (
+        await failure(work, first="5")
+    )
+
+
+async def test_a_validator_of_a_port_is_not_asked_twice() -> None:
+    class Counted(BaseModel):
+        heard: Word = ""
+
+    @node
+    async def work() -> Counted:
+        ASKED.clear()
+        return Counted(heard="well")
+
+    assert (await ran(work)).heard == "well"
+    assert ASKED == ["well"]
+
+
 async def test_of_many_values_the_wrong_one_is_told() -> None:
     @node
     async def mistyped() -> WorkOut:
