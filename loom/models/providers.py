@@ -119,8 +119,8 @@ def provider_of(ref: ModelRef) -> Provider:
     except KeyError:
         if ref.provider == "given":  # as agents and harnesses name an object
             raise ConfigError(
-                f'model "{ref.identifier}" is an object that an agent or a harness was given, and the runtime of this run '
-                f'has none of this name; run the agent, or give Runtime(models={{"{ref.identifier}": …}})'
+                f'model "{ref.identifier}" is an object that an agent or a harness was given, and the runtime of this '
+                f'run has none of this name; run the agent, or give Runtime(models={{"{ref.identifier}": …}})'
             ) from None
         raise ConfigError(
             f'model "{ref.identifier}": unknown provider "{ref.provider}".{did_you_mean(ref.provider, PROVIDERS)} '
