@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, cast
 
 from pydantic import ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaError, SchemaValidator, core_schema, from_json, to_json, to_jsonable_python
 
@@ -34,8 +35,16 @@ class Shown(GenerateJsonSchema):
 
     def generate_inner(self, schema: Any) -> dict[str, Any]:
         """Return the schema of one piece of a type."""
+        if schema["type"] == "literal" and any(map(_is_no_json, schema["expected"])):
+            raise PydanticInvalidForJsonSchema("JSON has no members of a plain Enum for a Literal, say all of the Enum")
         made = super().generate_inner(schema)
+        if made.get("writeOnly"):
+            raise PydanticInvalidForJsonSchema("A secret would be saved as it is; keep secrets in the environment")
         return made | {_MORE: "its own validator decides"} if _takes_more(schema) else made
+
+
+def _is_no_json(value: object) -> bool:
+    return isinstance(value, (enum.Enum, bytes)) and not isinstance(value, (str, int))
 
 
 def _takes_more(schema: Mapping[str, Any]) -> bool:

@@ -34,12 +34,13 @@ class Question:
         """Return the JSON Schema of an answer.
 
         Raises:
-            ConfigError: no answer of the type could be saved, or be read back.
+            ConfigError: JSON has no values of the type. (What a state could not hold may well be answered.)
         """
-        if self.values.flaw:
-            wanted, flaw = type_name(self.values.type), self.values.flaw
-            raise ConfigError(f"{self.where} wants {wanted}, of which no answer can be saved and read back: {flaw}")
-        return self.values.schema(Shown)
+        try:
+            return self.values.schema(Shown)
+        except Exception as error:  # noqa: BLE001 - whatever pydantic finds
+            wanted = type_name(self.values.type)
+            raise ConfigError(f"{self.where} wants {wanted}, which no JSON can be: {_first_line(error)}") from None
 
 
 def question_of(node: str, text: Any, answer_type: Any, key: Any, kind: Any, payload: Any) -> Question:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import pytest
-from pydantic import SecretStr
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 
 from loom import ConfigError, Context, LoomError, NodeError
 from loom.types.events import Event
@@ -71,13 +71,16 @@ unknown.__annotations__["return"] = Callable[[], int]
         ),
         (asked(answer_type=["yes", "no"]), "wants ['yes', 'no']; expected a type, as in bool or Literal['a', 'b']"),
         (asked(answer_type=5), "wants 5; expected a type"),
-        (asked(answer_type=Callable), "wants Callable, of which no answer can be saved and read back: Cannot"),
-        (asked(answer_type=Live), "wants Live, of which no answer can be saved and read back: "),
+        (asked(answer_type=Callable), "wants Callable, which no JSON can be: Cannot"),
+        (asked(answer_type=Live), "wants Live, which no JSON can be: "),
         (
             asked(answer_type=SecretStr),
-            "wants SecretStr, of which no answer can be saved and read back: SecretStr is a",
+            "wants SecretStr, which no JSON can be: A secret would be saved",
         ),
-        (asked(answer_type=Literal[Grade.A]), "of which no answer can be saved and read back: A Literal of "),
+        (
+            asked(answer_type=Literal[Grade.A]),
+            "can be: JSON has no members of a plain Enum for a Literal",
+        ),
         (once(5, dict), 'the key of a once of node "n0" must be a text; got 5'),
         (once(None, dict), 'the key of a once of node "n0" must be a text; got None'),
         (once("\ud800", dict), 'the key of a once of node "n0" must be a text that can be saved'),
@@ -97,6 +100,22 @@ async def test_what_a_node_wants_and_cannot_have_is_said_with_what_was_got_and_e
         await acting(body).run()
     assert message in str(caught.value)
     assert isinstance(caught.value.__cause__, ConfigError)
+
+
+class Drawn(BaseModel):
+    name: str = Field(exclude=True)
+    picture: bytes
+    _seen: bool = PrivateAttr(default=False)
+
+
+async def test_what_a_state_could_not_hold_may_be_answered() -> None:
+    async def body(ctx: Context) -> Any:
+        drawn = await ctx.ask("What?", answer_type=Drawn)
+        return [drawn.name, drawn.picture.decode()]
+
+    app = acting(body)
+    (ask,) = (await app.run(run_id="r")).asks
+    assert (await app.resume("r", answers={ask.id: {"name": "a", "picture": "b"}})).state.seen == [["a", "b"]]
 
 
 async def test_a_question_without_a_key_or_with_an_empty_one_is_its_own() -> None:
