@@ -25,7 +25,7 @@ def load(wish: str | PathLike[str], *, allow: Collection[str] = (), **settings: 
 
     Raises:
         SpecError: there is no such file or graph; the file is no spec, or names what it may not.
-        ConfigError: a setting is unknown or missing.
+        ConfigError: a setting is unknown or missing, or `allow` holds no names of modules.
         GraphError: a graph inside a node has problems.
     """
     name = fspath(wish)
@@ -33,6 +33,8 @@ def load(wish: str | PathLike[str], *, allow: Collection[str] = (), **settings: 
         if settings:
             raise ConfigError(f'load("{name}"): a file has no settings; got {quoted(settings)}')
         return from_file(Path(name), allow)
+    if allow:
+        raise ConfigError(f'load("{name}"): allow is for files; what is registered needs no leave')
     if isinstance(wish, PathLike):
         raise SpecError(f'"{name}": a graph is read from a file that ends in {quoted(SUFFIXES)}')
     return _made(name, load_registered(GRAPHS, name), settings)

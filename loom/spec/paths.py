@@ -71,16 +71,17 @@ def path_of(wanted: Any) -> str:
     module = sys.modules.get(name) if isinstance(name, str) else None
     if module is None:
         return ""
-    attrs = (getattr(wanted, "__qualname__", ""), *(attr for attr, value in vars(module).items() if value is wanted))
-    for attr in attrs:
-        path = f"{name}:{attr}"
-        if _is_dotted(attr):
-            try:
-                if _at(module, attr) is wanted:
-                    return path
-            except AttributeError:
-                continue
-    return ""
+    attr = str(getattr(wanted, "__qualname__", ""))
+    if not _leads(module, attr, wanted):  # it may have been given a name afterwards
+        attr = next((other for other, value in vars(module).items() if value is wanted), "")
+    return f"{name}:{attr}" if attr else ""
+
+
+def _leads(module: ModuleType, attr: str, wanted: object) -> bool:
+    try:
+        return _is_dotted(attr) and _at(module, attr) is wanted
+    except AttributeError:
+        return False
 
 
 def _is_dotted(name: object) -> bool:

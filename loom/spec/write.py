@@ -1,10 +1,11 @@
 """From a declared graph to its spec: nothing but texts, numbers, lists and mappings."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic_core import from_json
 
 from loom.core.condition import parse
 from loom.core.declared import END, Declared, Drawing, Placed, Way
@@ -50,7 +51,7 @@ def spec_of(declared: Declared, defaults: Defaults = NONE) -> Data:
         **_policies(defaults.retry, defaults.timeout_s, defaults.cache, NONE, where),
         "nodes": [
             _node(placed, defaults, f'{where}, node "{name}"')
-            | _given({"join": name in declared.joins and name not in joined})
+            | ({"join": True} if name in declared.joins and name not in joined else {})
             for name, placed in declared.nodes.items()
         ],
         "edges": edges,
@@ -72,7 +73,7 @@ def _name(role: Role, thing: Any, where: str) -> str:
 
 
 def _node(placed: Placed, defaults: Defaults, where: str) -> Data:
-    node, is_graph = placed.node, isinstance(placed.node, GraphNode)
+    node = placed.node
     if isinstance(node, GraphNode):
         what = _inner(node, placed, where)
     elif isinstance(node, FunctionNode):
@@ -80,7 +81,7 @@ def _node(placed: Placed, defaults: Defaults, where: str) -> Data:
     else:
         what = {"type": _name("node", type(node), where)} | _given({"settings": _settings(node, where)})
     bound = _given({"reads": dict(placed.reads), "writes": dict(placed.writes)})
-    policies = _policies(placed.retry, placed.timeout_s, placed.cache, NONE if is_graph else defaults, where)
+    policies = _policies(placed.retry, placed.timeout_s, placed.cache, defaults, where)
     return {"name": placed.name, **what, **bound, **policies, **_given({"ungated": placed.ungated})}
 
 
@@ -102,20 +103,21 @@ def _settings(node: Node[Any, Any], where: str) -> Data:
         try:
             saved = node.__pydantic_serializer__.to_json(node, by_alias=False, exclude_defaults=is_short)
             back = kind.model_validate_json(saved, by_alias=False, by_name=True)
-        except (PydanticSerializationError, ValueError):
+        except (TypeError, ValueError):  # among them pydantic's; the first is of a class with an __init__ of its own
             continue
         if back == node:
-            settings: Data = from_json(saved)
-            return settings
+            return _as_json(from_json(saved), where)
     lost = [name for name in kind.model_fields if not _is_data(node, name)]
-    raise SpecError(f"{where}: the settings {quoted(lost)} of {kind.__name__} cannot be written as data")
+    raise SpecError(
+        f"{where}: the settings {quoted(lost or kind.model_fields)} of {kind.__name__} cannot be written as data"
+    )
 
 
 def _is_data(node: Node[Any, Any], name: str) -> bool:
     value, values = getattr(node, name), values_of(type(node).model_fields[name].annotation)
     try:
         return bool(values.load_json(values.dump(value)) == value)
-    except (PydanticSerializationError, ValueError):
+    except (TypeError, ValueError):
         return False
 
 
@@ -131,6 +133,15 @@ def _policies(
         data["timeout_s"] = timeout_s
     if cache and cache != defaults.cache:
         data["cache"] = _changed(cache)
+    return _as_json(data, where)
+
+
+def _as_json(data: Data, where: str) -> Data:
+    """Refuse numbers that JSON does not have, and texts that are no Unicode."""
+    try:
+        json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError as error:
+        raise SpecError(f"{where}: {error}") from None
     return data
 
 

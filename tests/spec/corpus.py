@@ -1,9 +1,9 @@
 """Graphs of every shape and with every setting, made of what stands at the top of this module."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from loom import (
     END,
@@ -19,6 +19,7 @@ from loom import (
     append,
     node,
 )
+from loom.core.declared import Declared
 from loom.graphs.agent import agent
 from loom.graphs.harness import harness
 
@@ -85,6 +86,15 @@ class Style(BaseModel):
     marks: tuple[str, ...] = ()
 
 
+class Round(BaseModel):
+    shape: Literal["round"] = "round"
+
+
+class Square(BaseModel):
+    shape: Literal["square"] = "square"
+    edge: int = 1
+
+
 class Drafter(Node[Wish, Draft]):
     """A class with settings of several kinds."""
 
@@ -92,6 +102,7 @@ class Drafter(Node[Wish, Draft]):
     times: int = 1
     weight: float = 1.0
     model: ModelRef | None = None
+    form: Annotated[Round | Square, Field(discriminator="shape")] = Round()
     # Any: whatever a test wants to see written.
     extra: Any = None
     key: SecretStr | None = None
@@ -172,7 +183,8 @@ def classes() -> Graph[Any]:
     model = ModelRef("openai", "gpt-5", extensions={"top_p": 0.5, "stop": ["a", "b"]})
     graph.node("plain", Drafter())
     graph.node("grand", Drafter(style=style, times=3, weight=2, model=model, extra={"a": [1, None, "x"]}))
-    graph.edge(START, "plain", "grand", END)
+    graph.node("square", Drafter(form=Square()))
+    graph.edge(START, "plain", "grand", "square", END)
     return graph
 
 
@@ -193,10 +205,19 @@ def broken() -> Graph[Any]:
     graph = Graph("broken", Outer.Nested)
     graph.node("a", left)
     graph.node("b", right)
+    graph.node("no join", right)
     graph.edge(START, [], "b")
     graph.edge(["a", "b"], END)
+    graph.edge("b", ["a", "b"])
+    graph.edge("a", "no join")
+    graph.edge("b", "no join")
     graph.switch("a", {"nothing > ": "z"})
     return graph
+
+
+def declared(graph: Graph[Any]) -> Declared:
+    """Return all that a graph was told."""
+    return graph._declared  # pyright: ignore[reportPrivateUsage]  # what compiles, draws and writes it is handed this
 
 
 MODEL = ModelRef.openai("gpt-5")

@@ -48,6 +48,8 @@ def test_a_file_may_name_what_is_registered_without_leave(tmp_path: Path) -> Non
     path.write_text(f"\ufeff{AGENT}", encoding="utf-8")
     graph = load(path)
     assert [node.name for node in graph.compile().outline().nodes] == ["observe", "reason"]
+    path.with_suffix(".json").write_text(f"\ufeff{json.dumps(graph.to_spec())}", encoding="utf-8")
+    assert load(path.with_suffix(".json")).to_spec() == graph.to_spec()
 
 
 def test_what_is_wrong_in_a_file_is_told_with_its_line(tmp_path: Path) -> None:
@@ -98,6 +100,7 @@ def test_an_installed_graph_is_loaded_by_its_name(plugin: None) -> None:
         ("agent", {}, ConfigError, r"load\(\"agent\"\): missing a required argument: 'model'; its settings are \"appr"),
         ("agent", {"modell": 1, "model": 2}, ConfigError, r"unexpected keyword argument 'modell'.*mean \"model\"\?"),
         ("ready", {"a": 1}, ConfigError, r'load\("ready"\): it is a graph, which has no settings; got "a"'),
+        ("agent", {"model": 1, "allow": ("x",)}, ConfigError, "allow is for files; what is registered needs no leave"),
         ("wrong", {}, SpecError, '"wrong" is registered as a graph, but is or returns int'),
     ],
 )

@@ -5,18 +5,13 @@ from typing import Any
 import pytest
 
 from loom import END, START, Cache, Graph, GraphError, Retry, SpecError
-from loom.core.declared import Declared
 from loom.spec.read import graph_from
-from tests.spec.corpus import OwnError, nested, policies, review
+from tests.spec.corpus import OwnError, declared, nested, policies, review
 
 # Any, in this module: specs.
 
 HERE = ("tests.spec",)
 CORPUS = "tests.spec.corpus"
-
-
-def declared(graph: Graph[Any]) -> Declared:
-    return graph._declared  # pyright: ignore[reportPrivateUsage]  # all that it was told
 
 
 def test_a_graph_that_was_read_runs() -> None:

@@ -5,12 +5,15 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from loom import END, START, Graph, Retry, SpecError, State, node
 from loom.core.node import AnyNode, GraphNode
+from loom.spec.read import graph_from
+from loom.spec.text import data_from
 from tests.core.sketches import Marked, Sketch, Wrote, sketches
-from tests.spec.corpus import GRAPHS, Drafter, Words, broken, classes, fans, left, policies, right, ways
+from tests.spec.corpus import GRAPHS, Drafter, Words, broken, classes, declared, fans, left, policies, right, ways
 
 # Any, in this module: specs, the states of graphs, and settings.
 
@@ -54,10 +57,23 @@ def test_any_graph_comes_back(sketch: Sketch) -> None:
     assert back.to_spec() == graph.to_spec()
 
 
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=4, unique=True), st.text())
+def test_any_name_comes_back_from_a_file(names: list[str], text: str) -> None:
+    graph = Graph("no: yes", Words)
+    for name in names:
+        graph.node(name, Drafter(extra=text), ungated="on", reads={"topic": name})
+    graph.edge(START, *names, END)
+    spec = graph.to_spec()
+    for written, file in ((yaml.safe_dump(spec, sort_keys=False), "x.yaml"), (json.dumps(spec), "x.json")):
+        data, source = data_from(written, file)
+        assert graph_from(data, HERE, source).to_spec() == data == spec
+
+
 def test_a_graph_with_problems_is_written_and_read_with_them() -> None:
     graph = broken()
     back = Graph.from_spec(graph.to_spec(), allow=HERE)
     assert back.check() == graph.check() != []
+    assert declared(back).joins == declared(graph).joins
 
 
 def test_a_spec_reads_like_the_calls_that_declared_the_graph() -> None:
@@ -165,6 +181,8 @@ def hidden() -> Graph[Any]:
         (with_odd_condition, r'switch\("x"\) has a condition that is neither an expression nor a function'),
         (with_local_state, r'graph "g": the state "with_local_state.<locals>.Inside" cannot be named'),
         (hidden, r'graph "g", node "x": the settings "extra", "key" of Drafter cannot be written as data'),
+        (lambda: one_node(left, retry=Retry(max_backoff_s=float("inf"))), 'node "x": Out of range float values'),
+        (lambda: one_node(Drafter(weight=float("nan"))), r'node "x": the settings "weight" of Drafter cannot'),
         (rebound, r'node "x": say which fields the graph reads and writes in as_node'),
         (by_hand, r'node "x": the graph in it was not made by as_node'),
         (named_twice, r'graph "g" has problems that a spec cannot hold'),
