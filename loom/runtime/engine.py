@@ -64,21 +64,21 @@ class SessionAtWork(Protocol):
 class LiveSecrets(Sequence[str]):
     """Secrets as they are now: a key may come into the environment after the agent was made."""
 
-    def __init__(self, tell: Callable[[], tuple[str, ...]]) -> None:
-        self._tell = tell
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._tell())
+        return iter(self._engine.secrets)
 
     def __len__(self) -> int:
-        return len(self._tell())
+        return len(self._engine.secrets)
 
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
     def __getitem__(self, index: slice) -> tuple[str, ...]: ...
     def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        return self._tell()[index]
+        return self._engine.secrets[index]
 
 
 class Engine:
@@ -122,7 +122,7 @@ class Engine:
             policy=config.policy or PolicyConfig(),
             rules=safety,
             hooks=self.hooks,
-            secrets=LiveSecrets(lambda: self.secrets),
+            secrets=LiveSecrets(self),
             clock=self.clock,
         )
 
@@ -149,6 +149,8 @@ class Engine:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The texts that must be shown and saved nowhere: those of the runtime, and the keys of the provider."""
+        if self._model is not None:  # which has no provider
+            return self._given.secrets
         return (*self._given.secrets, *secrets_in(self._ref, os.environ))
 
     @property

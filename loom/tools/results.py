@@ -34,7 +34,7 @@ class Redactor:
 
     def clean(self, text: str) -> str:
         """Return a text without secrets, and without halves of characters, which cannot be saved."""
-        if (secrets := tuple(self._secrets)) != self._known:
+        if (secrets := tuple(iter(self._secrets))) != self._known:
             self._learn(secrets)
         text = mended(text)
         return text if self._pattern is None else self._pattern.sub(_MARK, text)
