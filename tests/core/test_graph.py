@@ -243,6 +243,14 @@ def test_compile_raises_every_problem_at_once() -> None:
     assert len(caught.value.problems) > 3
 
 
+def test_a_graph_is_data_and_comes_back_from_it() -> None:
+    made = Graph("straight", State, timeout_s=3)
+    made.edge(START, END)
+    spec = made.to_spec()
+    back: Graph[Any] = Graph.from_spec(spec, allow=("loom",))
+    assert (back.name, back.state, back.to_spec()) == ("straight", State, spec)
+
+
 def test_warnings_stop_nothing() -> None:
     made = graph()
     made.edge(START, "a", "b", "c", "d")
