@@ -32,6 +32,7 @@ async def test_a_check_fails_with_its_tests(tmp_path: Path) -> None:
 
 async def test_pytest_is_understood(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_a(): pass\ndef test_b(): pass\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # a folder above may have settings
     command = ["pytest", "-q", "-p", "no:cacheprovider"]
     result = await run_check("tests", command, cwd=tmp_path, timeout_s=20)
     assert (result.passed, result.reason) == (True, "exit status 0, 2 tests passed")

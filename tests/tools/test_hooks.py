@@ -79,7 +79,7 @@ async def test_what_a_hook_returns_is_read_as_documented(said: Any, decision: Ho
         ((None, "no"), "must decide one of"),
         ((True, "no"), "must decide one of"),
         ({"decision": "never"}, "must decide one of"),
-        ({"decison": "deny"}, "has no setting 'decison'"),
+        ({"decison": "deny"}, 'has no setting "decison"'),
         ({"arguments": [1]}, "must be"),
         ({DENY: "no"}, "has no setting"),
         ((DENY, ValueError("no")), "must return a decision"),
