@@ -27,6 +27,7 @@ class Allowed:
             if not _is_dotted(prefix):
                 raise ConfigError(f'allow must name modules, as in allow=("shop", "tools.web"); got {prefix!r:.80}')
         self._prefixes = tuple(prefixes)
+        self._said = f"allowed are the modules of {quoted(prefixes)}" if prefixes else "no module is allowed"
 
     def flaw(self, path: str) -> str:
         """Return why a path must not be followed; empty if it may. Imports nothing."""
@@ -35,7 +36,7 @@ class Allowed:
             return f'got "{path}", expected a path of the form "package.module:name"'
         if not self._has(module):
             return (
-                f'"{path}" must not be imported: allowed are the modules of {quoted(self._prefixes)}. If you trust '
+                f'"{path}" must not be imported: {self._said}. If you trust '
                 f'all that is in "{module}", give allow=("{module}",), or on the command line --set allow={module}'
             )
         return ""
@@ -58,7 +59,7 @@ class Allowed:
         home = getattr(found, "__module__", None)
         if not (isinstance(home, str) and self._has(home)):
             defined = f'is defined in "{home}"' if isinstance(home, str) else "does not say where it is defined"
-            raise SpecError(f'"{path}" {defined}; allowed are the modules of {quoted(self._prefixes)}')
+            raise SpecError(f'"{path}" {defined}; {self._said}')
         return found
 
     def _has(self, module: str) -> bool:

@@ -1,6 +1,7 @@
 """From a spec to the graph it declares. Every name in it is judged before anything is imported."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -77,18 +78,16 @@ class _Reader:
 
     def graph(self, spec: GraphSpec, at: Place) -> Graph[Any]:
         """Declare a graph as its spec says, in written order."""
-        state = self._named((*at, "state"), "state", spec.state)
-        try:
+        state, retry = self._named((*at, "state"), "state", spec.state), self._retry(spec.retry, at)
+        with self._told(at):
             graph: Graph[Any] = Graph(
                 spec.name,
                 state,
                 inputs=spec.inputs,
-                retry=self._retry(spec.retry, at),
+                retry=retry,
                 timeout_s=spec.timeout_s,
                 cache=_cache(spec.cache),
             )
-        except ConfigError as error:
-            raise self.source.refusal((at, str(error))) from None
         for number, node in enumerate(spec.nodes):
             self._place(graph, node, (*at, "nodes", number))
         for number, drawn in enumerate(spec.edges):
@@ -97,7 +96,7 @@ class _Reader:
 
     def _place(self, graph: Graph[Any], spec: NodeSpec, at: Place) -> None:
         node, retry = self._node(spec, at), self._retry(spec.retry, at)
-        try:
+        with self._told(at):
             graph.node(
                 spec.name,
                 node,
@@ -109,17 +108,13 @@ class _Reader:
                 ungated=spec.ungated,
                 join=spec.join,
             )
-        except ConfigError as error:
-            raise self.source.refusal((at, str(error))) from None
 
     def _node(self, spec: NodeSpec, at: Place) -> AnyNode:
         if spec.graph is not None:
             inner = self.graph(spec.graph, (*at, "graph"))
-            try:
+            with self._told(at):
                 app = inner.compile(pause_before=spec.pause_before, pause_after=spec.pause_after)
                 return app.as_node(reads=spec.reads, writes=spec.writes)
-            except ConfigError as error:
-                raise self.source.refusal((at, str(error))) from None
         kind = self._named((*at, "type"), "node", spec.type or "")
         if isinstance(kind, FunctionNode):
             if spec.settings:
@@ -139,16 +134,25 @@ class _Reader:
             raise self.source.refusal((at, why)) from error
 
     def _draw(self, graph: Graph[Any], drawn: EdgeSpec | SwitchSpec | EachSpec, at: Place) -> None:
-        if isinstance(drawn, EdgeSpec):
-            graph.edge(*drawn.edge)
-        elif isinstance(drawn, EachSpec):
-            graph.each(drawn.each, drawn.node, over=drawn.over, bind=drawn.bind, max_concurrency=drawn.max_concurrency)
-        else:
-            ways: dict[Any, Any] = {}
-            for number, way in enumerate(drawn.ways):
-                place = (*at, "ways", number, "function")
-                ways[way.when if way.function is None else self._named(place, "condition", way.function)] = way.to
-            graph.switch(drawn.switch, ways, drawn.otherwise)
+        ways = self._ways(drawn, at) if isinstance(drawn, SwitchSpec) else {}
+        with self._told(at):
+            if isinstance(drawn, EdgeSpec):
+                graph.edge(*drawn.edge)
+            elif isinstance(drawn, SwitchSpec):
+                graph.switch(drawn.switch, ways, drawn.otherwise)
+            else:
+                most = drawn.max_concurrency
+                graph.each(drawn.each, drawn.node, over=drawn.over, bind=drawn.bind, max_concurrency=most)
+
+    def _ways(self, drawn: SwitchSpec, at: Place) -> dict[Any, Any]:
+        ways: dict[Any, Any] = {}
+        for number, way in enumerate(drawn.ways):
+            place = (*at, "ways", number, "function")
+            test = way.when if way.function is None else self._named(place, "condition", way.function)
+            if test in ways:
+                raise self.source.refusal((place, f'"{way.function}" is the condition of two ways'))
+            ways[test] = way.to
+        return ways
 
     def _retry(self, spec: RetrySpec | None, at: Place) -> Retry | None:
         if spec is None:
@@ -161,6 +165,14 @@ class _Reader:
             return load_name(role, name, self.allowed)
         except SpecError as error:
             raise self.source.refusal((place, str(error))) from error.__cause__
+
+    @contextmanager
+    def _told(self, place: Place) -> Generator[None]:
+        """Tell what a graph refuses with its place in the spec."""
+        try:
+            yield
+        except ConfigError as error:
+            raise self.source.refusal((place, str(error))) from None
 
 
 def _cache(spec: CacheSpec | None) -> Cache | None:

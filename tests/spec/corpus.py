@@ -73,6 +73,9 @@ def is_good(score: float) -> bool:
     return score >= 0.8
 
 
+is_as_good = is_good
+
+
 class Wish(BaseModel):
     topic: str
 

@@ -35,7 +35,7 @@ def test_a_path_leads_to_what_stands_there(shop: Path) -> None:
     "prefixes", [(), ("spec",), ("spec_sho",), ("spec_shop.rev",), ("spec_shop.review.good",), ("review",)]
 )
 def test_a_prefix_is_of_whole_parts_and_nothing_else_is_imported(shop: Path, prefixes: tuple[str, ...]) -> None:
-    with pytest.raises(SpecError, match="must not be imported: allowed are the modules of"):
+    with pytest.raises(SpecError, match=r"must not be imported: (no module is allowed|allowed are)"):
         Allowed(prefixes).load("spec_shop.review:good")
     assert not shop.exists()
     assert "spec_shop" not in sys.modules

@@ -58,6 +58,7 @@ def shop(on_path: Path) -> None:
 
 
 NO_PROMPT = {"name": "g", "state": "agent", "edges": [{"edge": [START, END]}]}
+TWICE = [{"function": f"{CORPUS}:{name}", "to": "END"} for name in ("is_good", "is_as_good")]
 MODEL = {"provider": "openai", "name": "gpt-5"}
 REFUSED: list[dict[str, Any]] = [
     {"nodes": [{"name": "x", "type": "os:system"}]},
@@ -109,6 +110,10 @@ def test_nothing_but_what_is_registered_is_let_through_unless_it_is_allowed() ->
         ({"nodes": [{"name": "x", "type": "loom.core.node:Node"}]}, 'node class "Node" has no run method'),
         ({"nodes": [{"name": "x", "graph": NO_PROMPT}]}, 'as_node(reads=…) of graph "g" leaves'),
         ({"nodes": [{"name": "x", "type": f"{CORPUS}:Words"}]}, "nodes[0].type: "),
+        (
+            {"edges": [{"switch": "x", "ways": TWICE}]},
+            f'ways[1].function: "{CORPUS}:is_as_good" is the condition of two',
+        ),
         ({"edges": [{"switch": "x", "ways": [{"function": f"{CORPUS}:nope", "to": "END"}]}]}, "ways[0].function: "),
     ],
 )
