@@ -641,6 +641,34 @@ async def test_a_value_in_a_model_that_its_field_refuses_is_told() -> None:
     )
 
 
+class Place(BaseModel, frozen=True):
+    name: str = ""
+    size: int = 0
+
+
+class Placed(State):
+    place: Place = Place()
+
+
+class PlacedOut(BaseModel):
+    place: Place
+
+
+async def test_of_a_record_among_outputs_all_fields_count_as_set() -> None:
+    given = Place(name="here")
+
+    @node
+    async def work() -> PlacedOut:
+        return PlacedOut(place=given)
+
+    graph = Graph("placed", Placed)
+    graph.node("work", work)
+    graph.edge(START, "work", END)
+    place = (await graph.compile().run()).state.place
+    assert (place, place.model_fields_set) == (given, {"name", "size"})
+    assert given.model_fields_set == {"name"}, "what the node returned is as it was"
+
+
 class Limited(BaseModel):
     size: Annotated[int, Field(gt=5)] = 6
     heard: str = ""
