@@ -23,7 +23,8 @@ def resolve(query: KnowledgeQuery, sources: Sequence[KnowledgeSource]) -> Knowle
             raise ConfigError(f"a source must be KnowledgeSource; got {type(source).__name__}: {source!r:.80}")
     named = {source.name: source for source in sources}
     if len(named) < len(sources):
-        twice = {source.name for source in sources if named[source.name] is not source}
+        names = [source.name for source in sources]
+        twice = {name for name in names if names.count(name) > 1}
         raise ConfigError(f"knowledge sources have names of their own; twice there is {quoted(twice)}")
     for name in query.source_names:
         if name not in named:

@@ -65,8 +65,9 @@ def test_an_unknown_name_is_an_error_with_a_suggestion() -> None:
 
 
 def test_two_sources_of_one_name_are_refused() -> None:
-    with pytest.raises(ConfigError, match='twice there is "apples"'):
-        resolve(KnowledgeQuery(text="x"), [APPLES, PEARS, KnowledgeSource.inline("apples", [])])
+    for again in (KnowledgeSource.inline("apples", []), APPLES):
+        with pytest.raises(ConfigError, match='twice there is "apples"'):
+            resolve(KnowledgeQuery(text="x"), [APPLES, PEARS, again])
 
 
 @pytest.mark.parametrize("query", ["red apples", None, {"text": "red apples"}])
