@@ -208,7 +208,7 @@ class ManagedModel:
         """Let the manager answer. What it used is known where its result has a `usage`.
 
         Raises:
-            ProviderError: the manager says that it failed, or its result has no text.
+            ProviderError: the manager says that it failed, its run waits or was cancelled, or its result has no text.
         """
         name = type(self._manager).__name__
         if not all(isinstance(message.content, str) for message in request.messages):
@@ -217,11 +217,18 @@ class ManagedModel:
         result = await self._manager.run("\n\n".join(turns) if len(turns) > 1 else request.messages[0].text)
         if (error := getattr(result, "error", None)) or getattr(result, "success", True) is False:
             raise ProviderError(f"{name} did not do what was asked of it: {error or 'it gave no reason'}")
+        if (state := getattr(result, "state", None)) in ("paused", "cancelled"):
+            hint = "; in a harness nobody is asked, so allow what it asks for" if state == "paused" else ""
+            raise ProviderError(f"{name} did not come to an end, its run is {state}{hint}")
         text = result if isinstance(result, str) else getattr(result, "output", None)
         if not isinstance(text, str):
             raise ProviderError(f'{name} returned {result!r:.200}; expected a text, or an object with a text "output"')
-        usage = getattr(result, "usage", None)
-        return ModelReply(text=text, usage=usage if isinstance(usage, Usage) else Usage(cost_usd=None))
+        usage, finish_reason = getattr(result, "usage", None), getattr(result, "finish_reason", None)
+        return ModelReply(
+            text=text,
+            usage=usage if isinstance(usage, Usage) else Usage(cost_usd=None),
+            finish_reason=finish_reason if isinstance(finish_reason, str) and finish_reason else "stop",
+        )
 
 
 def _ref(role: str, given: Worker, models: dict[str, Model]) -> ModelRef:

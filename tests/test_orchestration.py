@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from loom import (
+    AgentConfig,
     ConfigError,
     ModelRef,
     NodeError,
@@ -17,6 +18,8 @@ from loom import (
     RunNotFoundError,
     Runtime,
     SqliteCheckpointer,
+    create_agent,
+    tool,
 )
 from loom.orchestration import (
     AgentHarness,
@@ -26,15 +29,21 @@ from loom.orchestration import (
     SprintContract,
     SprintResult,
 )
-from loom.testing import ScriptedModel
+from loom.testing import ScriptedModel, call
 from loom.types.content import create_image_block_from_url
 from loom.types.events import Event
 from loom.types.messages import Message
-from loom.types.models import ModelRequest
+from loom.types.models import Emit, ModelReply, ModelRequest
 from loom.types.usage import Usage
 from tests.graphs.briefs import BAD, BRIEF, CHECKS, COMMAND, CONTRACT, GOOD, TEST, WORSE, verdict
 
 pytestmark = pytest.mark.anyio
+
+
+@tool(requires_permission=True)
+async def publish() -> str:
+    """Publish."""
+    return "out"
 
 
 @pytest.fixture
@@ -224,6 +233,25 @@ async def test_a_manager_that_fails_is_told(said: object, told: str) -> None:
     with pytest.raises(NodeError, match=told) as caught:
         await AgentHarness(Manager(said)).run(BRIEF)
     assert isinstance(caught.value.__cause__, ProviderError)
+
+
+async def test_an_agent_that_waits_for_a_permission_is_no_worker_that_is_done() -> None:
+    agent = create_agent(AgentConfig(model=ScriptedModel([call("publish")]), tools=[publish]))
+    request = ModelRequest(messages=(Message(role="user", content="x"),))
+    with pytest.raises(ProviderError, match="Agent did not come to an end, its run is paused"):
+        await ManagedModel(agent).complete(request, lambda delta: None)
+
+
+async def test_why_the_reply_of_an_agent_ended_is_passed_on() -> None:
+    class Cut:
+        async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
+            return ModelReply(text="Half an ans", finish_reason="length")
+
+    request = ModelRequest(messages=(Message(role="user", content="x"),))
+    reply = await ManagedModel(create_agent(AgentConfig(model=Cut()))).complete(request, lambda delta: None)
+    assert (reply.text, reply.finish_reason) == ("Half an ans", "length")
+    reply = await ManagedModel(Manager("x")).complete(request, lambda delta: None)
+    assert reply.finish_reason == "stop"
 
 
 async def test_a_manager_is_not_sent_what_it_cannot_read() -> None:

@@ -39,7 +39,7 @@ ABSENT: Final[Mapping[str, Mapping[str, str]]] = {
         "ecosystem": "there are no skills and plugins yet",
         "evolution": "there is no evolution yet",
         "mcp_bridge": "there is no MCP bridge yet",
-        "working_memory": "what a run knows is in its state, await agent.graph.state(run_id)",
+        "working_memory": "there is no working memory; what a run knows is in `await run.transcript()`",
     },
     "Session": {"expire": "a session ends by `await session.close()`, or when its time to live is over"},
 }
