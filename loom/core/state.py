@@ -158,7 +158,7 @@ def _field(where: str, name: str, state: type[State]) -> Field:
     info = state.model_fields[name]
     for extra in info.metadata:
         if _is_meant_to_reduce(extra):
-            remedy = "call it, Reducer(fn)" if extra is Reducer else "wrap it, Reducer(fn)"
+            remedy = "call it, Reducer(fn)" if extra is Reducer else "wrap it, Reducer(fn), or say append, merge, add"
             raise ConfigError(f"{where}: {shown(extra)} in its type is no reducer and would be passed over; {remedy}")
     if _has_reducer_inside(info.annotation):
         raise ConfigError(
