@@ -1,7 +1,7 @@
 """The one door to every tool: nothing reaches a tool but through here."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from loom.errors import (
 )
 from loom.tools.access import access, check_names
 from loom.tools.failures import is_failure
-from loom.tools.given import check_name
+from loom.tools.given import check_kind, check_list, check_name
 from loom.tools.hooks import HookManager
 from loom.tools.judge import Case, Judge, canonical, digest_of
 from loom.tools.limiter import Limiter
@@ -46,7 +46,8 @@ class Door(Mapping[str, Tool]):
     As a mapping it holds tools by name, in the order given, each of which calls through the door.
 
     Raises:
-        ConfigError: two tools have one name; or policy or rules name a tool, or an argument of one, that is not there.
+        ConfigError: a setting is not of its type; two tools have one name, or one has a name that no provider takes; or
+            policy or rules name a tool, or an argument of one, that is not there.
     """
 
     def __init__(
@@ -59,7 +60,15 @@ class Door(Mapping[str, Tool]):
         secrets: Sequence[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
+        policy = PolicyConfig() if policy is None else policy
+        hooks = HookManager() if hooks is None else hooks
+        check_kind("Door(policy=…)", policy, PolicyConfig)
+        check_list("Door(rules=…)", rules, SafetyRule)
+        check_kind("Door(hooks=…)", hooks, HookManager)
+        check_list("Door(secrets=…)", secrets, str)
         self._tools: dict[str, Tool] = {}
+        if not isinstance(tools, Collection):
+            raise ConfigError(f"Door(tools=…) must be a list of tools; got {type(tools).__name__}: {tools!r:.80}")
         for tool in tools:
             if not isinstance(getattr(tool, "name", None), str):
                 raise ConfigError(
@@ -69,11 +78,10 @@ class Door(Mapping[str, Tool]):
             if tool.name in self._tools:
                 raise ConfigError(f'two tools have the name "{tool.name}"; give one another, as in tool(name=…)')
             self._tools[tool.name] = tool
-        policy = policy or PolicyConfig()
         for setting in ("allow", "deny"):
             names: list[str] = getattr(policy.tools.access, setting)
             check_names(f"ToolAccessPolicy({setting}=…) names the tool", names, self._tools)
-        self._hooks = HookManager() if hooks is None else hooks
+        self._hooks = hooks
         self._redactor = Redactor(secrets)
         self._limiter = Limiter[Case](policy.tools.rate_limits.max_calls_per_minute, clock)
         self._judge = Judge(

@@ -52,5 +52,19 @@ def check_texts(place: str, given: object, example: str, *, is_needed: bool = Fa
     raise _wrong(place, f"a list of texts, as in [{example}]", given)
 
 
+def check_kind(place: str, given: object, kind: type) -> None:
+    """Refuse what is not of a kind."""
+    if not isinstance(given, kind):
+        raise _wrong(place, kind.__name__, given)
+
+
+def check_list(place: str, given: object, kind: type) -> None:
+    """Refuse what is no list of things of a kind."""
+    if isinstance(given, str | bytes) or not isinstance(given, Collection):
+        raise _wrong(place, f"a list of {kind.__name__}", given)
+    for number, each in enumerate(cast("Collection[object]", given)):
+        check_kind(f"{place.removesuffix('=…)')}[{number}]=…)", each, kind)
+
+
 def _wrong(place: str, expected: str, given: object) -> ConfigError:
     return ConfigError(f"{place} must be {expected}; got {type(given).__name__}: {given!r:.80}")

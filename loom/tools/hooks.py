@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 from loom.errors import ConfigError, did_you_mean, quoted
 from loom.tools.bounded import LIMIT_S, bounded
 from loom.tools.failures import is_failure
+from loom.tools.given import check_seconds
 from loom.types.policy import HookDecision, HookOutcome
 
 # Any, in this module: what is told to a hook, and what it returns.
@@ -32,6 +33,7 @@ class HookManager:
     """
 
     def __init__(self, *, limit_s: float = LIMIT_S) -> None:
+        check_seconds("HookManager(limit_s=…)", limit_s)
         self._hooks: dict[str, tuple[Hook, ...]] = dict.fromkeys(EVENTS, ())
         self._limit_s = limit_s
 

@@ -315,6 +315,25 @@ def test_what_is_no_tool_is_refused(given: Any) -> None:
         Door([given])
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"tools": 3}, "Door(tools=…) must be a list of tools; got int: 3"),
+        ({"policy": "strict"}, "Door(policy=…) must be PolicyConfig; got str: 'strict'"),
+        ({"rules": BLOCK}, "Door(rules=…) must be a list of SafetyRule; got SafetyRule"),
+        ({"rules": [BLOCK, "no_prod"]}, "Door(rules[1]=…) must be SafetyRule; got str: 'no_prod'"),
+        ({"hooks": print}, "Door(hooks=…) must be HookManager; got builtin_function_or_method"),
+        ({"secrets": "sk-1"}, "Door(secrets=…) must be a list of str; got str: 'sk-1'"),
+        ({"secrets": [b"sk-1"]}, "Door(secrets[0]=…) must be str; got bytes"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], told: str) -> None:
+    given: dict[str, Any] = {"tools": [], **settings}
+    with pytest.raises(ConfigError) as caught:
+        Door(**given)
+    assert str(caught.value).startswith(told)
+
+
 def test_a_name_that_no_provider_takes_is_refused_of_any_tool() -> None:
     foreign: Any = SimpleNamespace(name="my tool!", schema=ToolSchema(name="my tool!"))
     with pytest.raises(ConfigError, match='tool "my tool!": its name must be a name that providers take'):

@@ -171,5 +171,7 @@ def test_hooks_are_kept_in_their_order_and_events_have_names() -> None:
     assert hooks.of("after_tool_call") == ()
     with pytest.raises(ConfigError, match=r'no hook event "before_tool"; there are .* Did you mean "before_tool_call"'):
         hooks.register("before_tool", first)
+    with pytest.raises(ConfigError, match=r"HookManager\(limit_s=…\) must be more than 0 seconds; got str: '5'"):
+        HookManager(limit_s="5")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="must be a function, got str"):
         hooks.register("after_tool_call", "print")  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from pydantic import Field
 from loom.errors import ConfigError, ToolPermissionError, quoted
 from loom.tools.builtin.confined import Confined
 from loom.tools.command import CommandLimits, clean_environment, run_command
-from loom.tools.given import check_seconds, check_texts
+from loom.tools.given import check_kind, check_seconds, check_texts
 from loom.tools.tool import ToolSpec, tool
 
 MAX_OUTPUT_BYTES: Final = 64_000  # the last of them are kept
@@ -44,9 +44,8 @@ def command_tool(
     inside = Confined(root)
     programs = _found(allow)
     check_seconds("command_tool(timeout_s=…)", timeout_s)
-    if limits is not None and not isinstance(limits, CommandLimits):
-        raise ConfigError(f"command_tool(limits=…) must be CommandLimits; got {type(limits).__name__}: {limits!r:.80}")
-    limits = limits or CommandLimits()
+    limits = CommandLimits() if limits is None else limits
+    check_kind("command_tool(limits=…)", limits, CommandLimits)
 
     # A model is told which programs there are. Longer than a program may take: the tool's own limit never comes first.
     @tool(
