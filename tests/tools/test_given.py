@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from loom.errors import ConfigError
-from loom.tools.given import check_count, check_flag, check_name, check_seconds, check_text, check_texts
+from loom.tools.given import (
+    check_count,
+    check_flag,
+    check_kind,
+    check_list,
+    check_name,
+    check_seconds,
+    check_text,
+    check_texts,
+)
 
 Check = Callable[[str, Any], None]
 
@@ -54,3 +63,17 @@ def test_what_may_not_be_given_is_told_with_its_place(check: Check, expected: st
             check("here", each)
         assert str(caught.value).startswith(f"here must be {expected}")
         assert str(caught.value).endswith(f"got {type(each).__name__}: {each!r:.80}")
+
+
+def test_a_list_holds_what_it_should_and_the_place_of_what_it_should_not_is_told() -> None:
+    check_list("Tool(names=…)", ["a", "b"], str)
+    check_list("Tool(names=…)", (), str)
+    check_kind("Tool(name=…)", "a", str)
+    for given, told in {
+        "ab": "Tool(names=…) must be a list of str; got str: 'ab'",
+        3: "Tool(names=…) must be a list of str; got int: 3",
+        ("a", 3): "Tool(names[1]=…) must be str; got int: 3",
+    }.items():
+        with pytest.raises(ConfigError) as caught:
+            check_list("Tool(names=…)", given, str)
+        assert str(caught.value) == told
