@@ -1,6 +1,7 @@
 """Which images and documents providers take: formats and sizes. Reads a file's size, never its content."""
 
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -71,8 +72,11 @@ def validate_media_type(media_type: str, content_type: Literal["image", "documen
 def _check_file(
     file_path: str | Path, provider: str, content_type: str, formats: tuple[str, ...], limits: Mapping[str, int]
 ) -> None:
+    if not isinstance(file_path, str | PathLike):
+        got = f"got {type(file_path).__name__}: {file_path!r:.80}"
+        raise ConfigError(f"{content_type}: its file must be a path; {got}")
     path = Path(file_path)
-    if provider not in limits:
+    if not isinstance(provider, str) or provider not in limits:
         raise ConfigError(f'{content_type} "{path}": provider must be one of {quoted(limits)}, got "{provider}"')
     if EXTENSIONS.get(path.suffix.lower()) not in formats:
         extensions = [extension for extension, media_type in EXTENSIONS.items() if media_type in formats]

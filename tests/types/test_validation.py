@@ -1,6 +1,7 @@
 """Tests of what providers take."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,3 +70,12 @@ def test_a_media_type_is_one_of_those_supported() -> None:
 def test_what_is_wrong_with_a_file_goes_by_the_name_that_users_know(tmp_path: Path) -> None:
     with pytest.raises(ValidationError):
         validate_image_file(sized(tmp_path, "a.png", GEMINI_IMAGE_SIZE_LIMIT + 1), "gemini")
+
+
+def test_what_is_no_path_or_provider_is_refused(tmp_path: Path) -> None:
+    odd: Any = 3
+    with pytest.raises(ConfigError, match="image: its file must be a path; got int: 3"):
+        validate_image_file(odd)
+    odd = ["anthropic"]
+    with pytest.raises(ConfigError, match="provider must be one of"):
+        validate_document_file(tmp_path / "a.pdf", odd)
