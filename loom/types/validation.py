@@ -1,7 +1,6 @@
 """Which images and documents providers take: formats and sizes. Reads a file's size, never its content."""
 
 from collections.abc import Mapping
-from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -70,9 +69,9 @@ def validate_media_type(media_type: str, content_type: Literal["image", "documen
 
 
 def _check_file(
-    file_path: str | Path, provider: str, content_type: str, formats: tuple[str, ...], limits: Mapping[str, int]
+    file_path: object, provider: object, content_type: str, formats: tuple[str, ...], limits: Mapping[str, int]
 ) -> None:
-    if not isinstance(file_path, str | PathLike):
+    if not isinstance(file_path, str | Path):
         got = f"got {type(file_path).__name__}: {file_path!r:.80}"
         raise ConfigError(f"{content_type}: its file must be a path; {got}")
     path = Path(file_path)
