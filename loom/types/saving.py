@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 - Any is a type here, of which pydantic knows more, or a value of one
 """What can be saved as JSON and read back: told of a type when a graph is compiled, else of what was saved."""
 
 import sys
@@ -9,8 +10,6 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import from_json
-
-# Any, in this module: types, of which pydantic knows more, and values of them.
 
 SURE = 300
 """JSON of so many bytes can be read back wherever it stands: it is not deep, and no number in it is too long."""
