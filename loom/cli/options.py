@@ -50,7 +50,8 @@ class Given(NamedTuple):
 
 
 GraphArgument = Annotated[
-    str, typer.Argument(metavar="GRAPH", help="file.py:name, package.module:name, graph.yaml, or the name of a prebuilt graph.")
+    str,
+    typer.Argument(metavar="GRAPH", help="file.py:name, package.module:name, graph.yaml, or a prebuilt graph."),
 ]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The id of the run.")]
 GraphOption = Annotated[

@@ -161,6 +161,8 @@ def _is_alike(read: Read) -> bool:
     Limits of the field are no matter to a port that has none.
     """
     held = read.values.type
+    if read.type is held:
+        return True
     if get_origin(held) is Annotated and read.values.is_stable and get_origin(read.type) is not Annotated:
         held = get_args(held)[0]
     return bool(read.type == held) and repr(read.type) == repr(held)

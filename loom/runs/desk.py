@@ -129,7 +129,7 @@ class Desk:
 
     def emit(self, event: Event) -> None:
         """Show an event, and save it with the next record."""
-        self._run.emit(event_of(self._path, event))
+        self._run.emit(event if event.__class__ is Event else event_of(self._path, event))
         self.is_of_this_run |= event.type != "model.finished"
 
     def emit_live(self, event: Event) -> None:

@@ -15,6 +15,7 @@ from loom.core.walk import Branch, Walk
 from loom.errors import Change, CheckpointError, GraphChangedError, LoomError, quoted
 from loom.runs.notes import Effect, Hops, Notes, Totals, ask_of, branch_of, path_of, renames_inside
 from loom.runs.versions import StateParts, added_fields, migrated, plan_for
+from loom.types.saving import first_finding, shown
 from loom.types.usage import Usage
 
 # Any, in this module: parsed JSON, and field values, whose types are the user's.
@@ -325,23 +326,20 @@ class Past:
             self.totals.usage += Usage.model_validate(record["usage"])
 
     def restore(self, saved: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of fields, from their parsed JSON.
-
-        Under a graph that has changed, a field that it has no more is left out: nothing can use it.
-        """
-        fields = self.plan.fields
-        for name in saved.keys() - fields.keys():
-            if self._rename is None or self._watch:  # who watches is told of every difference
-                raise self._changed(name, "state", f'field "{name}"')
-            saved = {kept: saved[kept] for kept in saved if kept != name}
-        try:
-            values = {name: fields[name].values.restore(value) for name, value in saved.items()}
-            if self._rename is None:
-                return values
-            return {name: fields[name].values.validate(value) for name, value in values.items()}
-        except ValueError as error:
-            message = f'run "{self.run_id}" holds a write of {quoted(saved)} that does not fit: {error}'
-            raise self._misfit(next(iter(saved)), "state", message) from None
+        """Return the values of fields, from their parsed JSON; what a changed graph has no more nothing can use."""
+        fields, values = self.plan.fields, dict[str, Any]()
+        for name, value in saved.items():
+            if name not in fields:
+                if self._rename is None or self._watch:  # who watches is told of every difference
+                    raise self._changed(name, "state", f'field "{name}"')
+                continue
+            try:
+                restored = fields[name].values.restore(value)
+                values[name] = restored if self._rename is None else fields[name].values.validate(restored)
+            except ValueError as error:
+                message = f'"{name}" that does not fit: {first_finding(error)}; got {shown(value)}'
+                raise self._misfit(name, "state", f'run "{self.run_id}" holds a write of {message}') from None
+        return values
 
     def _targets(self, names: Sequence[str]) -> tuple[int, ...]:
         return tuple([self._number(name) for name in names])

@@ -373,6 +373,29 @@ async def test_a_field_that_is_gone_is_left_out_and_one_that_holds_what_does_not
     runtime = await begun(other(Fields, one))
     assert await changes(other(Words, word), runtime, on_change="continue") == [("i", "state")]
     assert await changes(other(Count, one), runtime) == [("j", "state")]
+
+
+async def test_of_several_fields_the_one_that_does_not_fit_is_named_with_what_it_holds() -> None:
+    class Words(State):
+        i: list[str] = []
+        j: int = 0
+
+    @node(writes="i")
+    async def word(i: list[str]) -> list[str]:
+        return [*i, "w"]
+
+    def other(state: type[State], fn: AnyNode) -> CompiledGraph[Any]:
+        graph = Graph("g", state)
+        graph.node("x", fn)
+        graph.node("y", fn)
+        graph.edge(START, "x", "y", END)
+        return graph.compile()
+
+    runtime = await begun(other(Fields, one))
+    with pytest.raises(GraphChangedError) as caught:
+        await other(Words, word).resume("r", on_change="continue", runtime=runtime)
+    assert str(caught.value) == 'run "r" holds a write of "i" that does not fit: Input should be a valid list; got 0'
+    assert caught.value.changes == (Change("i", "state"),)
     result = await other(Count, one).resume("r", on_change="continue", runtime=runtime)
     assert (result.status, vars(result.state)) == ("completed", {"i": 2})
 
