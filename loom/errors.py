@@ -21,6 +21,13 @@ from typing import Literal, NamedTuple
 class LoomError(Exception):
     """The root: `except LoomError` catches everything that Loom raises on purpose."""
 
+    def __reduce__(self) -> tuple[object, ...]:  # so that each crosses to another process, whatever its `__init__` asks
+        return _made_again, (type(self), self.args), self.__dict__
+
+
+def _made_again(kind: type[LoomError], given: tuple[object, ...]) -> LoomError:
+    return kind.__new__(kind, *given)
+
 
 class Problem(NamedTuple):
     """One finding of `Graph.check()`."""

@@ -1,5 +1,6 @@
 """Tests of the errors and their words."""
 
+import pickle
 import re
 from typing import Any, cast
 
@@ -68,3 +69,22 @@ def test_a_close_name_is_suggested_and_a_far_one_is_not() -> None:
     assert did_you_mean("xyz", ["brief"]) == ""
     assert did_you_mean("brief", []) == ""
     assert did_you_mean(cast(Any, 3), ["brief"]) == ""  # from code without types
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NodeError("it failed", run_id="r1", node="write", step=3, attempt=2),
+        GraphError("g", [Problem("LOOM101", "edge", "no such node", "error")]),
+        NoEdgeError("no way", node="judge"),
+        RateLimitError("wait", retry_after_s=2.0),
+        GraphChangedError("changed", [Change("write", "body")]),
+        ConfigError("wrong"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_crosses_to_another_process_whole(error: LoomError) -> None:
+    error.add_note("a note")
+    came = pickle.loads(pickle.dumps(error))
+    assert type(came) is type(error)
+    assert (str(came), came.__dict__) == (str(error), error.__dict__)
