@@ -141,15 +141,15 @@ async def run_command(
                 all_read = anyio.Event()
                 group.start_soon(_collect, process.stdout, tail, all_read)
                 exit_status = await process.wait()
-                # What it left running would hold the output open.
-                await _kill_all(process, mark)
+                _kill_group(process)  # what it left running there would hold the output open
                 with anyio.move_on_after(GRACE_S):
                     await all_read.wait()
                 group.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):
             if exit_status is None:
-                await _kill_all(process, mark)
+                # With a limiter of its own: all other threads may be taken by tools that hang.
+                await anyio.to_thread.run_sync(_kill_all, process, mark, limiter=anyio.CapacityLimiter(1))
             await process.aclose()
     return CommandResult(exit_status, tail.text(), tail.cut, time.monotonic() - began)
 
@@ -164,14 +164,17 @@ def clean_environment() -> dict[str, str]:
     return passed | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), *inherited])}
 
 
-async def _kill_all(process: Process, mark: str) -> None:
-    """Kill a command, its group, and what left the group as far as it can be found."""
+def _kill_all(process: Process, mark: str) -> None:
+    """Kill a command that was cut off, its group, and what left the group as far as it can be found."""
     # Of a leader that has ended the number may be another's by now.
     children = children_of(process.pid) if process.returncode is None else []
+    _kill_group(process)
+    kill(children, mark)
+
+
+def _kill_group(process: Process) -> None:
     with suppress(ProcessLookupError):  # all of it has ended
         os.killpg(process.pid, signal.SIGKILL)
-    # With a limiter of its own: all other threads may be taken by tools that hang.
-    await anyio.to_thread.run_sync(kill, children, mark, limiter=anyio.CapacityLimiter(1))
 
 
 class _Tail:
