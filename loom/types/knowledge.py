@@ -208,7 +208,8 @@ class KnowledgeSource(Settings):
     def resolve(self, query: KnowledgeQuery) -> KnowledgeEvidence:
         """Find evidence, at most `query.top_k` items. If the query names sources and not this one, there is none.
 
-        Of more items that a resolver returns the best are kept; a citation of one that is not goes with it.
+        Of more items that a resolver returns the best are kept; what cites only others goes with them. A citation is
+        for an item of the same id or uri, and for one whose content its snippet is in; one that is for none is kept.
 
         Raises:
             ConfigError: the query is none, or the resolver returned something else than evidence.
@@ -242,23 +243,24 @@ def check_query(query: object) -> None:
 
 
 def _best(found: KnowledgeEvidence, top_k: int) -> KnowledgeEvidence:
-    """Return evidence with at most `top_k` items, those that score highest, and as many citations of none of them."""
+    """Return evidence with at most `top_k` items, those that score highest, without citations of other items alone."""
     ranked = sorted(enumerate(found.items), key=lambda placed: -(placed[1].score or 0.0))
     kept = [item for _, item in sorted(ranked[:top_k], key=lambda placed: placed[0])]
-    names, all_names = _names(kept), _names(found.items)
-    loose = [citation for citation in found.citations if all_names.isdisjoint((citation.id, citation.snippet))]
-    shown = {*map(id, loose[:top_k])}
+    rest = [item for _, item in ranked[top_k:]]
     citations = [
-        citation
-        for citation in found.citations
-        if id(citation) in shown or not names.isdisjoint((citation.id, citation.snippet))
+        citation for citation in found.citations if _is_for_one(citation, kept) or not _is_for_one(citation, rest)
     ]
     return found.model_copy(update={"items": kept, "citations": citations})
 
 
-def _names(items: Sequence[KnowledgeEvidenceItem]) -> set[str]:
-    """Return the ids and the texts of items: by either a citation names what it is for."""
-    return {name for item in items for name in (item.id, item.content) if name}
+def _is_for_one(citation: KnowledgeCitation, items: Sequence[KnowledgeEvidenceItem]) -> bool:
+    """Tell whether a citation names one of some items, by its id, its place or its text."""
+    return any(
+        (citation.id and citation.id == item.id)
+        or (citation.uri and citation.uri == item.uri)
+        or (citation.snippet and citation.snippet in item.content)
+        for item in items
+    )
 
 
 def _payload(record: Settings, but: Sequence[str] = ()) -> dict[str, Any]:

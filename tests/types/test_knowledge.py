@@ -108,9 +108,40 @@ def test_of_what_a_resolver_finds_the_best_is_kept_with_its_citations() -> None:
     source = KnowledgeSource.dynamic("s", KnowledgeResolver.callable(find))
     found = source.resolve(KnowledgeQuery(text="x", top_k=2))
     assert [item.id for item in found.items] == ["c", "d"]
-    assert [citation.title for citation in found.citations] == ["c", "d", "2c", "2d", "loose 0", "loose 1"]
+    assert [citation.title for citation in found.citations] == ["c", "d", "2c", "2d", "loose 0", "loose 1", "loose 2"]
     assert found.relevance_score == 0.4
     assert source.resolve(KnowledgeQuery(text="x", top_k=4)).items == items
+
+
+@pytest.mark.parametrize(
+    "cited",
+    [
+        {"uri": "https://docs/{}", "snippet": "long text"},
+        {"uri": "https://docs/{}"},
+        {"snippet": "text {}"},
+        {"uri": "https://elsewhere", "snippet": "text {}"},
+    ],
+    ids=repr,
+)
+def test_a_citation_belongs_to_the_item_of_its_uri_and_to_that_whose_text_it_shows_a_part_of(
+    cited: dict[str, str],
+) -> None:
+    def of(number: int) -> KnowledgeCitation:
+        uri, snippet = (cited.get(field, "").format(number) for field in ("uri", "snippet"))
+        return KnowledgeCitation(source_name="s", title=f"{number}", uri=uri, snippet=snippet)
+
+    items = [
+        KnowledgeEvidenceItem(
+            source_name="s", content=f"A long text {n}, no less.", uri=f"https://docs/{n}", score=n / 10
+        )
+        for n in range(4)
+    ]
+    found = KnowledgeEvidence(query=QUERY, items=items, citations=[of(n) for n in range(4)])
+    source = KnowledgeSource.dynamic("s", KnowledgeResolver.callable(lambda _query: found))
+    best = source.resolve(KnowledgeQuery(text="x", top_k=2))
+    assert [item.uri for item in best.items] == ["https://docs/2", "https://docs/3"]
+    assert [citation.title for citation in best.citations][-2:] == ["2", "3"]
+    assert len(best.citations) == (4 if "long text" in cited.values() else 2)
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), "0.5", True])
