@@ -7,8 +7,8 @@ Record = Any
 
 # For these litellm says something else than the provider does.
 OWN = {"refusal": "refusal", "model_context_window_exceeded": "length", "OTHER": "other"}
-# For these it is right to say that all went well; it says so of what it does not know, too.
-WELL = {"end_turn", "stop_sequence", "tool_use", "STOP"}
+# For these it is right to say "stop"; it says so of what it does not know, too.
+STOPS = {"end_turn", "stop_sequence", "tool_use", "STOP"}
 UNREADABLE = {"MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE", "UNEXPECTED_TOOL_CALL"}
 """Gemini's reasons for a reply that is lost since its server could not read what the model wrote."""
 
@@ -21,7 +21,7 @@ def ending(chunk: Record, reason: str | None, words: str = "") -> Record:
     for choice in chunk.choices:
         if not reason:
             choice.finish_reason = None  # litellm makes one up
-        elif reason in OWN or (choice.finish_reason == "stop" and reason not in WELL):
+        elif reason in OWN or (choice.finish_reason == "stop" and reason not in STOPS):
             choice.finish_reason = OWN.get(reason, reason.lower())
             if words and reason in UNREADABLE:
                 choice.finish_reason += f": {words}"

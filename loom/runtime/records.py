@@ -23,8 +23,20 @@ RunEvent = Event
 FALLBACK = "fallback"
 """The finish reason of a reply that no model gave."""
 
-WELL = frozenset({"stop", "tool_calls", ""})
-"""The finish reasons of replies that are whole."""
+UNFINISHED = frozenset(
+    (
+        *(FALLBACK, "refusal", "error", "other", "abort", "aborted", "cancelled", "network_error", "pause_turn"),
+        # cut off
+        *("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded", "compaction"),
+        *("incomplete", "time_limit", "token_limit", "insufficient_system_resource", "too_many_tool_calls"),
+        # held back
+        *("content_filter", "content_filtered", "guardrail_intervened", "sensitive", "error_toxic", "safety"),
+        *("blocklist", "prohibited_content", "recitation", "spii", "language", "image_safety"),
+        # not readable
+        *("malformed_function_call", "malformed_response", "unexpected_tool_call", "missing_thought_signature"),
+    )
+)
+"""The finish reasons, in lower case, of replies that are no whole answer; any other is that of a whole one."""
 
 
 class RunState(StrEnum):
@@ -142,6 +154,11 @@ class RunResult:
     def error(self) -> Mapping[str, str] | None:
         """A `message`, where the run did not come to its own end; a run that failed raises instead."""
         return {"message": self.stop_reason} if self.state is RunState.STOPPED and self.stop_reason else None
+
+
+def is_unfinished(finish_reason: str) -> bool:
+    """Tell whether a reply that ended so is cut off, held back or none at all."""
+    return finish_reason.partition(":")[0].strip().lower() in UNFINISHED
 
 
 def artifacts_in(events: list[Event], output: str) -> list[Artifact]:

@@ -13,7 +13,7 @@ from loom.graphs.agent import AgentState
 from loom.runs.handle import GraphRun, has_running_loop
 from loom.runtime.engine import Engine
 from loom.runtime.failures import known
-from loom.runtime.records import WELL, RunResult, RunState
+from loom.runtime.records import RunResult, RunState, is_unfinished
 from loom.types.events import Event
 from loom.types.stream import (
     DoneEvent,
@@ -132,7 +132,7 @@ class AgentWalk:
         except Exception as error:  # noqa: BLE001 - the stream's last word, whatever it was
             yield ErrorEvent(message=str(error))
             return
-        well = "success" if result.finish_reason in WELL else result.finish_reason
+        well = result.finish_reason if is_unfinished(result.finish_reason) else "success"
         status = well if result.state is RunState.COMPLETED else result.stop_reason or str(result.state)
         turns = sum(event.type == "model.finished" and event.payload["node"] == "reason" for event in result.events)
         yield DoneEvent(output=result.output, iterations=turns, status=status)

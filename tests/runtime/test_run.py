@@ -252,6 +252,13 @@ async def test_what_was_stopped_is_not_remembered_until_it_is_complete() -> None
     ("reason", "status"),
     [
         ("stop", "success"),
+        ("", "success"),
+        ("end_turn", "success"),
+        ("eos", "success"),
+        ("function_call", "success"),
+        ("MAX_TOKENS", "MAX_TOKENS"),
+        ("pause_turn", "pause_turn"),
+        ("other", "other"),
         ("length", "length"),
         ("content_filter", "content_filter"),
         ("refusal", "refusal"),
