@@ -40,7 +40,7 @@ class AgentWalk:
     """A run's first walk, or one more that goes on where another, `before`, has ended.
 
     `before` is None from the moment that this walk has begun. One that could not begin, as its answers were of the
-    wrong type, changed nothing: the one before is still how the run stands.
+    wrong type or it was cancelled before its turn, changed nothing: the one before is still how the run stands.
 
     It is at work in the event loop that it was made in. Others may cancel it and wait until it is over.
     """
@@ -54,6 +54,7 @@ class AgentWalk:
         self._loop = asyncio.get_running_loop()
         self._is_over = concurrent.futures.Future[None]()
         self._is_cancelled = False
+        self._waiting = anyio.CancelScope()
         self._has_handle = asyncio.Event()  # or never will
         self.task = asyncio.create_task(self._drive(opened), name=f"loom agent run {run_id}")
         self.task.add_done_callback(self._over)
@@ -93,6 +94,7 @@ class AgentWalk:
 
     def _cancel(self) -> None:
         self._is_cancelled = True
+        self._waiting.cancel()
         if self.graph_run:
             self.graph_run.cancel()
 
@@ -139,15 +141,19 @@ class AgentWalk:
 
     async def _drive(self, opened: Opened) -> RunResult:
         try:
-            async with opened as graph_run:
-                self.graph_run = graph_run
+            async with contextlib.AsyncExitStack() as stack:
+                with self._waiting:  # for its turn
+                    self.graph_run = await stack.enter_async_context(opened)
                 self._has_handle.set()
+                if not self.graph_run:
+                    self.state = RunState.CANCELLED
+                    return RunResult(self._run_id, self.state)
                 if self._is_cancelled:
-                    graph_run.cancel()
+                    self.graph_run.cancel()
                 self.state = RunState.RUNNING
-                if await graph_run.begun():
+                if await self.graph_run.begun():
                     self.before = None
-                result = await _result_of(self._engine, await graph_run.wait())
+                result = await _result_of(self._engine, await self.graph_run.wait())
                 self.state = result.state
                 return result
         except Exception as error:  # noqa: BLE001 - raised again below, as callers know it

@@ -313,3 +313,60 @@ async def test_a_run_is_resumed_under_the_new_name_of_a_node(tmp_path: Path) -> 
     wrong: Any = "perhaps"
     with pytest.raises(ConfigError, match=r'on_change=…\) must be "raise" or "continue"'):
         await agent.resume(result.run_id, on_change=wrong)
+
+
+async def test_a_run_that_waits_for_its_turn_is_cancelled_at_once_and_holds_nobody_up() -> None:
+    held = Held("one")
+    agent = made([held, "three"])
+    session = agent.session()
+    first, second, third = (session.start(prompt) for prompt in ("1", "2", "3"))
+    await held.asked.wait()
+    second.cancel()
+    async with asyncio.timeout(5):
+        result = await second.wait()
+        assert (result.state, result.events, second.state) == (RunState.CANCELLED, [], RunState.CANCELLED)
+        assert await events_of(second) == []
+        assert await all_of(second.stream()) == [DoneEvent(output="", iterations=0, status="cancelled")]
+    assert first.state is RunState.RUNNING
+    held.let_go.set()
+    assert [(await run.wait()).output for run in (first, third)] == ["one", "three"]
+
+
+async def test_who_is_timed_out_while_a_run_waits_for_its_turn_leaves_at_once() -> None:
+    held = Held("one")
+    session = made([held, "three"]).session()
+    first = session.start("1")
+    await held.asked.wait()
+    async with asyncio.timeout(5):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(session.run("2"), 0.05)
+    assert [run.state for run in session.list_runs()] == [RunState.RUNNING, RunState.CANCELLED]
+    held.let_go.set()
+    await first.wait()
+    assert (await session.run("3")).output == "three"
+
+
+@pytest.mark.parametrize("how", ["resume", "answer"])
+async def test_an_answer_that_is_cancelled_while_it_waits_for_its_turn_is_not_taken(how: str) -> None:
+    held = Held("one")
+    agent = made([call("deploy", env="prod"), held, "It is out"])
+    session = agent.session()
+    run = session.start("Deploy")
+    (ask,) = (await run.wait()).asks
+    before = len(await events_of(run))
+    other = session.start("1")
+    await held.asked.wait()
+    async with asyncio.timeout(5):
+        if how == "resume":
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(agent.resume(run.run_id, {ask.id: True}), 0.05)
+        else:
+            answer = asyncio.create_task(run.answer({ask.id: True}))
+            await asyncio.sleep(0.05)
+            run.cancel()
+            assert (await answer).state is RunState.CANCELLED
+    assert other.state is RunState.RUNNING
+    assert (run.state, len(await events_of(run))) == (RunState.PAUSED, before)
+    held.let_go.set()
+    await other.wait()
+    assert (await run.answer({ask.id: False})).output == "It is out"
