@@ -220,12 +220,13 @@ class Engine:
     def _reading(self) -> Runtime:
         return Runtime(checkpointer=self.store)
 
-    def turn(self, name: str) -> Turn:
+    def turn(self, session_id: str, run_id: str = "") -> Turn:
         """Return what is held while a run of this session is at work, or the run of this id outside of any."""
+        name = session_id or run_id
         with self._guard:
             turn = self._turns.get(name)
             if turn is None:
-                turn = self._turns[name] = Turn()
+                turn = self._turns[name] = Turn(f'session "{name}"' if session_id else f'run "{name}"')
             return turn
 
     # Walks: a run's first, and one more each time that it goes on. Each has the turn of its session.
@@ -236,7 +237,7 @@ class Engine:
     ) -> AsyncGenerator[GraphRun[AgentState], None]:
         """Give a new run, at work; who leaves before it has ended cancels it."""
         session_id = session.id if session else ""
-        async with self.turn(session_id or run_id):
+        async with self.turn(session_id, run_id):
             opening = await self.memory.opening(self.store, session_id, self.clock())
             if session:
                 session.goes_since(opening.began_at)
@@ -258,7 +259,7 @@ class Engine:
             RunNotFoundError: the store has no run of this id.
         """
         session_id = (await self.state(run_id)).session
-        async with self.turn(session_id or run_id):
+        async with self.turn(session_id, run_id):
             runtime = self.runtime(await self.memory.before(self.store, session_id, run_id))
             graph_run = self.app.start_resume(
                 run_id, answers=answers, on_change=on_change, rename=rename, runtime=runtime

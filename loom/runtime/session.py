@@ -46,10 +46,11 @@ class Session:
         """Begin a run in the background of the running event loop and return it at once.
 
         Raises:
-            RunError: the session is closed.
+            RunError: the session is closed; or this is called inside a run of it, as in a tool.
         """
         if self._is_closed:
             raise RunError(f'session "{self.id}" is closed; open one with agent.session(…)')
+        self._engine.turn(self.id).refuse_inside()
         run = Run(self._engine, prompt, context, session=self)
         self._runs[run.run_id] = run
         return run

@@ -2,52 +2,71 @@
 
 import asyncio
 from collections import deque
+from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import Lock
 from types import TracebackType
 
+from loom.errors import RunError
+
 
 @dataclass(eq=False, slots=True)
-class _Waiter:
-    """Who waits: the loop to wake it in, what it awaits there, and whether the turn is its own by now."""
+class _Place:
+    """A place in the row: the loop to wake whoever waits there in, and what is awaited."""
 
     loop: asyncio.AbstractEventLoop
     woken: asyncio.Future[None]
-    has_turn: bool = False
+
+
+# Tasks and threads that are begun inside a turn inherit its place here, and may outlive it.
+_around: ContextVar[tuple[_Place, ...]] = ContextVar("loom_turns_around", default=())
 
 
 class Turn:
-    """A lock for `async with`, taken in the order in which it was asked for.
+    """A lock for `async with`, taken in the order in which it was asked for; `of` says what it is the turn of.
 
     Those of asyncio and anyio wake nobody in another thread's loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, of: str) -> None:
+        self._of = of
         self._guard = Lock()
-        self._waiting: deque[_Waiter] = deque()
-        self._is_taken = False
+        self._waiting: deque[_Place] = deque()
+        self._holder: _Place | None = None
+
+    def refuse_inside(self) -> None:
+        """Raise `RunError` where the turn is held around the caller, who would wait for itself for ever."""
+        if self._holder in _around.get():
+            raise RunError(
+                f"inside a run that has the turn of {self._of} another was begun, and each would wait for the other's "
+                "end; use another session there, agent.session(), or begin it once the run around it has ended"
+            )
 
     async def __aenter__(self) -> None:
+        self.refuse_inside()
         loop = asyncio.get_running_loop()
+        place = _Place(loop, loop.create_future())
         with self._guard:
-            if not self._is_taken:
-                self._is_taken = True
-                return
-            waiter = _Waiter(loop, loop.create_future())
-            self._waiting.append(waiter)
+            if self._holder is None:
+                self._holder = place
+                place.woken.set_result(None)
+            else:
+                self._waiting.append(place)
         try:
-            await waiter.woken
+            await place.woken
         except BaseException:
             with self._guard:
-                if waiter in self._waiting:
-                    self._waiting.remove(waiter)
-            if waiter.has_turn:  # it was given it in that very moment
+                if place in self._waiting:
+                    self._waiting.remove(place)
+            if self._holder is place:  # it was given it in that very moment
                 self._pass_on()
             raise
+        _around.set((*_around.get(), place))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _around.set(tuple(place for place in _around.get() if place is not self._holder))
         self._pass_on()
 
     def _pass_on(self) -> None:
@@ -59,9 +78,9 @@ class Turn:
                     waiter.loop.call_soon_threadsafe(_wake, waiter.woken)
                 except RuntimeError:  # the loop was closed while it waited
                     continue
-                waiter.has_turn = True
+                self._holder = waiter
                 return
-            self._is_taken = False
+            self._holder = None
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:

@@ -20,7 +20,7 @@ from loom import (
 from loom.config import MemoryBackend, MemoryConfig, RuntimeLimits
 from loom.runtime.records import RunState
 from loom.testing import ScriptedModel, call
-from tests.runtime.agents import Clock, Held, made, run_python, said, stored
+from tests.runtime.agents import Clock, Held, deploy, made, run_python, said, stored
 
 pytestmark = pytest.mark.anyio
 DEMO = SessionConfig(id="demo")
@@ -306,3 +306,77 @@ async def test_a_run_that_is_paused_goes_on_with_what_was_said_before_it() -> No
     await session.run("fourth")
     order = ["first", "one", "second", "", "deployed 1 to prod", "done", "third", "between", "fourth"]
     assert [text for _, text in said(model.requests[4])] == order
+
+
+@pytest.mark.parametrize("where", ["run", "start", "stream", "resume", "thread"])
+async def test_a_run_inside_a_run_of_the_same_session_is_refused_by_name(where: str) -> None:
+    refused = list[str]()
+
+    async def again() -> None:
+        session = agent.session(DEMO)
+        try:
+            match where:
+                case "start":
+                    session.start("b")
+                case "stream":
+                    await anext(session.stream("b"))
+                case "resume":
+                    await agent.resume(paused.run_id)
+                case _:
+                    await session.run("b")
+        except RunError as error:
+            refused.append(str(error))
+
+    @tool(read_only=True, timeout_s=5)
+    async def ask_self() -> str:
+        """Ask the agent itself."""
+        await again()
+        return "asked"
+
+    @tool(read_only=True, timeout_s=5)
+    def ask_self_in_a_thread() -> str:
+        """Ask the agent itself, in a thread."""
+        asyncio.run(again())
+        return "asked"
+
+    tools = [ask_self, ask_self_in_a_thread, deploy]
+    asking = call("ask_self_in_a_thread" if where == "thread" else "ask_self")
+    agent = made([call("deploy", env="prod"), asking, "done", "later"], tools=tools)
+    paused = await agent.session(DEMO).run("Deploy")
+    async with asyncio.timeout(8):
+        assert (await agent.session(DEMO).run("a")).output == "done"
+        assert len(refused) == 1
+        assert 'the turn of session "demo"' in refused[0]
+        assert (await agent.session(DEMO).run("c")).output == "later"
+
+
+async def test_a_task_that_outlives_the_run_it_was_begun_in_may_use_the_session() -> None:
+    tasks, is_over = list[asyncio.Task[str]](), asyncio.Event()
+
+    @tool(read_only=True)
+    async def remind() -> str:
+        """Say something once the run has ended."""
+
+        async def later() -> str:
+            await is_over.wait()
+            return (await agent.session(DEMO).run("b")).output
+
+        tasks.append(asyncio.create_task(later()))
+        return "yes"
+
+    agent = made([call("remind"), "done", "later"], tools=[remind])
+    assert (await agent.session(DEMO).run("a")).output == "done"
+    is_over.set()
+    async with asyncio.timeout(5):
+        assert await tasks[0] == "later"
+
+
+async def test_a_run_of_another_session_inside_a_run_is_no_trouble() -> None:
+    @tool(read_only=True)
+    async def ask_other() -> str:
+        """Ask the agent in another session."""
+        return (await agent.session().run("b")).output
+
+    agent = made([call("ask_other"), "inner", "outer"], tools=[ask_other])
+    async with asyncio.timeout(5):
+        assert (await agent.session(DEMO).run("a")).output == "outer"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from loom.errors import RunError
 from loom.runtime.turn import Turn
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +22,7 @@ def in_thread(work: Coroutine[Any, Any, None]) -> threading.Thread:
 
 
 async def test_turns_are_taken_in_the_order_in_which_they_were_asked_for() -> None:
-    turn, order = Turn(), list[int]()
+    turn, order = Turn("the door"), list[int]()
 
     async def take(number: int) -> None:
         async with turn:
@@ -33,14 +34,14 @@ async def test_turns_are_taken_in_the_order_in_which_they_were_asked_for() -> No
 
 
 async def test_whoever_stops_waiting_holds_nobody_up() -> None:
-    turn = Turn()
+    turn = Turn("the door")
 
     async def take() -> str:
         async with turn:
             return "had it"
 
+    first, second = asyncio.create_task(take()), asyncio.create_task(take())
     async with turn:
-        first, second = asyncio.create_task(take()), asyncio.create_task(take())
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.wait([first])
@@ -49,14 +50,14 @@ async def test_whoever_stops_waiting_holds_nobody_up() -> None:
 
 
 async def test_a_turn_that_is_given_to_one_who_is_cancelled_in_that_moment_is_passed_on() -> None:
-    turn = Turn()
+    turn = Turn("the door")
 
     async def take() -> str:
         async with turn:
             return "had it"
 
+    first, second = asyncio.create_task(take()), asyncio.create_task(take())
     async with turn:
-        first, second = asyncio.create_task(take()), asyncio.create_task(take())
         await asyncio.sleep(0)
     first.cancel()  # the turn is its own by now, but it has not run since
     async with asyncio.timeout(5):
@@ -64,8 +65,17 @@ async def test_a_turn_that_is_given_to_one_who_is_cancelled_in_that_moment_is_pa
     assert first.cancelled()
 
 
+async def test_who_holds_the_turn_is_refused_to_wait_for_it_until_it_is_given_back() -> None:
+    turn = Turn("the door")
+    for _ in range(2):
+        async with turn:
+            with pytest.raises(RunError, match="inside a run that has the turn of the door another was begun"):
+                async with asyncio.timeout(5), turn:
+                    pass
+
+
 def test_only_one_of_many_threads_has_its_turn() -> None:
-    turn, at_once, most, had = Turn(), 0, 0, list[int]()
+    turn, at_once, most, had = Turn("the door"), 0, 0, list[int]()
 
     async def take(number: int) -> None:
         nonlocal at_once, most
@@ -84,7 +94,7 @@ def test_only_one_of_many_threads_has_its_turn() -> None:
 
 
 def test_a_loop_that_was_closed_while_it_waited_neither_gets_the_turn_nor_gives_away_that_of_another() -> None:
-    turn, had = Turn(), list[str]()
+    turn, had = Turn("the door"), list[str]()
     begun = threading.Semaphore(0)
     ends = threading.Event()
 
