@@ -1,9 +1,10 @@
 """What a policy says of a tool, whatever its arguments are."""
 
-from collections.abc import Collection, Iterable
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
 
 from loom.errors import ConfigError, did_you_mean, quoted
+from loom.tools.given import check_count, check_flag, check_one_of, check_texts
 from loom.types.policy import PolicyConfig
 from loom.types.tools import Tool
 
@@ -11,15 +12,9 @@ from loom.types.tools import Tool
 Verdict = tuple[str, str, str]
 ALLOWED: Final[Verdict] = ("allow", "", "")
 # All that a tool must say of itself.
-_KINDS: Final = {
-    "concurrency_safe": bool,
-    "destructive": bool,
-    "idempotent": bool,
-    "max_output_chars": int,
-    "read_only": bool,
-    "requires_permission": bool,
-}
-_FACTS: Final = (*_KINDS, "contexts", "effect")
+_FLAGS: Final = ("concurrency_safe", "destructive", "idempotent", "read_only", "requires_permission")
+_FACTS: Final = (*_FLAGS, "contexts", "effect", "max_output_chars")
+_EFFECTS: Final = ("read", "write")
 
 
 def check_names(what: str, names: Iterable[str], tools: Collection[str]) -> None:
@@ -37,16 +32,18 @@ def check_names(what: str, names: Iterable[str], tools: Collection[str]) -> None
 
 
 def access(policy: PolicyConfig, tool: Tool) -> Verdict:
-    """Judge a tool by the access policy and the context. A tool that does not say what it is, is denied."""
+    """Judge a tool by the access policy and the context. A tool that does not say what it is, is denied.
+
+    Raises:
+        ConfigError: what it says of itself is not of the type that `loom.types.Tool` has there.
+    """
     rules, name, context = policy.tools.access, tool.name, policy.context.name
     try:
         said = {fact: getattr(tool, fact) for fact in _FACTS}
     except Exception as error:  # noqa: BLE001 - a tool of somebody else's: fail closed
         return "deny", "tool", f'tool "{name}" does not say what it does: {type(error).__name__}: {error}'
     contexts = said["contexts"]
-    is_read = not isinstance(contexts, str) and said["effect"] in {"read", "write"}
-    if not is_read or not all(isinstance(said[fact], kind) for fact, kind in _KINDS.items()):
-        return "deny", "tool", f'tool "{name}" says of itself what cannot be read: {said!r:.400}'
+    _check(name, said)
     denied = {
         "tools.access.deny": name in rules.deny and "it is in the list of denied tools",
         "tools.access.allow": bool(rules.allow)
@@ -64,3 +61,14 @@ def access(policy: PolicyConfig, tool: Tool) -> Verdict:
     return (
         ("ask", "requires_permission", f'tool "{name}" requires permission') if said["requires_permission"] else ALLOWED
     )
+
+
+# Any: what a tool of somebody else's says.
+def _check(name: str, said: Mapping[str, Any]) -> None:
+    """Refuse facts that cannot be read: "no" would count as true, and inf cuts nothing off."""
+    for flag in _FLAGS:
+        check_flag(f'tool "{name}": its {flag}', said[flag])
+    check_count(f'tool "{name}": its max_output_chars', said["max_output_chars"])
+    if said["contexts"] is not None:
+        check_texts(f'tool "{name}": its contexts', said["contexts"], '"deployment"')
+    check_one_of(f'tool "{name}": its effect', said["effect"], _EFFECTS)

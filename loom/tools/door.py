@@ -46,8 +46,9 @@ class Door(Mapping[str, Tool]):
     As a mapping it holds tools by name, in the order given, each of which calls through the door.
 
     Raises:
-        ConfigError: a setting is not of its type; two tools have one name, or one has a name that no provider takes; or
-            policy or rules name a tool, or an argument of one, that is not there.
+        ConfigError: a setting is not of its type; two tools have one name, or one has a name that no provider takes; a
+            tool says of itself what cannot be read; or policy or rules name a tool, or an argument of one, that is not
+            there.
     """
 
     def __init__(
@@ -169,7 +170,8 @@ class Door(Mapping[str, Tool]):
         if not hooks:
             return ToolRun(result=result, kept={}, notes=())  # all are set, so that it passes on without a copy
         told = {"tool": tool.name, "arguments": from_json(saved)["arguments"], "call_id": decision.call_id}
-        said = [await self._hooks.outcome(hook, {**told, "run_id": run_id, "result": result}) for hook in hooks]
+        told |= {"run_id": run_id, "result": result}
+        said = [await self._hooks.outcome(hook, told, must_decide=False) for hook in hooks]
         notes = (outcome.message for outcome in said if outcome.decision is not HookDecision.ALLOW)
         return ToolRun(result=result, notes=tuple(map(self._redactor.clean, notes)))
 

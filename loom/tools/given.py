@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from math import inf
 from typing import Final, cast
 
-from loom.errors import ConfigError
+from loom.errors import ConfigError, quoted
 
 NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what every provider takes as the name of a tool
 
@@ -50,6 +50,12 @@ def check_texts(place: str, given: object, example: str, *, is_needed: bool = Fa
         if all(isinstance(each, str) and each.strip() for each in found) and (found or not is_needed):
             return
     raise _wrong(place, f"a list of texts, as in [{example}]", given)
+
+
+def check_one_of(place: str, given: object, words: Collection[str]) -> None:
+    """Refuse what is none of some words."""
+    if not isinstance(given, str) or given not in words:
+        raise _wrong(place, f"one of {quoted(words)}", given)
 
 
 def check_kind(place: str, given: object, kind: type) -> None:

@@ -27,9 +27,9 @@ class HookManager:
 
     A callback, plain or async, is given a mapping with `tool`, `arguments`, `call_id` and `run_id`, after the call also
     `result`. It returns a `HookOutcome`, a `HookDecision`, a pair of decision and message, or a mapping with the fields
-    of an outcome; False denies. None, and what cannot hold a decision, allows: True, a number that is not 0, an empty
-    list. Anything else denies, as does a callback that fails or takes longer than 5 seconds. A plain callback runs in a
-    thread.
+    of an outcome; as a decision True allows, False denies, and "DENY" is "deny". None, and what cannot hold a decision,
+    allows: a number that is not 0, an empty list. Anything else denies before a call, and is passed over after it. A
+    callback that fails or takes longer than 5 seconds denies. A plain callback runs in a thread.
     """
 
     def __init__(self, *, limit_s: float = LIMIT_S) -> None:
@@ -54,11 +54,15 @@ class HookManager:
         """Return the callbacks of an event, in their order."""
         return self._hooks[event]
 
-    async def outcome(self, hook: Hook, told: Mapping[str, Any]) -> HookOutcome:
-        """Call one hook with a copy of what it is told; what goes wrong is a DENY that says so."""
+    async def outcome(self, hook: Hook, told: Mapping[str, Any], *, must_decide: bool = True) -> HookOutcome:
+        """Call one hook with a copy of what it is told; what goes wrong is a DENY that says so.
+
+        Unless it `must_decide`, what it returns may also be no decision, which is an ALLOW.
+        """
         name = name_of(hook)
         try:
-            outcome = _read(await bounded(hook, deepcopy(dict(told)), limit_s=self._limit_s))
+            said = await bounded(hook, deepcopy(dict(told)), limit_s=self._limit_s)
+            outcome = _read(said) if must_decide else _read_if_any(said)
         except BaseException as error:  # whatever the user's function raises: fail closed
             if not is_failure(error):
                 raise
@@ -69,12 +73,19 @@ class HookManager:
         return outcome
 
 
+def _read_if_any(said: Any) -> HookOutcome:  # noqa: ANN401
+    try:
+        return _read(said)
+    except Exception:  # noqa: BLE001 - it is no decision, whatever is wrong with it
+        return HookOutcome()
+
+
 def _read(said: Any) -> HookOutcome:  # noqa: ANN401
     """Return what a hook means. Only what can be read allows, or cannot hold a decision at all."""
     match said:
         case HookOutcome():  # one that was copied with an update was not validated
             return _read({name: getattr(said, name) for name in HookOutcome.model_fields})
-        case str() | False:
+        case str() | bool():
             return HookOutcome(decision=_decision(said))
         case Mapping():
             fields = dict(cast("Mapping[str, Any]", said))
@@ -83,7 +94,7 @@ def _read(said: Any) -> HookOutcome:  # noqa: ANN401
             return HookOutcome(**fields)
         case [decision, str() | None as message]:
             return HookOutcome(decision=_decision(decision), message=message or "")
-        case None | True | () | []:
+        case None | () | []:
             return HookOutcome()
         case int() | float() if said:
             return HookOutcome()
@@ -92,8 +103,8 @@ def _read(said: Any) -> HookOutcome:  # noqa: ANN401
 
 
 def _decision(said: object) -> HookDecision:
-    if said is False:
-        return HookDecision.DENY
-    if isinstance(said, str) and said in _DECISIONS:
-        return _DECISIONS[said]
+    if isinstance(said, bool):
+        return HookDecision.ALLOW if said else HookDecision.DENY
+    if isinstance(said, str) and (word := said.lower()) in _DECISIONS:
+        return _DECISIONS[word]
     raise ValueError(f"it must decide one of {quoted(_DECISIONS)}, got {said!r:.80}")

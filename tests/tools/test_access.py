@@ -7,6 +7,7 @@ import pytest
 
 from loom.errors import ConfigError
 from loom.tools.access import access, check_names
+from loom.tools.door import Door
 from loom.tools.tool import tool
 from loom.types.policy import PolicyConfig, PolicyContext, ToolAccessPolicy, ToolPolicy
 from loom.types.tools import Tool
@@ -95,21 +96,32 @@ def test_a_tool_that_does_not_say_what_it_does_is_denied(lacking: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    ("said", "told"),
     [
-        {"read_only": "no"},
-        {"destructive": 0},
-        {"requires_permission": None},
-        {"contexts": "default, repo"},
-        {"max_output_chars": "10"},
-        {"effect": "none"},
+        ({"read_only": "no"}, "read_only must be True or False; got str: 'no'"),
+        ({"read_only": 1}, "read_only must be True or False; got int: 1"),
+        ({"destructive": 0}, "destructive must be True or False; got int: 0"),
+        ({"requires_permission": None}, "requires_permission must be True or False; got NoneType: None"),
+        ({"contexts": "default, repo"}, "contexts must be a list of texts, as in .*; got str: 'default, repo'"),
+        ({"max_output_chars": None}, "max_output_chars must be a whole number of at least 1; got NoneType: None"),
+        ({"max_output_chars": float("inf")}, "max_output_chars must be a whole number of at least 1; got float: inf"),
+        ({"max_output_chars": 1e3}, "max_output_chars must be a whole number of at least 1; got float: 1000.0"),
+        ({"effect": "pure"}, """effect must be one of "read", "write"; got str: 'pure'"""),
+        ({"effect": ["read"]}, "effect must be one of"),
     ],
+    ids=repr,
 )
-def test_a_tool_that_says_what_cannot_be_read_is_denied(said: dict[str, Any]) -> None:
+def test_a_tool_that_says_what_cannot_be_read_is_refused_where_it_is_given(said: dict[str, Any], told: str) -> None:
     odd: Any = SimpleNamespace(name="odd", **(FACTS | said))
-    outcome, setting, why = access(policy(read_only_only=True), odd)
-    assert (outcome, setting) == ("deny", "tool")
-    assert 'tool "odd" says of itself what cannot be read' in why
+    with pytest.raises(ConfigError, match=f'tool "odd": its {told}'):
+        access(policy(), odd)
+    with pytest.raises(ConfigError, match=f'tool "odd": its {told}'):
+        Door([odd])
+
+
+def test_a_tool_without_contexts_may_be_used_in_all() -> None:
+    everywhere: Any = SimpleNamespace(name="everywhere", **(FACTS | {"contexts": None}))
+    assert access(policy(context="repo"), everywhere) == ("allow", "", "")
 
 
 def test_names_of_no_tool_are_refused_as_far_as_that_can_be_told() -> None:

@@ -375,7 +375,12 @@ async def test_hooks_see_what_came_of_a_call_and_cannot_undo_it() -> None:
         raise KeyError("sk-1")
 
     spy = Spy()
-    hooks = hooks_of("after_tool_call", seen.append, fail, lambda told: (HookDecision.DENY, "too late"))
+    odd = iter((0, object()))
+
+    def count(told: dict[str, Any]) -> object:
+        return next(odd)
+
+    hooks = hooks_of("after_tool_call", seen.append, fail, lambda told: (HookDecision.DENY, "too late"), count, count)
     door = Door([spy.tool], hooks=hooks, secrets=["sk-1"])
     done = await door.run(await door.judge(wanted(env="x"), run_id="r"), run_id="r")
     assert done.result == ToolResult(tool_call_id="c1", content="deployed to x")

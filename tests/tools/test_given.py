@@ -12,6 +12,7 @@ from loom.tools.given import (
     check_kind,
     check_list,
     check_name,
+    check_one_of,
     check_seconds,
     check_text,
     check_texts,
@@ -22,6 +23,10 @@ Check = Callable[[str, Any], None]
 
 def texts(place: str, given: Any) -> None:
     check_texts(place, given, '"a"')
+
+
+def one_of(place: str, given: Any) -> None:
+    check_one_of(place, given, ("a", "b"))
 
 
 def some_texts(place: str, given: Any) -> None:
@@ -52,6 +57,7 @@ WRONG: list[tuple[Check, str, list[Any]]] = [
     (check_seconds, "more than 0 seconds", ["1", 0, -1, True, None, float("nan"), float("inf")]),
     (check_count, "a whole number of at least 1", ["1", 0, 1.0, True, None]),
     (texts, 'a list of texts, as in ["a"]', ["a", b"a", None, 1, [1], [""], [" "], ["a", None]]),
+    (one_of, 'one of "a", "b"', ["c", "A", None, ["a"]]),
     (some_texts, 'a list of texts, as in ["a"]', [[], (), "a"]),
 ]
 

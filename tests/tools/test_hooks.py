@@ -57,6 +57,13 @@ async def outcome(hook: Hook, told: dict[str, Any] | None = None) -> HookOutcome
         ((), ALLOW, ""),
         ([], ALLOW, ""),
         (False, DENY, 'hook "hook" said deny'),
+        ((True, "fine"), ALLOW, "fine"),
+        ((True, None), ALLOW, ""),
+        ({"decision": True}, ALLOW, ""),
+        ("DENY", DENY, 'hook "hook" said deny'),
+        ("Allow", ALLOW, ""),
+        (("Ask", "sure?"), ASK, "sure?"),
+        ({"decision": "DENY"}, DENY, 'hook "hook" said deny'),
     ],
 )
 async def test_what_a_hook_returns_is_read_as_documented(said: Any, decision: HookDecision, message: str) -> None:
@@ -77,7 +84,6 @@ async def test_what_a_hook_returns_is_read_as_documented(said: Any, decision: Ho
     [
         ("no", "must decide one of"),
         ((None, "no"), "must decide one of"),
-        ((True, "no"), "must decide one of"),
         ({"decision": "never"}, "must decide one of"),
         ({"decison": "deny"}, 'has no setting "decison"'),
         ({"arguments": [1]}, "must be"),
@@ -105,6 +111,13 @@ async def test_what_cannot_be_read_denies(said: Any, why: str) -> None:
     found = await outcome(lambda told: said)
     assert found.decision is DENY
     assert why in found.message
+
+
+@pytest.mark.parametrize("said", [0, 0.0, object(), "logged", b"x", {1}, {"status": 200}, {2: 3}, ["a", "b", "c"]])
+async def test_what_a_hook_after_a_call_returns_is_its_own_unless_it_is_a_decision(said: Any) -> None:
+    assert await HookManager().outcome(lambda told: said, {}, must_decide=False) == HookOutcome()
+    told = await HookManager().outcome(lambda told: (DENY, "too late"), {}, must_decide=False)
+    assert (told.decision, told.message) == (DENY, "too late")
 
 
 async def test_a_hook_that_yields_its_decision_is_not_read_as_one_that_allows() -> None:
