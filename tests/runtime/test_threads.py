@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -46,11 +47,12 @@ def test_runs_of_a_session_take_turns_over_all_threads(backend: str, tmp_path: P
 
 
 def test_a_run_of_another_thread_is_cancelled_and_awaited_by_closing_and_else_refused_by_name() -> None:
-    runs, is_asked = list[Run](), threading.Event()
+    runs, is_asked, is_over = list[Run](), threading.Event(), threading.Event()
 
     async def never(request: ModelRequest) -> str:
         is_asked.set()
-        await asyncio.sleep(60)
+        while not is_over.is_set():  # noqa: ASYNC110 - set in another thread
+            await asyncio.sleep(0.01)
         return ""
 
     agent = made(ScriptedModel([never]))
@@ -60,7 +62,7 @@ def test_a_run_of_another_thread_is_cancelled_and_awaited_by_closing_and_else_re
             runs.append(agent.session(DEMO).start("x"))
             await runs[0].settled()
             return
-        await asyncio.to_thread(is_asked.wait, 10)
+        assert await asyncio.to_thread(is_asked.wait, 10)
         with pytest.raises(RunError, match=f'run "{runs[0].run_id}" is at work in another event loop'):
             await runs[0].wait()
         with pytest.raises(RunError, match="in another event loop"):
@@ -70,7 +72,27 @@ def test_a_run_of_another_thread_is_cancelled_and_awaited_by_closing_and_else_re
         await agent.close()
         assert (await runs[0].wait()).state is RunState.CANCELLED
 
-    in_threads(work, 2)
+    try:
+        in_threads(work, 2)
+    finally:
+        is_over.set()
+
+
+def test_what_fails_in_one_thread_is_told_though_another_waits_for_it() -> None:
+    is_over = threading.Event()
+
+    async def work(number: int) -> None:
+        if number == 1:
+            raise ValueError("what went wrong")
+        is_over.wait(40)
+
+    began_at = time.monotonic()
+    try:
+        with pytest.raises(ValueError, match="what went wrong"):
+            in_threads(work, 2)
+    finally:
+        is_over.set()
+    assert time.monotonic() - began_at < 10
 
 
 def test_threads_that_ask_for_one_session_at_once_get_the_same() -> None:
