@@ -174,7 +174,7 @@ def _field(where: str, name: str, state: type[State]) -> Field:
         try:
             values.validate(info.default)
         except Exception as error:
-            message = f"{where}: its default {shown(info.default)} is no {type_name(values.type)}"
+            message = f"{where}: its default {shown(info.default)} does not fit {type_name(values.type)}"
             raise ConfigError(f"{message}: {first_finding(error)}") from error
     return Field(
         name=name,
@@ -187,7 +187,16 @@ def _field(where: str, name: str, state: type[State]) -> Field:
 
 
 def _is_meant_to_reduce(extra: Any) -> bool:
-    return inspect.isroutine(extra) or isinstance(extra, partial) or extra is Reducer
+    """Tell whether metadata looks like a reducer that nobody wrapped: a function of two values."""
+    if not inspect.isroutine(extra) and not isinstance(extra, partial):
+        return extra is Reducer
+    try:
+        inspect.signature(extra).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # of a builtin that does not tell
+        pass
+    return True
 
 
 def _has_reducer_inside(annotation: Any) -> bool:

@@ -151,11 +151,12 @@ class Desk:
 
     def stop(self, reason: str) -> NoReturn:
         """Unwind the node, and end this walk of the run as a limit does."""
-        if not reason:
+        said_why = self._run.secrets.clean(text_of(reason, f'the reason of a stop of node "{self._path}"'))
+        if not said_why.strip():
             raise LoomError(
                 f'node "{self._path}" stops the run without a reason; say which, as in ctx.stop("too_long")'
             )
-        self._run.stop_reason = self._run.stop_reason or reason
+        self._run.stop_reason = self._run.stop_reason or said_why
         self.is_stopped = True
         raise Paused
 

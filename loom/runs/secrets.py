@@ -10,7 +10,7 @@ from loom.core.journal import encode
 
 # Any, in this module: parsed JSON.
 
-_FREE = ("error", "key", "payload", "question", "result", "value")
+_FREE = ("error", "key", "payload", "question", "reason", "result", "value")
 _FIELDS = ("values", "writes")
 _MARK = "[redacted]"
 

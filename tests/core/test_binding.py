@@ -1,12 +1,13 @@
+import datetime
 import functools
 import math
 import threading
 import types
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, Protocol
 
 import pytest
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from loom import END, START, ConfigError, Context, Graph, Node, NodeError, State, append, node
 from loom.core.node import AnyNode
@@ -405,6 +406,76 @@ async def test_a_function_is_given_a_value_of_its_ports_type(
     annotation: Any, field: str, given: str, fn: Callable[..., Any]
 ) -> None:
     assert await read_by(annotation, field, fn) == [given]
+
+
+class Day(State):
+    when: datetime.datetime = datetime.datetime(2026, 1, 2, 3, 4)  # noqa: DTZ001
+    yes: bool = True
+    texts: list[str] = ["a", "b"]
+    table: dict[str, list[str]] = {"k": ["v"]}
+    pair: tuple[str, ...] = ("a",)
+    word: Literal["a", "b"] = "a"
+    maybe: str | None = None
+    limited: Annotated[list[str], Field(max_length=3)] = ["c"]
+    shout: Annotated[str, AfterValidator(str.upper)] = "A"
+    bare: list = ["a"]  # type: ignore[type-arg]
+    loose: Any = "a"
+    heard: str = ""
+
+
+class Sized(Protocol):
+    def __len__(self) -> int: ...
+
+
+@pytest.mark.parametrize(
+    ("annotation", "field", "given"),
+    [
+        (datetime.date, "when", "datetime.datetime(2026, 1, 2, 3, 4)"),
+        (int, "yes", "True"),
+        (int | str, "yes", "True"),
+        (Iterable[str], "texts", "['a', 'b']"),
+        (Sequence[Any], "texts", "['a', 'b']"),
+        (Sequence[str], "pair", "('a',)"),
+        (Collection, "texts", "['a', 'b']"),
+        (Mapping[str, Iterable[str]], "table", "{'k': ['v']}"),
+        (Sequence[str], "maybe", "None"),
+        (Iterable[str], "limited", "['c']"),
+        (str, "word", "'a'"),
+        (str, "shout", "'A'"),
+        (Sized, "texts", "['a', 'b']"),
+        (list[Any], "bare", "['a']"),
+        (Sequence[str], "bare", "['a']"),
+        (Sized, "loose", "'a'"),
+    ],
+)
+async def test_what_is_surely_of_a_ports_type_is_passed_on_as_it_is(annotation: Any, field: str, given: str) -> None:
+    async def work(port: Any) -> str:
+        return repr(port)
+
+    work.__annotations__["port"] = annotation | None if field == "maybe" else annotation
+    graph = Graph("day", Day)
+    graph.node("work", node(writes="heard")(work), reads={"port": field})
+    graph.edge(START, "work", END)
+    assert (await graph.compile().run()).state.heard == given
+
+
+class Texts(BaseModel):
+    port: Any
+
+
+@pytest.mark.parametrize(("annotation", "field"), [(list[str], "limited"), (str, "shout")])
+async def test_a_class_too_has_its_inputs_from_fields_with_limits(annotation: Any, field: str) -> None:
+    inputs = create_model("In", port=(annotation, ...))
+
+    class Work(Node[inputs, Texts]):  # type: ignore[valid-type]
+        async def run(self, inputs: Any, ctx: Context) -> Texts:
+            return Texts(port=inputs.port)
+
+    graph = Graph("day", Day)
+    graph.node("work", Work(), reads={"port": field}, writes={"port": "loose"})
+    graph.edge(START, "work", END)
+    state = (await graph.compile().run()).state
+    assert state.loose == getattr(state, field)
 
 
 async def test_a_function_is_never_given_an_item_that_its_port_does_not_take() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -354,16 +355,37 @@ async def test_a_stop_that_a_node_swallows_stops_the_run_all_the_same() -> None:
     assert (result.status, result.stop_reason, result.state.counted) == ("stopped", "enough", 0)
 
 
-async def test_a_stop_needs_a_reason() -> None:
+def stopping(reason: Any) -> CompiledGraph[Counted]:
     @node
     async def stop(ctx: Context) -> None:
-        ctx.stop("")
+        ctx.stop(reason)
 
     graph = Graph("stops", Counted)
     graph.node("stop", stop)
     graph.edge(START, "stop", END)
-    with pytest.raises(NodeError, match='node "stop" stops the run without a reason'):
-        await graph.compile().run({})
+    return graph.compile()
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("", 'node "stop" stops the run without a reason'),
+        (" ", 'node "stop" stops the run without a reason'),
+        (5, 'the reason of a stop of node "stop" must be a text; got 5'),
+        ("\ud800", 'the reason of a stop of node "stop" must be a text that can be saved'),
+    ],
+)
+async def test_a_stop_needs_a_reason(reason: Any, said: str) -> None:
+    with pytest.raises(NodeError, match=said):
+        await stopping(reason).run({})
+
+
+async def test_no_secret_is_told_by_the_reason_of_a_stop() -> None:
+    store = MemoryCheckpointer()
+    runtime = Runtime(checkpointer=store, secrets=("hunter2",))
+    result = await stopping("my hunter2").run({}, run_id="r", runtime=runtime)
+    assert result.stop_reason == "my [redacted]"
+    assert not any(b"hunter2" in record for record in (await store.read("r")).records)
 
 
 async def test_what_other_branches_have_at_work_goes_on_when_one_stops() -> None:

@@ -211,11 +211,11 @@ def test_a_state_that_is_no_model_is_told() -> None:
 @pytest.mark.parametrize(
     ("annotation", "default", "said"),
     [
-        (int, "x", "'x' is no int: Input should be a valid integer, unable to parse"),
-        (int, None, "None is no int: Input should be a valid integer"),
-        (Annotated[int, Field(gt=5)], 1, "1 is no int: Input should be greater than 5"),
-        (Annotated[int, Field(max_length=3)], 1, "1 is no int: TypeError: Unable to apply constraint 'max_length'"),
-        (list[int], ["a"], "['a'] is no list[int]: 0: Input should be a valid integer"),
+        (int, "x", "'x' does not fit int: Input should be a valid integer, unable to parse"),
+        (int, None, "None does not fit int: Input should be a valid integer"),
+        (Annotated[int, Field(gt=5)], 1, "1 does not fit int: Input should be greater than 5"),
+        (Annotated[int, Field(max_length=3)], 1, "1 does not fit int: TypeError: Unable to apply constraint 'max_len"),
+        (list[int], ["a"], "['a'] does not fit list[int]: 0: Input should be a valid integer"),
     ],
 )
 def test_a_default_that_is_no_value_of_its_field_is_told_when_a_graph_is_made(
@@ -402,6 +402,7 @@ def latest(old: list[int], new: list[int]) -> list[int]:
     ("annotation", "said"),
     [
         (Annotated[list[int], operator.add], "<built-in function add> in its type is no reducer"),
+        (Annotated[int, max], "<built-in function max> in its type is no reducer"),
         (Annotated[list[int], latest], "<function latest at"),
         (Annotated[list[int], functools.partial(latest)], "functools.partial("),
         (Annotated[list[int], list[int].__add__], "<slot wrapper '__add__'"),
@@ -430,7 +431,16 @@ def test_a_reducer_inside_of_a_type_is_never_passed_over(annotation: object) -> 
 
 @pytest.mark.parametrize(
     "metadata",
-    [Field(gt=1), Gt(1), Predicate(lambda value: value > 1), AfterValidator(abs), "a text", {"a": 1}, Fraction(1)],
+    [
+        Field(gt=1),
+        Gt(1),
+        Predicate(lambda value: value > 1),
+        AfterValidator(abs),
+        "a text",
+        {"a": 1},
+        Fraction(1),
+        str.upper,
+    ],
     ids=lambda one: type(one).__name__,
 )
 def test_other_metadata_stands_beside_a_reducer(metadata: object) -> None:
