@@ -12,10 +12,11 @@ from loom.errors import RunError
 
 @dataclass(eq=False, slots=True)
 class _Place:
-    """A place in the row: the loop to wake whoever waits there in, and what is awaited."""
+    """A place in the row: the loop to wake whoever waits there in, what is awaited, whether it asks once it runs."""
 
     loop: asyncio.AbstractEventLoop
     woken: asyncio.Future[None]
+    asks_again: bool = False
 
 
 # Tasks and threads that are begun inside a turn inherit its place here, and may outlive it.
@@ -70,17 +71,29 @@ class Turn:
         self._pass_on()
 
     def _pass_on(self) -> None:
-        """Give the turn to whoever has waited longest, in a loop that still runs."""
+        """Give the turn to whoever has waited longest, in a loop that runs; one that is stopped asks when it does."""
         with self._guard:
-            while self._waiting:
-                waiter = self._waiting.popleft()
-                try:
-                    waiter.loop.call_soon_threadsafe(_wake, waiter.woken)
-                except RuntimeError:  # the loop was closed while it waited
-                    continue
-                self._holder = waiter
-                return
             self._holder = None
+            for waiter in tuple(self._waiting):
+                try:
+                    if waiter.loop.is_running():
+                        waiter.loop.call_soon_threadsafe(_wake, waiter.woken)
+                        self._waiting.remove(waiter)
+                        self._holder = waiter
+                        return
+                    if not waiter.asks_again:
+                        waiter.loop.call_soon_threadsafe(self._ask_again, waiter)
+                        waiter.asks_again = True
+                except RuntimeError:  # the loop was closed while it waited
+                    self._waiting.remove(waiter)
+
+    def _ask_again(self, waiter: _Place) -> None:
+        with self._guard:
+            waiter.asks_again = False
+            if self._holder is None and waiter in self._waiting:
+                self._waiting.remove(waiter)
+                self._holder = waiter
+                _wake(waiter.woken)
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:

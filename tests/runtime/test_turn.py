@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -124,3 +125,31 @@ def test_a_loop_that_was_closed_while_it_waited_neither_gets_the_turn_nor_gives_
     for thread in threads:
         thread.join(5)
     assert had == ["first", "second", "third"]
+
+
+def test_a_loop_that_is_stopped_is_passed_over_and_has_its_turn_once_it_runs_again() -> None:
+    turn, had = Turn("the door"), list[str]()
+    stopped = asyncio.new_event_loop()
+
+    async def take(name: str) -> None:
+        async with asyncio.timeout(5), turn:
+            had.append(name)
+
+    async def hold_and_stop() -> asyncio.Task[None]:
+        async with asyncio.timeout(5), turn:
+            waiting = await asyncio.to_thread(stopped.run_until_complete, begin())
+        for name in ("second", "third"):
+            await take(name)
+        return waiting
+
+    async def begin() -> asyncio.Task[None]:
+        waiting = asyncio.create_task(take("late"), context=Context())
+        await asyncio.sleep(0)
+        return waiting
+
+    waiting = asyncio.run(hold_and_stop())
+    assert had == ["second", "third"]
+    stopped.run_until_complete(waiting)
+    asyncio.run(take("last"))
+    assert had == ["second", "third", "late", "last"]
+    stopped.close()
