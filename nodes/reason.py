@@ -1,8 +1,9 @@
 """Ask the model what to do next."""
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -15,7 +16,7 @@ from loom.prompts.template import render
 from loom.tools.door import as_door
 from loom.types.characters import mended
 from loom.types.events import Event
-from loom.types.messages import Message, ToolCall
+from loom.types.messages import MALFORMED, Message, ToolCall
 from loom.types.models import ModelRef
 
 
@@ -80,12 +81,28 @@ class Reason(Node[ReasonIn, ReasonOut]):
 
 
 def _told_apart(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
-    """Return the calls of a turn, each with an id of its own."""
+    """Return the calls of a turn as they can be saved, each with an id of its own."""
     own: dict[str, ToolCall] = {}
-    for call in calls:
+    for call in map(_whole, calls):
         own_call_id = own_id(call.id, own)
         own[own_call_id] = call if own_call_id == call.id else call.model_copy(update={"id": own_call_id})
     return tuple(own.values())
+
+
+def _whole(call: ToolCall) -> ToolCall:
+    """Return a call without halves of characters, with which it could not be saved; those in arguments spoil them."""
+    try:
+        json.dumps((call.id, call.name, call.arguments), ensure_ascii=False, default=repr).encode()
+    except UnicodeEncodeError:
+        return ToolCall(id=mended(call.id), name=mended(call.name), arguments=_readable(call.arguments))
+    return call
+
+
+# Any: what a model wrote, as JSON.
+def _readable(arguments: dict[str, Any]) -> dict[str, Any]:
+    text = json.dumps(arguments, ensure_ascii=False, default=repr)
+    whole = mended(text)
+    return arguments if whole == text else {MALFORMED: whole}
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,7 @@ from syrupy.assertion import SnapshotAssertion
 from loom.nodes.reason import Reason
 from loom.testing import ScriptedModel, call, run_node
 from loom.tools.tool import tool
-from loom.types.messages import Message, ThinkingBlock, ToolCall
+from loom.types.messages import MALFORMED, Message, ThinkingBlock, ToolCall
 from loom.types.models import ModelReply
 from tests.nodes.sprints import MODEL
 
@@ -67,3 +67,20 @@ async def test_calls_that_share_an_id_are_told_apart() -> None:
     assert [call.id for call in out.calls] == ["a", "a_2", "a_3", "a_2_2"]
     assert [call.arguments for call in out.calls] == [call.arguments for call in calls]
     assert out.messages[0].tool_calls == out.calls
+
+
+async def test_half_a_character_in_a_call_costs_no_run_and_spoils_its_arguments() -> None:
+    halves = [
+        ToolCall(id="a", name="add", arguments={"a": ["x \ud83d"]}),
+        ToolCall(id="b", name="add", arguments={"\ud83d": 1}),
+        ToolCall(id="c \ud83d", name="add \ud83d", arguments={"a": 1}),
+        ToolCall(id="d", name="add", arguments={"a": "😀"}),
+    ]
+    out = await run_node(Reason(model=MODEL), INPUTS, model=ScriptedModel([halves]))
+    assert [(call.id, call.name, call.arguments) for call in out.calls] == [
+        ("a", "add", {MALFORMED: '{"a": ["x \ufffd"]}'}),
+        ("b", "add", {MALFORMED: '{"\ufffd": 1}'}),
+        ("c \ufffd", "add \ufffd", {"a": 1}),
+        ("d", "add", {"a": "😀"}),
+    ]
+    assert all(call.model_dump_json() for call in out.calls)
