@@ -10,6 +10,7 @@ from loom.core.context import Context, Effect
 from loom.core.node import Node
 from loom.prompts.template import render
 from loom.tools.door import as_door
+from loom.tools.given import check_count
 from loom.types.content import MessageContent, TextBlock
 from loom.types.messages import Message, ToolCall, ToolResult
 
@@ -58,8 +59,14 @@ class Observe(Node[ObserveIn, ObserveOut]):
     max_turns: Annotated[int, Field(ge=1)] | None = None
 
     async def run(self, inputs: ObserveIn, ctx: Context) -> ObserveOut:
-        """Call nothing."""
+        """Call nothing.
+
+        Raises:
+            ConfigError: the runtime's limit of turns is no whole number of at least 1.
+        """
         max_turns: int | None = ctx.resources.get(MAX_TURNS, self.max_turns)
+        if max_turns is not None:
+            check_count(f'the resource "{MAX_TURNS}"', max_turns)
         if max_turns is not None and inputs.turns >= max_turns:
             ctx.stop("max_iterations")
         if not inputs.messages:

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from loom import RunError
+from loom import ConfigError, RunError
 from loom.context.view import tokens_in
 from loom.context.window import Window
 from loom.nodes.observe import HISTORY, MAX_TURNS, Observe
@@ -56,6 +56,15 @@ async def test_the_limit_of_turns_is_that_of_the_runtime_if_it_has_one(
     resources = {} if of_the_runtime is None else {MAX_TURNS: of_the_runtime}
     with pytest.raises(RunError, match='stopped the run: "max_iterations"') if stops else nullcontext():
         await run_node(Observe(max_turns=own), TURN | {"turns": 2}, resources=resources)
+
+
+@pytest.mark.parametrize("limit", ["5", 0, -1, 2.5, True])
+async def test_a_limit_of_turns_that_is_none_is_refused_by_name(limit: object) -> None:
+    with pytest.raises(
+        ConfigError, match='the resource "max_turns" must be a whole number of at least 1; got'
+    ) as caught:
+        await run_node(Observe(), TURN, resources={MAX_TURNS: limit})
+    assert repr(limit) in str(caught.value)
 
 
 async def test_the_window_fills_by_what_came_before_instructions_and_tools() -> None:
