@@ -79,17 +79,23 @@ def _hosts(allowed: Sequence[str] | None) -> tuple[str, ...]:
     if allowed is None:
         return ()
     place = "fetch_tool(allow_hosts=…)"
-    check_texts(place, allowed, '"example.com", ".example.org"', is_needed=True)
+    check_texts(place, allowed, '"example.com", ".example.org"')
+    if not allowed:
+        raise ConfigError(f"{place} must be names of hosts, or None for all hosts; got none: {allowed!r}")
     try:
         return tuple(map(_host, allowed))
-    except (ToolPermissionError, ValueError) as error:
+    except ToolPermissionError as error:
         example = '"example.com", or ".example.com" for all names under it'
         raise ConfigError(f"{place} must be names of hosts, without scheme and port, as {example}; {error}") from error
 
 
 def _host(name: str) -> str:
-    if ":" in name:
-        return str(IPv6Address(name))
+    address = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+    if ":" in address:
+        try:
+            return str(IPv6Address(address))
+        except ValueError:
+            raise ToolPermissionError(f'"{name}" is no name of a host') from None
     return f".{plain_host(name[1:])}" if name.startswith(".") else plain_host(name)
 
 

@@ -125,8 +125,23 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> No
         fetch_tool(**settings)
 
 
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("localhost:8080", 'without scheme and port, as .*; "localhost:8080" is no name of a host'),
+        ("[::1]:80", r'without scheme and port, as .*; "\[::1\]:80" is no name of a host'),
+        (None, r"must be names of hosts, or None for all hosts; got none: \[\]"),
+    ],
+)
+def test_a_host_that_is_none_is_told_as_it_was_given(host: str | None, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        fetch_tool(allow_hosts=[host] if host else [])
+
+
 async def test_a_host_may_be_an_address_of_version_6(site: Site) -> None:
     with pytest.raises(ToolError, match=r"cannot be fetched|is not public"):
         await fetch("http://[::1]:9/", allow_hosts=["0:0::1"])
+    with pytest.raises(ToolError, match=r"cannot be fetched|is not public"):
+        await fetch("http://[::1]:9/", allow_hosts=["[::1]"])
     with pytest.raises(ToolError, match="is not among the hosts"):
         await fetch("http://[::1]:9/", allow_hosts=["::2"])
