@@ -28,7 +28,7 @@ from loom.models.breaker import BREAKER, Breaker
 from loom.models.chat import events
 from loom.models.pool import pool
 from loom.models.protocols import Post, Reader, load, post
-from loom.models.providers import Route, provider_of, route
+from loom.models.providers import SHORTEST_SECRET, Route, provider_of, route
 from loom.models.refusals import Refused
 from loom.models.retry import Backoff
 from loom.models.wire import Assembly, Record, request_arguments
@@ -41,7 +41,6 @@ from loom.types.stream import ModelDelta
 Library = Any
 
 MAX_DETAIL = 2000  # characters of a provider's own words in an error
-SECRET = 8  # a key of fewer characters is a placeholder
 
 
 class LiteLLMModel(Settings):
@@ -207,7 +206,7 @@ def _detail(error: BaseException, key: str) -> str:
     """Return the provider's own words, or litellm's without prefixes and without the messages; never the key."""
     said, *_ = str(error).split("\nReceived Messages=")
     text = re.sub(r"^(?:litellm\.[A-Za-z]+: )+", "", said)
-    if len(key) >= SECRET:
+    if len(key) >= SHORTEST_SECRET:
         text = text.replace(key, "***")
     return mended(text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}…")
 
