@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined, to_json
 
 from loom.core.values import Values, bare, is_union, type_name, values_at
 from loom.errors import ConfigError, LoomError
+from loom.types.frozen import BIG
 from loom.types.saving import first_finding, shown
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ merge = Reducer(_merge, "merge")
 add = Reducer(_add, "add")
 """A number grows by the write."""
 
-_BIG = 2**63  # an integer beyond that may be too long to be read back
 
 _FITTING: Mapping[str, tuple[type, ...]] = {
     "append": (list, tuple),
@@ -248,7 +248,7 @@ def reduce(field: Field, old: Any, write: Any) -> Any:
         return reducer.fn(old, write)
     try:
         made = reducer.fn(old, write)
-        if reducer is add and (type(made) is not int or -_BIG < made < _BIG):
+        if reducer is add and (type(made) is not int or -BIG < made < BIG):
             return made
         return field.values.settle(made)[0]
     except Exception as error:

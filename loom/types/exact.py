@@ -16,16 +16,15 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from loom.types.frozen import FREEZE, FrozenDict
+from loom.types.frozen import BIG, FREEZE, FrozenDict
 
 # True: the value is exact. None: it is, as soon as all fields of its records count as set (`completed`). False: no.
 IsExact = Callable[[Any], bool | None]
 
 _kind_of: Callable[[Any], Any] = type  # under another name, by which type checkers conclude nothing
-_BIG = 2**63  # an integer beyond that may be too long to be read back
 _KINDS = (str, bool, types.NoneType)  # every value of these is what JSON reads
 _NUMBERS: Mapping[Any, IsExact] = {
-    int: lambda value: _kind_of(value) is int and -_BIG < value < _BIG,
+    int: lambda value: _kind_of(value) is int and -BIG < value < BIG,
     float: lambda value: _kind_of(value) is float and isfinite(value),
 }
 _ALIKE = (bool, int, float)  # a number of one may equal a number of another

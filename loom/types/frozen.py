@@ -13,7 +13,7 @@ from pydantic import AfterValidator
 from pydantic_core import CoreSchema, PydanticSerializationError, core_schema, from_json, to_json
 
 _MAX_DEPTH = 150  # JSON nested 200 deep cannot be read back, and what holds it adds some
-_BIG = 2**63  # an integer beyond that may be too long to be read back
+BIG = 2**63  # an integer beyond that may be too long to be read back
 
 
 def _refuse(self: object, *_given: object, **_named: object) -> NoReturn:
@@ -81,7 +81,7 @@ def _frozen(value: Any, room: int) -> Any:
     kind = value.__class__
     if kind in _DONE:  # asked first, as it is by far the commonest and cheap to tell
         return value
-    if kind is int and -_BIG < value < _BIG:
+    if kind is int and -BIG < value < BIG:
         return value
     if kind is float:
         return value if isfinite(value) else None
