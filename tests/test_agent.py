@@ -354,7 +354,8 @@ async def test_an_agent_with_a_real_small_model_streams_and_ends() -> None:
     words = [event.delta for event in told if event.type == "text_delta"]
     end = told[-1]
     assert end.type == "done", end
-    assert (end.status, end.output, end.iterations) == ("success", "".join(words), 1)
+    assert end.status in ("success", "length")  # so small a model talks on until it is cut off
+    assert (end.output, end.iterations) == ("".join(words), 1)
     assert len(words) > 3
 
 

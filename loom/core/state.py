@@ -188,7 +188,8 @@ def _field(where: str, name: str, state: type[State]) -> Field:
 
 def _is_meant_to_reduce(extra: Any) -> bool:
     """Tell whether metadata looks like a reducer that nobody wrapped: a function of two values."""
-    if not inspect.isroutine(extra) and not isinstance(extra, partial):
+    is_function = inspect.isroutine(extra) or isinstance(extra, partial)
+    if not is_function:
         return extra is Reducer
     try:
         inspect.signature(extra).bind(None, None)
