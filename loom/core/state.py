@@ -188,11 +188,11 @@ def _field(where: str, name: str, state: type[State]) -> Field:
 
 def _is_meant_to_reduce(extra: Any) -> bool:
     """Tell whether metadata looks like a reducer that nobody wrapped: a function of two values."""
-    is_function = inspect.isroutine(extra) or isinstance(extra, partial)
-    if not is_function:
+    signature = partial(inspect.signature, extra)  # before its type is narrowed to what pyright knows half of
+    if not inspect.isroutine(extra) and not isinstance(extra, partial):
         return extra is Reducer
     try:
-        inspect.signature(extra).bind(None, None)
+        signature().bind(None, None)
     except TypeError:
         return False
     except ValueError:  # of a builtin that does not tell
