@@ -83,7 +83,7 @@ def test_what_is_no_source_is_refused() -> None:
 
 
 def test_of_every_source_at_most_as_many_items_come_as_the_query_wants() -> None:
-    many: dict[str, float | None] = {f"c{number}": number / 50 for number in range(50)}
+    many: dict[str, float | None] = {f"c{number:02}": number / 50 for number in range(50)}
     bundle = resolve(KnowledgeQuery(text="red apples", top_k=3), [fixed("many", many, 0.7), APPLES])
     assert [item.content for item in bundle.items if item.source_name == "many"] == ["c49", "c48", "c47"]
     assert [citation.snippet for citation in bundle.citations] == ["c47", "c48", "c49", "Apples are red."]

@@ -13,6 +13,7 @@ class Lazy(SqliteCheckpointer):
     async def append(self, claim, records, status="running", snapshot=None):
         if status == "running":
             self.waiting += records
+            await asyncio.sleep(0.002)
         else:
             await super().append(claim, [*self.waiting, *records], status)
             self.waiting = []
