@@ -35,7 +35,7 @@ from typing import Annotated
 from loom.core.declared import END, START
 from loom.core.graph import Graph
 from loom.core.state import State, append
-from loom.errors import ConfigError
+from loom.errors import ConfigError, short
 from loom.nodes.evaluate import Evaluate
 from loom.nodes.evaluate_checks import EvaluateChecks
 from loom.nodes.generate import Generate
@@ -86,9 +86,9 @@ def harness(
         ConfigError: `max_sprints` is below 1, or a check is no command.
     """
     if max_sprints < 1:
-        raise ConfigError(f'graph "harness": max_sprints must be at least 1; got {max_sprints}')
+        raise ConfigError(f'graph "harness": max_sprints must be at least 1; got {short(max_sprints)}')
     if check_timeout_s <= 0:
-        raise ConfigError(f'graph "harness": check_timeout_s must be above 0; got {check_timeout_s}')
+        raise ConfigError(f'graph "harness": check_timeout_s must be above 0; got {short(check_timeout_s)}')
     commands = checked(checks or {})
     folder = str(Path(workspace or ".").absolute())
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, cast
 
 from pydantic import Field, SkipValidation, field_validator, model_validator
 
-from loom.errors import ConfigError, quoted
+from loom.errors import ConfigError, quoted, short
 from loom.tools.tool import ToolSpec
 from loom.types.absent import refused_import
 from loom.types.knowledge import (
@@ -158,7 +158,7 @@ class RuntimeConfig(Settings):
             raise ValueError(f'knows "session_ttl_hours" alone, got {quoted(unknown)}')
         hours: object = extensions.get("session_ttl_hours", 24)
         if not isinstance(hours, int | float) or isinstance(hours, bool) or not hours > 0:
-            raise ValueError(f"session_ttl_hours must be a number above 0, got {hours!r}")
+            raise ValueError(f"session_ttl_hours must be a number above 0, got {short(hours)}")
         return extensions
 
     @property

@@ -185,3 +185,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def quoted(names: Iterable[str]) -> str:
     """Return the names sorted, in double quotes, separated by commas; `none` if there are none."""
     return ", ".join(f'"{name}"' for name in sorted(names)) or "none"
+
+
+def short(value: object) -> str:
+    """Return the repr of a value, cut to 80 characters; of one that has none, its type."""
+    try:
+        return f"{value!r:.80}"
+    except Exception:  # noqa: BLE001 - of an integer that is too long, or what is nested too deep, or the user's own
+        return f"a value of type {type(value).__name__} that cannot be shown"

@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from loom.core.result import GraphResult
 from loom.core.runtime import Runtime
-from loom.errors import ConfigError, LoomError, ProviderError
+from loom.errors import ConfigError, LoomError, ProviderError, short
 from loom.graphs.harness import HarnessState, harness
 from loom.runs.app import CompiledGraph
 from loom.runs.handle import GraphRun
@@ -222,7 +222,7 @@ class ManagedModel:
             raise ProviderError(f"{name} did not come to an end, its run is {state}{hint}")
         text = result if isinstance(result, str) else getattr(result, "output", None)
         if not isinstance(text, str):
-            raise ProviderError(f'{name} returned {result!r:.200}; expected a text, or an object with a text "output"')
+            raise ProviderError(f'{name} returned {short(result)}; expected a text, or an object with a text "output"')
         usage, finish_reason = getattr(result, "usage", None), getattr(result, "finish_reason", None)
         return ModelReply(
             text=text,
@@ -241,7 +241,7 @@ def _ref(role: str, given: Worker, models: dict[str, Model]) -> ModelRef:
     elif isinstance(given, Manager):
         models[ref.identifier] = ManagedModel(given)
     else:
-        raise ConfigError(f"{role} must be a ModelRef, a model, or have async run(prompt); got {given!r:.200}")
+        raise ConfigError(f"{role} must be a ModelRef, a model, or have async run(prompt); got {short(given)}")
     return ref
 
 

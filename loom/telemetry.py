@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from loom.errors import ConfigError
+from loom.errors import ConfigError, short
 from loom.types.events import Event
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Telemetry:
             ("meter_provider", meter_provider, _has(meter_provider, "get_meter"), "a MeterProvider or None"),
         ):
             if not is_right:
-                got = f"got {type(given).__name__}: {given!r:.80}"
+                got = f"got {type(given).__name__}: {short(given)}"
                 raise ConfigError(f"Telemetry({name}=…) must be {expected}; {got}")
         self._trace = trace
         self._agent = {"gen_ai.agent.name": agent_name} if agent_name else {}

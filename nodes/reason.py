@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from loom.context.window import Edits
 from loom.core.context import Context, Effect
@@ -92,8 +93,8 @@ def _told_apart(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
 def _whole(call: ToolCall) -> ToolCall:
     """Return a call without halves of characters, with which it could not be saved; those in arguments spoil them."""
     try:
-        json.dumps((call.id, call.name, call.arguments), ensure_ascii=False, default=repr).encode()
-    except UnicodeEncodeError:
+        to_json((call.id, call.name, call.arguments))
+    except ValueError:  # PydanticSerializationError is one
         return ToolCall(id=mended(call.id), name=mended(call.name), arguments=_readable(call.arguments))
     return call
 

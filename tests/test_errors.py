@@ -2,12 +2,13 @@
 
 import pickle
 import re
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
 import loom.errors
-from loom import Problem
+from loom import Cache, Graph, Limits, Problem, Retry, Runtime, SqliteCheckpointer, State, node
 from loom.errors import (
     Change,
     ConfigError,
@@ -19,6 +20,7 @@ from loom.errors import (
     RateLimitError,
     did_you_mean,
     quoted,
+    short,
 )
 
 
@@ -88,3 +90,42 @@ def test_an_error_crosses_to_another_process_whole(error: LoomError) -> None:
     came = pickle.loads(pickle.dumps(error))
     assert type(came) is type(error)
     assert (str(came), came.__dict__) == (str(error), error.__dict__)
+
+
+class Rude:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+TOO_LONG = 10**5000
+
+
+def test_any_value_can_be_shown() -> None:
+    assert short("x" * 200) == "'" + "x" * 79
+    assert short(TOO_LONG) == "a value of type int that cannot be shown"
+    assert short(Rude()) == "a value of type Rude that cannot be shown"
+
+
+@pytest.mark.parametrize("given", [-TOO_LONG, Rude()], ids=["too long", "rude"])
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda given: Limits(max_steps=given),
+        lambda given: Retry(max_attempts=given),
+        lambda given: Retry(on=given),
+        lambda given: Cache(ttl_s=given),
+        lambda given: Runtime(limits=given),
+        lambda given: Runtime(clock=given),
+        lambda given: Runtime(models=given),
+        SqliteCheckpointer,
+        lambda given: Graph("g", given),
+        lambda given: Graph("g", State).node("n", given),
+        lambda given: Graph("g", State).each("a", "b", over="items", bind="item", max_concurrency=given),
+        lambda given: node(effect=given),
+        lambda given: node(writes=given),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_that_cannot_be_shown_is_refused_all_the_same(take: Callable[[Any], object], given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"a value of type (int|Rude) that cannot be shown"):
+        take(given)

@@ -35,7 +35,15 @@ from loom.checkpoint.sqlite_rows import (
 )
 from loom.core.journal import Claim, Journal, new_token
 from loom.core.result import RunInfo, Status
-from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunExistsError, RunNotFoundError
+from loom.errors import (
+    CheckpointError,
+    ConfigError,
+    LoomError,
+    RunConflictError,
+    RunExistsError,
+    RunNotFoundError,
+    short,
+)
 from loom.runs.given import STATUSES, check_filter
 
 T = TypeVar("T")
@@ -68,15 +76,15 @@ class SqliteCheckpointer:
         self, path: str | os.PathLike[str], *, durability: Durability = "process", lease_s: float = 30.0
     ) -> None:
         if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
-            raise ConfigError(f"SqliteCheckpointer(path=…) must be the path of a file; got {path!r:.80}")
+            raise ConfigError(f"SqliteCheckpointer(path=…) must be the path of a file; got {short(path)}")
         if os.fspath(path) == ":memory:":
             message = 'SqliteCheckpointer(path=":memory:") would make a file of that name'
             raise ConfigError(f"{message}; to keep runs in memory use MemoryCheckpointer()")
         if durability not in get_args(Durability):
-            raise ConfigError(f'SqliteCheckpointer(durability=…) must be "process" or "power"; got "{durability}"')
+            raise ConfigError(f'SqliteCheckpointer(durability=…) must be "process" or "power"; got {short(durability)}')
         if not isinstance(lease_s, (int, float)) or not 0 < lease_s <= TIMEOUT_MAX:
             message = f"SqliteCheckpointer(lease_s=…) must be a number above 0, at most {TIMEOUT_MAX:.0f}"
-            raise ConfigError(f"{message}; got {lease_s!r}")
+            raise ConfigError(f"{message}; got {short(lease_s)}")
         self.path = Path(path)
         self.durability = durability
         self.lease_s = lease_s

@@ -16,10 +16,9 @@ from pydantic_core import from_json
 from loom.core.journal import FORMAT, Checkpointer, Journal, decode
 from loom.core.result import RunInfo, Status
 from loom.core.runtime import check_number, check_store
-from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunNotFoundError, quoted
+from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunNotFoundError, quoted, short
 from loom.runs.given import STATUSES, known_run_id, seconds_of
 from loom.runs.inputs import checked_run_id
-from loom.types.saving import shown
 
 # Any, in this module: parsed JSON.
 
@@ -103,7 +102,7 @@ async def prune(
     check_number("prune(older_than_s=…)", older_than_s)
     is_list = isinstance(statuses, Collection) and not isinstance(statuses, str)
     if not is_list or not all(status in STATUSES for status in statuses):
-        raise ConfigError(f"prune(statuses=…) must be a tuple of {quoted(STATUSES)}; got {shown(statuses)}")
+        raise ConfigError(f"prune(statuses=…) must be a tuple of {quoted(STATUSES)}; got {short(statuses)}")
     now = seconds_of("prune", clock)
     old: list[RunInfo] = [
         run for run in await store.runs() if run.status in statuses and now - run.updated_at > older_than_s
@@ -137,7 +136,7 @@ def _seal(lines: Sequence[str]) -> str:
 async def _texts(lines: Lines) -> list[str]:
     """Return the lines without their ends, empty ones left out."""
     if isinstance(lines, (str, bytes)) or not isinstance(lines, (Iterable, AsyncIterable)):
-        raise ConfigError(f"import_run(…, lines) must be lines, as an open file or a list; got {shown(lines)}")
+        raise ConfigError(f"import_run(…, lines) must be lines, as an open file or a list; got {short(lines)}")
     try:
         given = [line async for line in lines] if isinstance(lines, AsyncIterable) else list(lines)
         texts = [_text(line).rstrip("\r\n") for line in given]
@@ -150,7 +149,7 @@ def _text(line: object) -> str:
     if isinstance(line, bytes):
         return line.decode()
     if not isinstance(line, str):
-        raise ConfigError(f"import_run(…, lines) must be lines of text or bytes; got {shown(line)} among them")
+        raise ConfigError(f"import_run(…, lines) must be lines of text or bytes; got {short(line)} among them")
     return line
 
 

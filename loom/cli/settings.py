@@ -12,7 +12,7 @@ from loom.cli.inputs import pair, pairs, value_of
 from loom.cli.options import Given
 from loom.core.graph import Graph
 from loom.core.values import bare, is_union, type_name, values_of
-from loom.errors import ConfigError, did_you_mean, quoted
+from loom.errors import ConfigError, did_you_mean, quoted, short
 from loom.models.litellm import client
 from loom.runs.app import CompiledGraph
 from loom.types.models import Model, ModelRef
@@ -145,7 +145,7 @@ def _argument(name: str, value: object, kind: object, *, is_text: bool) -> objec
         return values.validate(value_of(str(value), values) if is_text else value)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[0]["msg"]
-        raise ConfigError(f"{_option(name)}: got {value!r:.80}, expected {type_name(kind)}: {found}") from None
+        raise ConfigError(f"{_option(name)}: got {short(value)}, expected {type_name(kind)}: {found}") from None
 
 
 def _option(name: str) -> str:

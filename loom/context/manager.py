@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from loom.context.view import handed_off, last_turn, tokens_in_content
 from loom.context.window import Edits, Window
-from loom.errors import ConfigError, ContextOverflowError
+from loom.errors import ConfigError, ContextOverflowError, short
 from loom.types.handoff import HandoffArtifact
 from loom.types.messages import Message
 
@@ -34,9 +34,9 @@ class ContextManager:
             ("reserved_output_tokens", reserved_output_tokens, 0),
         ):
             if not isinstance(number, int) or isinstance(number, bool) or number < least:
-                raise ConfigError(f"ContextManager({name}=…) must be a whole number from {least}, got {number!r}")
+                raise ConfigError(f"ContextManager({name}=…) must be a whole number from {least}, got {short(number)}")
         if isinstance(constraints, str):
-            raise ConfigError(f"ContextManager(constraints=…) must be a list of texts, got {constraints!r:.80}")
+            raise ConfigError(f"ContextManager(constraints=…) must be a list of texts, got {short(constraints)}")
         self.goal = goal
         self._window = Window(max_tokens=max_tokens, reserved_output_tokens=reserved_output_tokens)
         self._fixed = _fixed(goal, instructions, constraints)

@@ -18,9 +18,9 @@ from loom.core.declared import Declared, Each, Placed
 from loom.core.node import FunctionNode, Node, Port
 from loom.core.state import Field
 from loom.core.values import Values, bare, exact_dumper, is_union, list_item, type_name, values_at, values_of
-from loom.errors import ConfigError, LoomError
+from loom.errors import ConfigError, LoomError, short
 from loom.types.exact import completed, is_only_fields
-from loom.types.saving import SURE, first_finding, refuse_unreadable, shown
+from loom.types.saving import SURE, first_finding, refuse_unreadable
 
 # Any, in this module: inputs, outputs and field values, whose types are the user's.
 
@@ -211,7 +211,7 @@ def _checking(function: str, read: Read) -> Read:
         except ValueError as error:
             where = "the item is" if read.key == ITEM else f'field "{read.key}" holds'
             wanted = f'port "{read.port}" wants {type_name(read.type)}'
-            raise InputError(f"{wanted}, {where} {shown(value)}: {first_finding(error)}") from None
+            raise InputError(f"{wanted}, {where} {short(value)}: {first_finding(error)}") from None
 
     return read._replace(take=take)
 
@@ -318,7 +318,7 @@ def settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tu
 
 def _settle_none(node: str, returned: Any) -> tuple[dict[str, Any], bytes]:
     if returned is not None:
-        raise OutputError(f'node "{node}" returned {shown(returned)}, but has no output; say @node(writes="field")')
+        raise OutputError(f'node "{node}" returned {short(returned)}, but has no output; say @node(writes="field")')
     return {}, b"{}"
 
 
@@ -358,6 +358,6 @@ def _settle_each(
 
 def _bad_output(node: str, port: str, field: str, values: Values, value: Any, error: ValueError) -> OutputError:
     return OutputError(
-        f'node "{node}", output "{port}": {shown(value)} is no {type_name(values.type)}, '
+        f'node "{node}", output "{port}": {short(value)} is no {type_name(values.type)}, '
         f'which field "{field}" holds: {first_finding(error)}'
     )

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from loom.core.node import plain_function
-from loom.errors import did_you_mean, quoted
+from loom.errors import did_you_mean, quoted, short
 
 # Any, in this module: field values, whose types are the user's.
 
@@ -161,7 +161,7 @@ def condition_of(given: object) -> Condition:
     if callable(given):
         return from_function(given)
     return Condition(
-        repr(given), (), _never, f"got {type(given).__name__} as a condition; expected a string or function"
+        short(given), (), _never, f"got {type(given).__name__} as a condition; expected a string or function"
     )
 
 

@@ -7,7 +7,7 @@ from loom.core.condition import condition_of
 from loom.core.declared import END, Declared, Drawing, Each, Placed, Way, bound
 from loom.core.node import GATES, AnyNode, FunctionNode, GraphNode, Node, class_flaw, inputs_of, outputs_of
 from loom.core.state import State, fields_of
-from loom.errors import ConfigError, GraphError, Problem, did_you_mean
+from loom.errors import ConfigError, GraphError, Problem, did_you_mean, short
 
 if TYPE_CHECKING:
     from loom.core.runtime import Cache, Retry
@@ -39,7 +39,7 @@ class Graph(Generic[S]):
     ) -> None:
         _check_name("a graph", name)
         if not (isinstance(state, type) and issubclass(state, State)):
-            raise ConfigError(f'graph "{name}" needs a subclass of State; got {state!r}')
+            raise ConfigError(f'graph "{name}" needs a subclass of State; got {short(state)}')
         _check_names(f'graph "{name}"', "inputs", inputs)
         fields_of(state)  # an annotation that cannot be resolved is told here
         self._check_policies(f'graph "{name}"', retry, timeout_s, cache)
@@ -81,18 +81,18 @@ class Graph(Generic[S]):
         where = f'graph "{self.name}", node "{name}"'
         if not isinstance(node, (Node, FunctionNode, GraphNode)):
             raise ConfigError(
-                f"{where}: expected a Node, a function made by @node, or a compiled graph's as_node(…); got {node!r}"
+                f"{where}: expected a Node, a function made by @node, or a graph's as_node(…); got {short(node)}"
             )
         is_graph = isinstance(node, GraphNode)  # whose nodes have policies of their own
         decides_anew = is_graph or node.effect == "write" or node.kind in GATES
         own = (("reads", node.reads), ("writes", node.writes)) if isinstance(node, GraphNode) else ()
         for word, mapping in (*own, ("reads", reads), ("writes", writes)):
             if mapping is not None and not _maps_names(mapping):
-                raise ConfigError(f'{where}: expected {word}={{"port": "field"}}; got {mapping!r:.80}; both are names')
+                raise ConfigError(f'{where}: expected {word}={{"port": "field"}}; got {short(mapping)}; both are names')
         if not (isinstance(ungated, str) and isinstance(join, bool)):
             raise ConfigError(
                 f"{where}: ungated is a text, the reason why, and join True or False; "
-                f"got ungated={ungated!r:.80}, join={join!r:.80}"
+                f"got ungated={short(ungated)}, join={short(join)}"
             )
         if isinstance(node, GraphNode):
             reads, writes = {**node.reads, **(reads or {})}, {**node.writes, **(writes or {})}
@@ -126,11 +126,11 @@ class Graph(Generic[S]):
             from loom.core.runtime import Cache, Retry  # noqa: PLC0415 - most graphs are declared without
 
             if not isinstance(cache, Cache | None):
-                raise ConfigError(f"{where}: cache must be a Cache; got {cache!r}")
+                raise ConfigError(f"{where}: cache must be a Cache; got {short(cache)}")
             if not isinstance(retry, Retry | None):
-                raise ConfigError(f"{where}: retry must be a Retry; got {retry!r}")
+                raise ConfigError(f"{where}: retry must be a Retry; got {short(retry)}")
         if timeout_s is True or not (timeout_s is None or (isinstance(timeout_s, (int, float)) and timeout_s > 0)):
-            raise ConfigError(f"{where}: timeout_s must be a number above 0; got {timeout_s!r}")
+            raise ConfigError(f"{where}: timeout_s must be a number above 0; got {short(timeout_s)}")
 
     def edge(self, *stops: Stop) -> None:
         """Draw edges from stop to stop. A list fans out; the stop after a list joins its branches.
@@ -160,9 +160,11 @@ class Graph(Generic[S]):
             ConfigError: a target is neither a name nor a list of names, or `ways` is no mapping.
         """
         if not isinstance(source, str):
-            raise ConfigError(f'graph "{self.name}": a switch has one source, a name; got {source!r}')
+            raise ConfigError(f'graph "{self.name}": a switch has one source, a name; got {short(source)}')
         if not isinstance(ways, Mapping):
-            raise ConfigError(f'graph "{self.name}", switch("{source}"): expected {{condition: target}}; got {ways!r}')
+            raise ConfigError(
+                f'graph "{self.name}", switch("{source}"): expected {{condition: target}}; got {short(ways)}'
+            )
         drawn: list[Way] = []
         for test, target in ways.items():
             condition = condition_of(test)
@@ -182,19 +184,23 @@ class Graph(Generic[S]):
             ConfigError: something is no name, or `max_concurrency` is no number of 1 or more.
         """
         if not (isinstance(source, str) and isinstance(node, str)):
-            raise ConfigError(f'graph "{self.name}": an each has one source and one node; got {source!r}, {node!r}')
+            raise ConfigError(
+                f'graph "{self.name}": an each has one source and one node; got {short(source)}, {short(node)}'
+            )
         where = f'graph "{self.name}", each("{source}")'
         if not (isinstance(over, str) and isinstance(bind, str)):
-            raise ConfigError(f"{where}: over and bind are names; got {over!r:.80}, {bind!r:.80}")
+            raise ConfigError(f"{where}: over and bind are names; got {short(over)}, {short(bind)}")
         if not isinstance(max_concurrency, int) or max_concurrency is True or max_concurrency < 1:
-            raise ConfigError(f"{where}: max_concurrency must be 1 or more, a whole number; got {max_concurrency!r}")
+            raise ConfigError(
+                f"{where}: max_concurrency must be 1 or more, a whole number; got {short(max_concurrency)}"
+            )
         way = Way(None, (node,), f"each {bind} in {over}")
         self._drawings.append(Drawing(source, (way,), each=Each(node, over, bind, max_concurrency)))
 
     def _names(self, stop: Stop, where: str) -> tuple[str, ...]:
         names = (stop,) if isinstance(stop, str) else stop
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-            raise ConfigError(f'graph "{self.name}", {where}: a stop is a name or a list of names; got {stop!r}')
+            raise ConfigError(f'graph "{self.name}", {where}: a stop is a name or a list of names; got {short(stop)}')
         return tuple(names)
 
     def to_spec(self) -> dict[str, Any]:
@@ -267,7 +273,7 @@ class Graph(Generic[S]):
 def _check_name(whose: str, name: object) -> None:
     """Refuse what is no string, or one that cannot be saved: it has a lone surrogate."""
     if not isinstance(name, str) or not (name.isascii() or name.encode(errors="ignore").decode() == name):
-        raise ConfigError(f"{whose}'s name is a string that can be saved; got {name!r:.80}")
+        raise ConfigError(f"{whose}'s name is a string that can be saved; got {short(name)}")
 
 
 def _maps_names(mapping: Mapping[str, str]) -> bool:
@@ -278,4 +284,4 @@ def _check_names(where: str, word: str, names: Sequence[str]) -> None:
     """Refuse what is no list of names. One name would be taken letter by letter."""
     if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(one, str) for one in names):
         hint = f', write {word}=("{names}",)' if isinstance(names, str) else ""
-        raise ConfigError(f"{where}: {word} is a list of names; got {names!r:.80}{hint}")
+        raise ConfigError(f"{where}: {word} is a list of names; got {short(names)}{hint}")

@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from loom.core.context import Context, Effect
 from loom.core.values import bare, is_union, type_name
-from loom.errors import ConfigError
+from loom.errors import ConfigError, short
 
 # Any, in this module: port types and values are the user's.
 
@@ -267,13 +267,15 @@ def node(
     for word, given, allowed in (("writes", writes, str | None), ("kind", kind, str), ("thread", thread, bool)):
         if not isinstance(given, allowed):
             wanted = "a bool" if word == "thread" else "a text"
-            raise ConfigError(f"@node({word}=…) must be {wanted}; got {given!r:.80}")
+            raise ConfigError(f"@node({word}=…) must be {wanted}; got {short(given)}")
     if effect not in EFFECTS:
-        raise ConfigError(f'@node(effect=…) must be one of {", ".join(EFFECTS)}; got "{effect}"')
+        raise ConfigError(f"@node(effect=…) must be one of {', '.join(EFFECTS)}; got {short(effect)}")
 
     def make(fn: Callable[P, R]) -> FunctionNode[P, R]:
         if not callable(fn):
-            raise ConfigError(f'@node takes a function, and its options by name, @node(writes="field"); got {fn!r:.80}')
+            raise ConfigError(
+                f'@node takes a function, and its options by name, @node(writes="field"); got {short(fn)}'
+            )
         return FunctionNode(fn, writes=writes, kind=kind, effect=effect, thread=thread)
 
     return make if fn is None else make(fn)

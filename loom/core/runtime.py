@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from loom.errors import ConfigError
+from loom.errors import ConfigError, short
 
 if TYPE_CHECKING:  # only names here: a graph is declared without loading what its run will need
     from loom.core.journal import Checkpointer
@@ -16,21 +16,21 @@ if TYPE_CHECKING:  # only names here: a graph is declared without loading what i
 def check_whole(what: str, value: object, least: int) -> None:
     """Refuse with a ConfigError what is no whole number, or too small."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigError(f"{what} must be a whole number; got {value!r}")
+        raise ConfigError(f"{what} must be a whole number; got {short(value)}")
     if value < least:
-        raise ConfigError(f"{what} must be at least {least}; got {value}")
+        raise ConfigError(f"{what} must be at least {least}; got {short(value)}")
 
 
 def check_number(what: str, value: object) -> None:
     """Refuse with a ConfigError what is no number, or below 0."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
-        raise ConfigError(f"{what} must be a number, 0 or more; got {value!r}")
+        raise ConfigError(f"{what} must be a number, 0 or more; got {short(value)}")
 
 
 def check_store(what: str, given: object) -> None:
     """Refuse with a ConfigError what is no store."""
     if _lacks(given, "claim"):
-        raise ConfigError(f"{what} must be a store, as SqliteCheckpointer(path); got {given!r:.80}")
+        raise ConfigError(f"{what} must be a store, as SqliteCheckpointer(path); got {short(given)}")
 
 
 def _lacks(given: object, method: str) -> bool:
@@ -61,7 +61,7 @@ class Retry:
         check_number("Retry(backoff_s=…)", self.backoff_s)
         check_number("Retry(max_backoff_s=…)", self.max_backoff_s)
         if not isinstance(self.on, tuple) or not all(map(_is_exception, self.on)):
-            raise ConfigError(f"Retry(on=…) must be a tuple of exception types; got {self.on!r}")
+            raise ConfigError(f"Retry(on=…) must be a tuple of exception types; got {short(self.on)}")
 
     def pause_s(self, attempt: int, chance: float) -> float:
         """Return the seconds to wait after the failed attempt of this number (from 1); `chance` is from 0 to 1."""
@@ -84,7 +84,7 @@ class Cache:
     def __post_init__(self) -> None:
         check_whole("Cache(max_entries=…)", self.max_entries, 1)
         if self.ttl_s is not None and not (isinstance(self.ttl_s, (int, float)) and self.ttl_s > 0):
-            raise ConfigError(f"Cache(ttl_s=…) must be above 0; got {self.ttl_s!r}")
+            raise ConfigError(f"Cache(ttl_s=…) must be above 0; got {short(self.ttl_s)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +141,18 @@ class Runtime:
 
     def __post_init__(self) -> None:
         if not isinstance(self.limits, Limits):
-            raise ConfigError(f"Runtime(limits=…) must be a Limits; got {self.limits!r}")
+            raise ConfigError(f"Runtime(limits=…) must be a Limits; got {short(self.limits)}")
         if not callable(self.clock):
-            raise ConfigError(f"Runtime(clock=…) must be a function that gives Unix seconds; got {self.clock!r}")
+            raise ConfigError(f"Runtime(clock=…) must be a function that gives Unix seconds; got {short(self.clock)}")
         if self.checkpointer is not None:
             check_store("Runtime(checkpointer=…)", self.checkpointer)
         if self.models is not None and not isinstance(self.models, Mapping) and _lacks(self.models, "complete"):
-            given = repr(self.models)
-            raise ConfigError(f"Runtime(models=…) must be a model, or map identifiers to models; got {given:.80}")
+            given = short(self.models)
+            raise ConfigError(f"Runtime(models=…) must be a model, or map identifiers to models; got {given}")
         if not isinstance(self.tools, Mapping):
-            raise ConfigError(f"Runtime(tools=…) must map names to tools; got {self.tools!r:.80}")
+            raise ConfigError(f"Runtime(tools=…) must map names to tools; got {short(self.tools)}")
         if not isinstance(self.resources, Mapping):
-            raise ConfigError(f"Runtime(resources=…) must map names to objects; got {self.resources!r:.80}")
+            raise ConfigError(f"Runtime(resources=…) must map names to objects; got {short(self.resources)}")
         secrets: object = self.secrets
         if not isinstance(secrets, tuple) or not all(isinstance(one, str) for one in self.secrets):
             raise ConfigError("Runtime(secrets=…) must be a tuple of texts")  # which are shown nowhere

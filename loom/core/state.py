@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
 from pydantic_core import PydanticUndefined, to_json
 
 from loom.core.values import Values, bare, is_union, type_name, values_at
-from loom.errors import ConfigError, LoomError
+from loom.errors import ConfigError, LoomError, short
 from loom.types.frozen import BIG
-from loom.types.saving import first_finding, shown
+from loom.types.saving import first_finding
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -32,7 +32,7 @@ class Reducer:
     def __post_init__(self) -> None:
         call = getattr(self.fn, "__call__", None)  # noqa: B004 - an object's own, which may be async
         if call is None or inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(call):
-            raise ConfigError(f"Reducer takes a plain function, fn(old, write) -> new; got {shown(self.fn)}")
+            raise ConfigError(f"Reducer takes a plain function, fn(old, write) -> new; got {short(self.fn)}")
 
     def __repr__(self) -> str:
         return self.name or getattr(self.fn, "__name__", "reducer")
@@ -83,7 +83,9 @@ class State(BaseModel):
         super().__init_subclass__(**config)
         if version is not None:
             if type(version) is not int or version < 1:
-                raise ConfigError(f'state "{cls.__name__}": version must be a whole number from 1 on; got {version!r}')
+                raise ConfigError(
+                    f'state "{cls.__name__}": version must be a whole number from 1 on; got {short(version)}'
+                )
             cls.state_version = version
 
     @classmethod
@@ -159,7 +161,7 @@ def _field(where: str, name: str, state: type[State]) -> Field:
     for extra in info.metadata:
         if _is_meant_to_reduce(extra):
             remedy = "call it, Reducer(fn)" if extra is Reducer else "wrap it, Reducer(fn), or say append, merge, add"
-            raise ConfigError(f"{where}: {shown(extra)} in its type is no reducer and would be passed over; {remedy}")
+            raise ConfigError(f"{where}: {short(extra)} in its type is no reducer and would be passed over; {remedy}")
     if _has_reducer_inside(info.annotation):
         raise ConfigError(
             f"{where}: a reducer stands inside of its type {type_name(info.annotation)}, where it would be passed "
@@ -174,7 +176,7 @@ def _field(where: str, name: str, state: type[State]) -> Field:
         try:
             values.validate(info.default)
         except Exception as error:
-            message = f"{where}: its default {shown(info.default)} does not fit {type_name(values.type)}"
+            message = f"{where}: its default {short(info.default)} does not fit {type_name(values.type)}"
             raise ConfigError(f"{message}: {first_finding(error)}") from error
     return Field(
         name=name,

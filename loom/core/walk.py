@@ -196,7 +196,7 @@ class Walk:
 
     def _enter(self, branch: Branch, target: int) -> list[Branch]:
         branch.at = target
-        if target in self.plan.joins and branch.frames:
+        if branch.frames and target in self.plan.joins:
             del self._working[branch]
             self._waiting.setdefault(target, []).append(branch)
             return []

@@ -6,7 +6,7 @@ from loom.draw.dot import dot_text
 from loom.draw.mermaid import mermaid_text
 from loom.draw.render import png, svg
 from loom.draw.words import told
-from loom.errors import ConfigError, did_you_mean, quoted
+from loom.errors import ConfigError, did_you_mean, quoted, short
 from loom.types.outline import Outline
 
 Format = Literal["svg", "dot", "mermaid", "png"]
@@ -30,7 +30,9 @@ def draw(outline: Outline, format: Format = "svg") -> str | bytes:  # noqa: A002
     """
     if format not in (known := get_args(Format)):
         hint = did_you_mean(str(format), known)
-        raise ConfigError(f'cannot draw graph "{outline.name}" as {format!r}; expected one of {quoted(known)}.{hint}')
+        raise ConfigError(
+            f'cannot draw graph "{outline.name}" as {short(format)}; expected one of {quoted(known)}.{hint}'
+        )
     match format:
         case "dot":
             return dot_text(outline)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from loom.errors import ConfigError, did_you_mean, quoted
+from loom.errors import ConfigError, did_you_mean, quoted, short
 from loom.types.knowledge import KnowledgeBundle, KnowledgeQuery, KnowledgeSource, check_query
 
 
@@ -20,7 +20,7 @@ def resolve(query: KnowledgeQuery, sources: Sequence[KnowledgeSource]) -> Knowle
     check_query(query)
     for source in sources:
         if not isinstance(source, KnowledgeSource):
-            raise ConfigError(f"a source must be KnowledgeSource; got {type(source).__name__}: {source!r:.80}")
+            raise ConfigError(f"a source must be KnowledgeSource; got {type(source).__name__}: {short(source)}")
     named = {source.name: source for source in sources}
     if len(named) < len(sources):
         names = [source.name for source in sources]

@@ -19,9 +19,9 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema, from_json, 
 
 from loom.core.result import Ask, Result
 from loom.core.values import values_of
-from loom.errors import AnswerError, quoted
+from loom.errors import AnswerError, quoted, short
 from loom.runs.notes import Totals
-from loom.types.saving import refuse_unreadable, shown
+from loom.types.saving import refuse_unreadable
 
 # Any, in this module: answers, and JSON Schemas.
 
@@ -84,7 +84,7 @@ def answer_records(totals: Totals, answers: Answers, at: float) -> list[dict[str
         AnswerError: an id is unknown or answered, or an answer is of the wrong type.
     """
     if not isinstance(answers, Mapping):
-        raise AnswerError(f"answers are given by the id of their ask, {{ask.id: answer}}; got {shown(answers)}")
+        raise AnswerError(f"answers are given by the id of their ask, {{ask.id: answer}}; got {short(answers)}")
     return [
         {"kind": "answer", "id": ask_id, "value": _checked(_open(totals, ask_id), answer), "at": at}
         for ask_id, answer in answers.items()
@@ -93,7 +93,7 @@ def answer_records(totals: Totals, answers: Answers, at: float) -> list[dict[str
 
 def _open(totals: Totals, ask_id: str) -> Ask:
     if ask_id in totals.answers:
-        raise AnswerError(f'ask "{ask_id}" was answered already, with {shown(totals.answers[ask_id])}')
+        raise AnswerError(f'ask "{ask_id}" was answered already, with {short(totals.answers[ask_id])}')
     if ask_id not in totals.open_asks:
         raise AnswerError(f'no ask "{ask_id}" is open; open are {quoted(totals.open_asks)}')
     return totals.open_asks[ask_id]
@@ -104,7 +104,7 @@ def _checked(ask: Ask, answer: Any) -> Any:
     try:
         plain = as_json(answer.value if isinstance(answer, Result) else answer)
     except Exception as error:  # noqa: BLE001 - how it is saved may be the user's own
-        raise AnswerError(f"{where}: {shown(answer)} cannot be saved as JSON: {error}") from None
+        raise AnswerError(f"{where}: {short(answer)} cannot be saved as JSON: {error}") from None
     is_in_doubt = ask.kind == "in_doubt"
     if is_in_doubt and isinstance(answer, str) and answer in ("retry", "skip"):
         return [answer]
@@ -141,18 +141,18 @@ def _flaws(value: Any, schema: Mapping[str, Any], known: Mapping[str, Any], wher
         choices = schema.get("anyOf") or schema["oneOf"]
         if all(any(_flaws(value, one, known, where)) for one in choices):
             wanted = dict.fromkeys(str(one.get("type", one.get("$ref", one))).rsplit("/", 1)[-1] for one in choices)
-            yield f"{where} must be {' or '.join(wanted)}, got {shown(value)}"
+            yield f"{where} must be {' or '.join(wanted)}, got {short(value)}"
     elif "enum" in schema or "const" in schema:
         allowed = schema["enum"] if "enum" in schema else [schema["const"]]
         if not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in allowed):
-            yield f"{where} must be one of {allowed}, got {shown(value)}"
+            yield f"{where} must be one of {allowed}, got {short(value)}"
     elif "type" in schema and not (schema["type"] == "number" and value in _ENDLESS):
         wanted = schema["type"]
         if any(_is_a(value, kind) for kind in ([wanted] if isinstance(wanted, str) else wanted)):
             yield from _broken_bounds(value, schema, where)
             yield from _flaws_inside(value, schema, known, where)
         else:
-            yield f"{where} must be of type {wanted}, got {shown(value)}"
+            yield f"{where} must be of type {wanted}, got {short(value)}"
 
 
 def _flaws_inside(value: Any, schema: Mapping[str, Any], known: Mapping[str, Any], where: str) -> Iterator[str]:
@@ -213,12 +213,12 @@ def _broken_bounds(value: Any, schema: Mapping[str, Any], where: str) -> Iterato
     for name, (words, holds) in _BOUNDS.items():
         is_of_set = name == "maxItems" and "uniqueItems" in schema  # of what is there twice a set holds one
         if name in schema and not is_of_set and not holds(value, schema[name]):
-            yield f"{where} must be {words} {schema[name]}, got {shown(value)}"
+            yield f"{where} must be {words} {schema[name]}, got {short(value)}"
     if schema.get("format") in _FORMATS:
         try:
             values_of(_FORMATS[schema["format"]]).read(value)
         except ValueError:
-            yield f"{where} must be a {schema['format']}, got {shown(value)}"
+            yield f"{where} must be a {schema['format']}, got {short(value)}"
 
 
 def _object_flaws(

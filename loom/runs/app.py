@@ -17,7 +17,7 @@ from loom.core.plan import Plan
 from loom.core.result import Checkpoint, GraphResult
 from loom.core.runtime import Runtime
 from loom.core.state import State, state_from
-from loom.errors import ConfigError, did_you_mean, quoted
+from loom.errors import ConfigError, did_you_mean, quoted, short
 from loom.runs.answers import Answers, answer_records
 from loom.runs.changes import OnChange, Rename, header_of, read_back
 from loom.runs.executor import Executor
@@ -275,7 +275,7 @@ class CompiledGraph(Generic[S]):
         for word, mapping in (("reads", reads), ("writes", writes)):
             if not isinstance(mapping, Mapping):
                 raise ConfigError(
-                    f'as_node of graph "{self.name}": expected {word}={{"inner": "outer"}}; got {mapping!r:.80}'
+                    f'as_node of graph "{self.name}": expected {word}={{"inner": "outer"}}; got {short(mapping)}'
                 )
             for name in mapping:
                 if name not in plan.fields:

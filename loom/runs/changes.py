@@ -10,10 +10,9 @@ from loom.core.declared import START
 from loom.core.fingerprint import Parts, edge_parts, graph_parts, state_parts
 from loom.core.journal import FORMAT, Journal, decode, encode
 from loom.core.plan import Plan
-from loom.errors import Change, CheckpointError, ConfigError, GraphChangedError, LoomError, did_you_mean
+from loom.errors import Change, CheckpointError, ConfigError, GraphChangedError, LoomError, did_you_mean, short
 from loom.runs.past import Past, Watch, from_snapshot
 from loom.runs.versions import StateParts, migrates
-from loom.types.saving import shown
 
 # Any, in this module: parsed JSON.
 
@@ -84,9 +83,9 @@ def read_back(plan: Plan, journal: Journal, header: bytes, on_change: OnChange, 
             is not so.
     """
     if on_change not in get_args(OnChange):
-        raise ConfigError(f'resume(on_change=…) must be "raise" or "continue"; got {on_change!r}')
+        raise ConfigError(f'resume(on_change=…) must be "raise" or "continue"; got {short(on_change)}')
     if not isinstance(rename, Mapping) or not all(isinstance(name, str) for pair in rename.items() for name in pair):
-        raise ConfigError(f"resume(rename=…) must map old names of nodes to new ones; got {shown(rename)}")
+        raise ConfigError(f"resume(rename=…) must map old names of nodes to new ones; got {short(rename)}")
     last = last_change(journal)
     if journal.header == header and not last and not rename:
         past = Past(plan, journal.run_id)

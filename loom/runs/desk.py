@@ -18,7 +18,7 @@ from loom.core.plan import Task
 from loom.core.result import Ask
 from loom.core.values import Values, type_name
 from loom.core.walk import Branch
-from loom.errors import AnswerError, ConfigError, EffectError, LoomError, ProviderUnavailableError
+from loom.errors import AnswerError, ConfigError, EffectError, LoomError, ProviderUnavailableError, short
 from loom.runs.notes import Effect as Saved
 from loom.runs.notes import Notes, branch_of, path_of, said
 from loom.runs.past import Past
@@ -26,7 +26,7 @@ from loom.runs.run import Run
 from loom.runs.wanted import Question, event_of, question_of, result_of, text_of
 from loom.types.events import Event
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest
-from loom.types.saving import first_finding, shown
+from loom.types.saving import first_finding
 from loom.types.tools import Tool
 
 # Any, in this module: what effects return and asks are answered, whose types are the node's own.
@@ -218,7 +218,7 @@ class Desk:
         if effect not in EFFECTS:
             known = ", ".join(f'"{one}"' for one in EFFECTS)
             raise ConfigError(
-                f'once("{key}") of node "{self._path}" has the effect {shown(effect)}; expected one of {known}'
+                f'once("{key}") of node "{self._path}" has the effect {short(effect)}; expected one of {known}'
             )
         rank = EFFECTS.index(effect)
         if rank > declared:
@@ -248,7 +248,7 @@ class Desk:
         except ValueError as error:
             # The effect happened, so it stays in doubt: nobody calls it again without being asked.
             raise LoomError(
-                f'once("{key}") gave {shown(returned)}, which is no {type_name(values.type)} that can be saved: '
+                f'once("{key}") gave {short(returned)}, which is no {type_name(values.type)} that can be saved: '
                 f"{first_finding(error)}; say result_type=, or return plain data"
             ) from None
         text = self._run.secrets.clean_json(text)
@@ -330,7 +330,7 @@ class Desk:
             ask = self._notes.asks[self._run.secrets.clean(asked.key)]
             refused = AnswerError(
                 f'ask "{ask.id}" ("{ask.question}") of node "{ask.node}" wants {type_name(asked.values.type)}, '
-                f"got {shown(answer)}: {finding}; it is open again"
+                f"got {short(answer)}: {finding}; it is open again"
             )
             refused.__cause__ = error
             self._run.totals.refused.append(refused)

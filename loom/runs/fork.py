@@ -11,13 +11,12 @@ from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
 from loom.core.journal import Journal, decode, encode
 from loom.core.plan import ConditionError, Plan
-from loom.errors import Change, CheckpointError, GraphChangedError, LoomError
+from loom.errors import Change, CheckpointError, GraphChangedError, LoomError, short
 from loom.runs.changes import last_change, past_of, read_header
 from loom.runs.given import check_step
 from loom.runs.inputs import Inputs, checked_values
 from loom.runs.notes import path_of
 from loom.runs.past import Past
-from loom.types.saving import shown
 
 # Any, in this module: parsed JSON.
 
@@ -54,7 +53,7 @@ def forked(plan: Plan, journal: Journal, at: int | None, set_values: Inputs, now
             is_older = past.is_older
     last = past.totals.seq
     if at is not None and not 0 <= at <= last:
-        raise CheckpointError(f'run "{journal.run_id}" has no step {shown(at)}; expected 0 to {last}')
+        raise CheckpointError(f'run "{journal.run_id}" has no step {short(at)}; expected 0 to {last}')
     cut = last if at is None else at
     dropped = _in_doubt([record for _, record in kept])
     if set_values:

@@ -9,8 +9,7 @@ from typing import get_args
 
 from loom.core.result import Status
 from loom.core.runtime import Runtime
-from loom.errors import ConfigError, quoted
-from loom.types.saving import shown
+from loom.errors import ConfigError, quoted, short
 
 STATUSES: tuple[str, ...] = get_args(Status)
 _DEFAULT = Runtime()
@@ -23,7 +22,7 @@ def known_run_id(given: object) -> str:
         ConfigError: it is no text, or one that no run can have.
     """
     if not isinstance(given, str) or not _is_saveable(given):
-        raise ConfigError(f"run_id must be a text, the id of a run that is saved; got {shown(given)}")
+        raise ConfigError(f"run_id must be a text, the id of a run that is saved; got {short(given)}")
     return given
 
 
@@ -42,27 +41,27 @@ def _is_whole(given: object) -> bool:
 def check_step(at: object) -> None:
     """Refuse with a ConfigError what can be no step of a run; None is the newest."""
     if at is not None and not _is_whole(at):
-        raise ConfigError(f"at must be the number of a step; got {shown(at)}")
+        raise ConfigError(f"at must be the number of a step; got {short(at)}")
 
 
 def check_branch(branch: object) -> None:
     """Refuse with a ConfigError what can be no branch of a run; None is the trunk."""
     if branch is not None and not isinstance(branch, str):
-        raise ConfigError(f'branch must be the id of one, a text as "0.1"; got {shown(branch)}')
+        raise ConfigError(f'branch must be the id of one, a text as "0.1"; got {short(branch)}')
 
 
 def check_offset(after: object) -> None:
     """Refuse with a ConfigError what is no offset of an event."""
     if not _is_whole(after):
-        raise ConfigError(f"events(after=…) must be an offset, a whole number; got {shown(after)}")
+        raise ConfigError(f"events(after=…) must be an offset, a whole number; got {short(after)}")
 
 
 def check_filter(status: object, graph: object) -> None:
     """Refuse with a ConfigError what runs cannot be listed by; None is any."""
     if status is not None and status not in STATUSES:
-        raise ConfigError(f"runs(status=…) must be one of {quoted(STATUSES)}; got {shown(status)}")
+        raise ConfigError(f"runs(status=…) must be one of {quoted(STATUSES)}; got {short(status)}")
     if graph is not None and not isinstance(graph, str):
-        raise ConfigError(f"runs(graph=…) must be the name of a graph; got {shown(graph)}")
+        raise ConfigError(f"runs(graph=…) must be the name of a graph; got {short(graph)}")
 
 
 def given_runtime(runtime: Runtime | None) -> Runtime:
@@ -76,7 +75,7 @@ def given_runtime(runtime: Runtime | None) -> Runtime:
     if runtime is None:
         return _DEFAULT
     if not isinstance(runtime, Runtime):
-        raise ConfigError(f"runtime must be a Runtime; got {shown(runtime)}")
+        raise ConfigError(f"runtime must be a Runtime; got {short(runtime)}")
     if runtime.clock is time.time:
         return runtime
     return replace(runtime, clock=partial(seconds_of, "Runtime", runtime.clock))
@@ -90,5 +89,5 @@ def seconds_of(whose: str, clock: Callable[[], float]) -> float:
     """
     now: object = clock()
     if not isinstance(now, (int, float)) or not abs(now) <= sys.float_info.max:
-        raise ConfigError(f"{whose}(clock=…) must give Unix seconds, a finite number; it gave {shown(now)}")
+        raise ConfigError(f"{whose}(clock=…) must give Unix seconds, a finite number; it gave {short(now)}")
     return now

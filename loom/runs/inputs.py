@@ -11,8 +11,8 @@ from loom.core.declared import START
 from loom.core.plan import ConditionError, Plan, Way
 from loom.core.state import Field
 from loom.core.values import type_name
-from loom.errors import ConfigError, NodeError, NoEdgeError, did_you_mean, quoted
-from loom.types.saving import first_finding, shown
+from loom.errors import ConfigError, NodeError, NoEdgeError, did_you_mean, quoted, short
+from loom.types.saving import first_finding
 
 # Any: inputs, whose types are those of the state's fields.
 Inputs = Mapping[str, Any]
@@ -36,7 +36,7 @@ def checked_run_id(given: str | None) -> str:
     if given is None:
         return new_run_id()
     if not isinstance(given, str) or not given or not given.isprintable():
-        raise ConfigError(f"run_id must be a text of printable characters, one at least; got {given!r:.80}")
+        raise ConfigError(f"run_id must be a text of printable characters, one at least; got {short(given)}")
     return given
 
 
@@ -82,7 +82,7 @@ def checked_values(plan: Plan, given: Inputs) -> bytes:
 
 def _refuse_unknown(plan: Plan, given: Inputs) -> None:
     if not isinstance(given, Mapping):
-        raise ConfigError(f'graph "{plan.name}" takes values by field, as in {{"name": value}}; got {shown(given)}')
+        raise ConfigError(f'graph "{plan.name}" takes values by field, as in {{"name": value}}; got {short(given)}')
     for name in given:
         if name not in plan.fields:
             hint = did_you_mean(name, plan.fields)
@@ -101,7 +101,7 @@ def _checked(plan: Plan, field: Field, given: object) -> tuple[Any, bytes]:
     try:
         return field.values.settle(given)
     except Exception as error:  # pydantic's own, or a validator's of the user
-        message = f'graph "{plan.name}", field "{field.name}": got {shown(given)}, expected '
+        message = f'graph "{plan.name}", field "{field.name}": got {short(given)}, expected '
         raise ConfigError(f"{message}{type_name(field.values.type)}: {first_finding(error)}") from error
 
 
@@ -112,12 +112,15 @@ def starting_way(plan: Plan, values: Mapping[str, Any], *, run_id: str = "", pat
         NoEdgeError: START has a switch, and none of its conditions holds.
         NodeError: one of its conditions raised.
     """
-    where = f'run "{run_id}", node "{path}"' if run_id else f'graph "{plan.name}", node "{path}"'
+
+    def where() -> str:
+        return f'run "{run_id}", node "{path}"' if run_id else f'graph "{plan.name}", node "{path}"'
+
     try:
         way = plan.way_on(OPENED_BY_START, values)
     except ConditionError as error:
-        raise NodeError(f"{where}: {error}", run_id=run_id, node=path, step=step, attempt=1) from error.__cause__
-    if way is not None:
-        return way
-    tried = ", ".join(f'"{way.label}"' for way in plan.start)
-    raise NoEdgeError(f"{where}: no condition of its switch holds ({tried}) and it has no otherwise", node=path)
+        raise NodeError(f"{where()}: {error}", run_id=run_id, node=path, step=step, attempt=1) from error.__cause__
+    if way is None:
+        tried = ", ".join(f'"{way.label}"' for way in plan.start)
+        raise NoEdgeError(f"{where()}: no condition of its switch holds ({tried}) and it has no otherwise", node=path)
+    return way

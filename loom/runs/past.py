@@ -12,10 +12,10 @@ from loom.core.fingerprint import state_parts
 from loom.core.journal import Journal, decode, encode
 from loom.core.plan import Plan
 from loom.core.walk import Branch, Walk
-from loom.errors import Change, CheckpointError, GraphChangedError, LoomError, quoted
+from loom.errors import Change, CheckpointError, GraphChangedError, LoomError, quoted, short
 from loom.runs.notes import Effect, Hops, Notes, Totals, ask_of, branch_of, path_of, renames_inside
 from loom.runs.versions import StateParts, added_fields, migrated, plan_for
-from loom.types.saving import first_finding, shown
+from loom.types.saving import first_finding
 from loom.types.usage import Usage
 
 # Any, in this module: parsed JSON, and field values, whose types are the user's.
@@ -337,7 +337,7 @@ class Past:
                 restored = fields[name].values.restore(value)
                 values[name] = restored if self._rename is None else fields[name].values.validate(restored)
             except ValueError as error:
-                message = f'"{name}" that does not fit: {first_finding(error)}; got {shown(value)}'
+                message = f'"{name}" that does not fit: {first_finding(error)}; got {short(value)}'
                 raise self._misfit(name, "state", f'run "{self.run_id}" holds a write of {message}') from None
         return values
 

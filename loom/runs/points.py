@@ -6,12 +6,11 @@ from loom.core.declared import START
 from loom.core.journal import Journal, decode
 from loom.core.plan import Plan
 from loom.core.result import Checkpoint
-from loom.errors import CheckpointError
+from loom.errors import CheckpointError, short
 from loom.runs.changes import past_of
 from loom.runs.given import check_step
 from loom.runs.notes import branch_of, path_of
 from loom.runs.past import Past
-from loom.types.saving import shown
 
 
 def points(plan: Plan, journal: Journal) -> list[Checkpoint]:
@@ -65,5 +64,5 @@ def past_at(plan: Plan, journal: Journal, seq: int | None) -> Past:
             break
         past.take(record)
     if seq is not None and not 0 <= seq <= past.totals.seq:
-        raise CheckpointError(f'run "{journal.run_id}" has no step {shown(seq)}; expected 0 to {past.totals.seq}')
+        raise CheckpointError(f'run "{journal.run_id}" has no step {short(seq)}; expected 0 to {past.totals.seq}')
     return past

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from loom.core.binding import View
 from loom.core.state import Field
 from loom.core.values import Values, type_name
-from loom.errors import LoomError
+from loom.errors import LoomError, short
 
 # Any, in this module: field values, whose types are the user's.
 
@@ -51,7 +51,7 @@ def refuse_lossy(node: str, written: Mapping[str, Any], fields: Fields) -> None:
         values = fields[name].values
         if difference := lossy(values, value):
             raise LoomError(
-                f'node "{node}", field "{name}": {value!r:.80} comes back as {difference} from its saved JSON, so a '
+                f'node "{node}", field "{name}": {short(value)} comes back as {difference} from its saved JSON, so a '
                 f"resumed run would see something else; give {type_name(values.type)} a way to be saved and read back"
             )
 
@@ -61,4 +61,4 @@ def lossy(values: Values, value: Any) -> str:
     saved = values.dump(value)
     back = values.restore(from_json(saved))
     is_same = values.dump(back) == saved and (type(back) is type(value) or back == value)
-    return "" if is_same else f"{back!r:.80}"
+    return "" if is_same else f"{short(back)}"

@@ -7,10 +7,9 @@ from typing import Any, get_type_hints
 from pydantic import ValidationError
 
 from loom.core.values import Values, type_name, values_of
-from loom.errors import ConfigError
+from loom.errors import ConfigError, short
 from loom.runs.answers import Shown
 from loom.types.events import Event
-from loom.types.saving import shown
 
 # Any, in this module: what a node gives, which is checked here, and JSON.
 
@@ -53,14 +52,14 @@ def question_of(node: str, text: Any, answer_type: Any, key: Any, kind: Any, pay
     key = text if key is None else text_of(key, f'the key of ask "{text}" of node "{node}"') or text
     where = f'ask "{key}" of node "{node}"'
     if kind not in _KINDS:
-        raise ConfigError(f'{where} is of kind {shown(kind)}; expected "ask" or "approve"')
+        raise ConfigError(f'{where} is of kind {short(kind)}; expected "ask" or "approve"')
     values = values_for(answer_type, where)
     given: dict[str, Any] = {}
     try:
         if payload is not None:
             given = _PAYLOAD.settle(payload)[0]
     except ValidationError:
-        raise ConfigError(f"the payload of {where} must be JSON values by name; got {shown(payload)}") from None
+        raise ConfigError(f"the payload of {where} must be JSON values by name; got {short(payload)}") from None
     except ValueError as error:
         raise ConfigError(f"the payload of {where} is no JSON: {_first_line(error)}") from None
     return Question(where, text, key, values, kind, given)
@@ -74,7 +73,7 @@ def event_of(node: str, given: Any) -> Event:
     """
     if not isinstance(given, Event):
         expected = 'expected an Event, as in Event(type="…", payload={…})'
-        raise ConfigError(f'node "{node}" emits {shown(given)}; {expected}')
+        raise ConfigError(f'node "{node}" emits {short(given)}; {expected}')
     return given
 
 
@@ -85,11 +84,11 @@ def text_of(given: Any, what: str) -> str:
         ConfigError: it is none.
     """
     if not isinstance(given, str):
-        raise ConfigError(f"{what} must be a text; got {shown(given)}")
+        raise ConfigError(f"{what} must be a text; got {short(given)}")
     try:
         given.encode()
     except UnicodeEncodeError:
-        raise ConfigError(f"{what} must be a text that can be saved; got {shown(given)}, half a character") from None
+        raise ConfigError(f"{what} must be a text that can be saved; got {short(given)}, half a character") from None
     return given
 
 
@@ -100,7 +99,7 @@ def result_of(fn: Any, result_type: Any, where: str) -> Values:
         ConfigError: it is no function, or they cannot be saved.
     """
     if not callable(fn):
-        raise ConfigError(f"{where} calls {shown(fn)}; expected a function, and what it is given after it")
+        raise ConfigError(f"{where} calls {short(fn)}; expected a function, and what it is given after it")
     values = values_for(_returns(fn) if result_type is None else result_type, where)
     if values.flaw:
         raise ConfigError(
@@ -128,12 +127,12 @@ def values_for(annotation: Any, where: str) -> Values:
         ConfigError: it is none, or names one that cannot be found.
     """
     if not isinstance(annotation, type) and isinstance(annotation, _NO_TYPES):  # for which pydantic takes anything
-        raise ConfigError(f"{where} wants {shown(annotation)}; expected a type, as in bool or Literal['a', 'b']")
+        raise ConfigError(f"{where} wants {short(annotation)}; expected a type, as in bool or Literal['a', 'b']")
     try:
         return values_of(annotation)
     except Exception as error:  # noqa: BLE001 - whatever pydantic finds
         raise ConfigError(
-            f"{where} wants {shown(annotation)}, of which no type can be made: {_first_line(error)}"
+            f"{where} wants {short(annotation)}, of which no type can be made: {_first_line(error)}"
         ) from None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
 
 from loom.core.result import Ask
-from loom.errors import ConfigError
+from loom.errors import ConfigError, short
 from loom.types.events import Event
 from loom.types.frozen import FrozenDict, FrozenJson
 from loom.types.knowledge import KnowledgeBundle
@@ -62,7 +62,7 @@ class SessionConfig(Settings):
     @classmethod
     def _can_be_shown(cls, name: str | None) -> str | None:
         if name is not None and not (name and name.isprintable()):
-            raise ValueError(f"must be printable text, got {name!r:.80}")
+            raise ValueError(f"must be printable text, got {short(name)}")
         return name
 
     def to_metadata(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import loom.errors as ours
 from loom.core.node import FunctionNode, Node
 from loom.core.state import State
-from loom.errors import SpecError, did_you_mean
+from loom.errors import SpecError, did_you_mean, short
 from loom.spec.paths import Allowed, path_of
 from loom.spec.registry import NODES, STATES, flaw_of, load_registered, name_of
 
@@ -55,7 +55,7 @@ def load_name(role: Role, name: str, allowed: Allowed) -> Any:
     else:
         found = load_registered(_GROUPS[role], name) if role in _GROUPS else _EXCEPTIONS[name]
     if not _fits(role, found):
-        raise SpecError(f'"{name}" is {found!r:.80}; expected {_EXPECTED[role]}')
+        raise SpecError(f'"{name}" is {short(found)}; expected {_EXPECTED[role]}')
     return found
 
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from loom.errors import ConfigError, SpecError, did_you_mean, quoted
+from loom.errors import ConfigError, SpecError, did_you_mean, quoted, short
 
 # Any, in this module: whatever a path leads to.
 
@@ -22,10 +22,10 @@ class Allowed:
         if isinstance(prefixes, str):
             raise ConfigError(f'allow must be a list of module names; got a text, write allow=("{prefixes}",)')
         if not isinstance(prefixes, Collection):
-            raise ConfigError(f"allow must be a list of module names; got {prefixes!r:.80}")
+            raise ConfigError(f"allow must be a list of module names; got {short(prefixes)}")
         for prefix in prefixes:
             if not _is_dotted(prefix):
-                raise ConfigError(f'allow must name modules, as in allow=("shop", "tools.web"); got {prefix!r:.80}')
+                raise ConfigError(f'allow must name modules, as in allow=("shop", "tools.web"); got {short(prefix)}')
         self._prefixes = tuple(prefixes)
         self._said = f"allowed are the modules of {quoted(prefixes)}" if prefixes else "no module is allowed"
 

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError, PydanticSerializationError, to_json
 
-from loom.errors import did_you_mean, quoted
+from loom.errors import did_you_mean, quoted, short
 from loom.spec.places import Flaw, Place, Source
 
 # Any, in this module: a spec that was not looked at yet.
@@ -50,7 +50,7 @@ def _as_stop(given: Any) -> str | tuple[str, ...]:
         return given
     if _are_names(given):
         return tuple(given)
-    raise _flaw(f"got {given!r:.80}, expected a node's name or a list of names")
+    raise _flaw(f"got {short(given)}, expected a node's name or a list of names")
 
 
 Stop = Annotated[str | tuple[str, ...], PlainValidator(_as_stop, json_schema_input_type=str | list[str])]
@@ -216,7 +216,7 @@ def flaws_in(error: ValidationError, at: Place = ()) -> Iterator[Flaw]:
 def _told(found: ErrorDetails) -> str:
     if found["type"] == "flaw":
         return found["msg"]
-    got = f"got {found['input']!r:.80}"
+    got = f"got {short(found['input'])}"
     if found["type"] in _KINDS:
         return f"{got}, expected {_KINDS[found['type']]}"
     return f"{got}: {found['msg'].removeprefix('Value error, ')}"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from loom.core.context import Context, Effect
 from loom.core.node import FunctionNode, In, Node, Out, P, R
 from loom.core.values import Values, values_of
-from loom.errors import AnswerError, ConfigError, RunError, did_you_mean, quoted
+from loom.errors import AnswerError, ConfigError, RunError, did_you_mean, quoted, short
 from loom.runs.desk import call_off_loop
 from loom.runs.strict import lossy
 from loom.types.events import Event
@@ -197,6 +197,6 @@ def _refuse_lossy(node: str, values: Values, value: Any, where: str = "") -> Non
     try:
         difference = lossy(values, value)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f'node "{node}"{where}: {value!r:.80} cannot be saved: {error}') from None
+        raise ConfigError(f'node "{node}"{where}: {short(value)} cannot be saved: {error}') from None
     if difference:
-        raise ConfigError(f'node "{node}"{where}: {value!r:.80} comes back as {difference} from its saved JSON')
+        raise ConfigError(f'node "{node}"{where}: {short(value)} comes back as {difference} from its saved JSON')

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 from pydantic import BaseModel
 
-from loom.errors import ConfigError, ProviderError
+from loom.errors import ConfigError, ProviderError, short
 from loom.types.messages import Message, ThinkingBlock, ToolCall
 from loom.types.models import Emit, ModelReply, ModelRequest
 from loom.types.stream import TextDelta, ThinkingDelta, ToolCallDelta
@@ -128,7 +128,7 @@ def _settled(reply: Fixed, where: str) -> ModelReply | Failure:
         case _:
             raise ConfigError(
                 f'{where} must be a text, call("tool", …), a list of calls, a pydantic object, a ModelReply, '
-                f"an exception or a function of the request, but got {_shown(repr(reply))}"
+                f"an exception or a function of the request, but got {short(reply)}"
             )
 
 

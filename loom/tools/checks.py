@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Final
 
-from loom.errors import ConfigError, ToolExecutionError
+from loom.errors import ConfigError, ToolExecutionError, short
 from loom.tools.command import run_command
 
 SHOWN: Final = 2000  # characters of output that a critique quotes, from the end
@@ -63,11 +63,11 @@ def checked(checks: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
     """
     for name, command in checks.items():
         if not name.strip():
-            raise ConfigError(f"a check needs a name, which becomes a criterion; got {name!r}")
+            raise ConfigError(f"a check needs a name, which becomes a criterion; got {short(name)}")
         if isinstance(command, str) or not command or not all(isinstance(part, str) for part in command):
             raise ConfigError(
                 f'check "{name}" must be a command as a list of texts, as in ["pytest", "-q"]; there is no shell. '
-                f"Got {command!r}"
+                f"Got {short(command)}"
             )
     return {name: tuple(command) for name, command in checks.items()}
 

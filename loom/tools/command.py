@@ -21,7 +21,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import ByteReceiveStream, Process
 
-from loom.errors import ConfigError, ToolExecutionError
+from loom.errors import ConfigError, ToolExecutionError, short
 from loom.tools.strays import children_of, kill, marked
 
 # Enough for compilers and test runners to work; keys and tokens of this process are not passed on.
@@ -64,7 +64,7 @@ class CommandLimits:
         for name in ("cpu_s", "memory_bytes", "file_bytes", "processes"):
             value: object = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"CommandLimits({name}=…) must be a whole number of at least 1, got {value!r}")
+                raise ConfigError(f"CommandLimits({name}=…) must be a whole number of at least 1, got {short(value)}")
 
     def applied_to(self, command: Sequence[str]) -> list[str]:
         """Return the command that sets these limits and becomes the given one."""
@@ -118,7 +118,9 @@ async def run_command(
         ToolExecutionError: the program or the folder is not there or cannot be used.
     """
     if isinstance(command, str) or not command or not all(isinstance(part, str) for part in command):
-        raise ConfigError(f'a command is a list of texts, as in ["pytest", "-q"]; there is no shell. Got {command!r}')
+        raise ConfigError(
+            f'a command is a list of texts, as in ["pytest", "-q"]; there is no shell. Got {short(command)}'
+        )
     began = time.monotonic()
     mark = uuid4().hex
     try:

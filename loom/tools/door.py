@@ -14,6 +14,7 @@ from loom.errors import (
     ToolNotFoundError,
     ToolPermissionError,
     VetoError,
+    short,
 )
 from loom.tools.access import access, check_names
 from loom.tools.failures import is_failure
@@ -69,11 +70,11 @@ class Door(Mapping[str, Tool]):
         check_list("Door(secrets=…)", secrets, str)
         self._tools: dict[str, Tool] = {}
         if not isinstance(tools, Collection):
-            raise ConfigError(f"Door(tools=…) must be a list of tools; got {type(tools).__name__}: {tools!r:.80}")
+            raise ConfigError(f"Door(tools=…) must be a list of tools; got {type(tools).__name__}: {short(tools)}")
         for tool in tools:
             if not isinstance(getattr(tool, "name", None), str):
                 raise ConfigError(
-                    f"a tool is made by @tool, or has a name and all else of loom.types.Tool; got {tool!r}"
+                    f"a tool is made by @tool, or has a name and all else of loom.types.Tool; got {short(tool)}"
                 )
             check_name(f'tool "{tool.name}": its name', tool.name)
             if tool.name in self._tools:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from math import inf
 from typing import Final, cast
 
-from loom.errors import ConfigError, quoted
+from loom.errors import ConfigError, quoted, short
 
 NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what every provider takes as the name of a tool
 
@@ -73,4 +73,4 @@ def check_list(place: str, given: object, kind: type) -> None:
 
 
 def _wrong(place: str, expected: str, given: object) -> ConfigError:
-    return ConfigError(f"{place} must be {expected}; got {type(given).__name__}: {given!r:.80}")
+    return ConfigError(f"{place} must be {expected}; got {type(given).__name__}: {short(given)}")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any, Final, cast
 
-from loom.errors import ConfigError, did_you_mean, quoted
+from loom.errors import ConfigError, did_you_mean, quoted, short
 from loom.tools.bounded import LIMIT_S, bounded
 from loom.tools.failures import is_failure
 from loom.tools.given import check_seconds
@@ -99,7 +99,7 @@ def _read(said: Any) -> HookOutcome:  # noqa: ANN401
         case int() | float() if said:
             return HookOutcome()
         case _:
-            raise ValueError(f"it must return a decision, a pair of decision and message, or None, got {said!r:.200}")
+            raise ValueError(f"it must return a decision, a pair of decision and message, or None, got {short(said)}")
 
 
 def _decision(said: object) -> HookDecision:
@@ -107,4 +107,4 @@ def _decision(said: object) -> HookDecision:
         return HookDecision.ALLOW if said else HookDecision.DENY
     if isinstance(said, str) and (word := said.lower()) in _DECISIONS:
         return _DECISIONS[word]
-    raise ValueError(f"it must decide one of {quoted(_DECISIONS)}, got {said!r:.80}")
+    raise ValueError(f"it must decide one of {quoted(_DECISIONS)}, got {short(said)}")

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, cast, get_args, get_origin
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr, create_model
 
-from loom.errors import ConfigError, quoted
+from loom.errors import ConfigError, quoted, short
 from loom.tools.foreign import CANONICAL
 from loom.tools.signature import is_plain_field, quiet_about_names
 
@@ -90,9 +90,9 @@ def _check_default(arguments: type[BaseModel], name: str, tool: str, *, by_alias
         CANONICAL.encode(dumped).encode()
         again: BaseModel = validate(dumped)
     except (ValueError, TypeError) as error:  # those of pydantic are among them
-        raise ConfigError(f'tool "{tool}": the default of "{name}" is no JSON: {default!r:.80}: {error}') from error
+        raise ConfigError(f'tool "{tool}": the default of "{name}" is no JSON: {short(default)}: {error}') from error
     if vars(again) != vars(given):
-        raise ConfigError(f'tool "{tool}": the default of "{name}" changes on its way through JSON: {default!r:.80}')
+        raise ConfigError(f'tool "{tool}": the default of "{name}" changes on its way through JSON: {short(default)}')
 
 
 def _types_of(kind: Any) -> Iterator[Any]:  # noqa: ANN401

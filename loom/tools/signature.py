@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, Vali
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticSerializationError, to_json
 
-from loom.errors import ConfigError
+from loom.errors import ConfigError, short
 
 # Any, in this module: the function's signature is the user's.
 
@@ -80,9 +80,11 @@ def _field(name: str, parameter: inspect.Parameter, hint: Any) -> tuple[Any, Any
     except ValidationError:
         if value is None:
             return hint | None, default
-        raise ConfigError(f'tool "{name}": the default of "{parameter.name}" is not of its type: {value!r}') from None
+        raise ConfigError(
+            f'tool "{name}": the default of "{parameter.name}" is not of its type: {short(value)}'
+        ) from None
     except PydanticSerializationError:
-        raise ConfigError(f'tool "{name}": the default of "{parameter.name}" is no JSON: {value!r}') from None
+        raise ConfigError(f'tool "{name}": the default of "{parameter.name}" is no JSON: {short(value)}') from None
     return hint, default
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from loom.errors import ConfigError, quoted
+from loom.errors import ConfigError, quoted, short
 from loom.types.frozen import FrozenTexts
 from loom.types.validation import (
     EXTENSIONS,
@@ -29,7 +29,7 @@ SOURCES: Mapping[str, frozenset[str]] = {
 def _sourced(source: dict[str, str]) -> dict[str, str]:
     keys = SOURCES.get(source.get("type", ""))
     if keys is None:
-        raise ConfigError(f'source must have a "type" of {quoted(SOURCES)}, got {source.get("type")!r}')
+        raise ConfigError(f'source must have a "type" of {quoted(SOURCES)}, got {short(source.get("type"))}')
     if source.keys() != keys:
         raise ConfigError(f'a source of type "{source["type"]}" has {quoted(keys)}, got {quoted(source)}')
     return source

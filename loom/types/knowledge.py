@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Protocol, Self, cast, runtime_checka
 
 from pydantic import Field, model_validator
 
-from loom.errors import ConfigError
+from loom.errors import ConfigError, short
 from loom.types.settings import Settings
 
 # Any, in this module: metadata is the user's own; a payload is JSON.
@@ -238,7 +238,7 @@ class KnowledgeSource(Settings):
 def check_query(query: object) -> None:
     """Refuse with a ConfigError what is no query, such as its text alone."""
     if not isinstance(query, KnowledgeQuery):
-        got = f"got {type(query).__name__}: {query!r:.80}"
+        got = f"got {type(query).__name__}: {short(query)}"
         raise ConfigError(f'a query must be KnowledgeQuery, as in KnowledgeQuery(text="…"); {got}')
 
 

@@ -35,14 +35,6 @@ def refuse_unreadable(saved: bytes) -> None:
             ) from None
 
 
-def shown(value: object) -> str:
-    """Return a value as messages show it, which may be one that cannot be shown."""
-    try:
-        return f"{value!r:.80}"
-    except Exception:  # noqa: BLE001 - of an integer that is too long, or what is nested too deep, or the user's own
-        return f"a value of type {type(value).__name__} that cannot be shown"
-
-
 def first_finding(error: Exception) -> str:
     """Return the first finding of a validation in a line; of another error its kind too."""
     if not isinstance(error, ValidationError):

@@ -5,7 +5,7 @@ from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from loom.errors import ConfigError, did_you_mean, quoted
+from loom.errors import ConfigError, did_you_mean, quoted, short
 
 
 class Settings(BaseModel):
@@ -93,7 +93,7 @@ def _flaw(kind: type[BaseModel], flaw: Mapping[str, Any]) -> str:
         case "value_error":
             return f"{where} {flaw['ctx']['error']}"
         case _:
-            return f"{where} must be {_wanted(flaw['msg'])}, got {type(found).__name__}: {found!r:.80}"
+            return f"{where} must be {_wanted(flaw['msg'])}, got {type(found).__name__}: {short(found)}"
 
 
 def _is_member(part: object) -> bool:

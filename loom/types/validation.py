@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from loom.errors import ConfigError, quoted
+from loom.errors import ConfigError, quoted, short
 
 MediaProvider = Literal["anthropic", "openai", "gemini"]
 ImageType = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
@@ -72,7 +72,7 @@ def _check_file(
     file_path: object, provider: object, content_type: str, formats: tuple[str, ...], limits: Mapping[str, int]
 ) -> None:
     if not isinstance(file_path, str | Path):
-        got = f"got {type(file_path).__name__}: {file_path!r:.80}"
+        got = f"got {type(file_path).__name__}: {short(file_path)}"
         raise ConfigError(f"{content_type}: its file must be a path; {got}")
     path = Path(file_path)
     if not isinstance(provider, str) or provider not in limits:

@@ -541,7 +541,7 @@ def test_an_annotation_that_cannot_be_resolved_is_told(annotation: str) -> None:
 
 
 def test_an_unknown_effect_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r'@node\(effect=…\) must be one of pure, read, model, write; got "delete"'):
+    with pytest.raises(ConfigError, match=r"@node\(effect=…\) must be one of pure, read, model, write; got 'delete'"):
         node(effect=cast(Any, "delete"))
 
 

@@ -26,7 +26,7 @@ from loom import (
 from loom.core.values import values_of
 from loom.runs.app import CompiledGraph
 from loom.types.events import Event
-from loom.types.saving import refuse_unreadable, shown
+from loom.types.saving import refuse_unreadable
 
 pytestmark = pytest.mark.anyio
 
@@ -285,14 +285,3 @@ def test_json_that_passes_can_be_read_inside_of_a_record(depth: int) -> None:
 )  # fmt: skip
 def test_only_values_that_may_be_unreadable_are_looked_at(annotation: Any, is_looked_at: bool) -> None:
     assert (values_of(annotation).refuse_unreadable is not None) == is_looked_at
-
-
-class Rude:
-    def __repr__(self) -> str:
-        raise RuntimeError("no")
-
-
-def test_any_value_can_be_shown() -> None:
-    assert shown("x" * 200) == "'" + "x" * 79
-    assert shown(TOO_LONG) == "a value of type int that cannot be shown"
-    assert shown(Rude()) == "a value of type Rude that cannot be shown"

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from loom.errors import ConfigError, ToolExecutionError, ToolPermissionError
+from loom.errors import ConfigError, ToolExecutionError, ToolPermissionError, short
 
 # What tools and version control keep for themselves: not looked into unless it is named.
 KEPT_BY_TOOLS: Final = frozenset(
@@ -46,7 +46,7 @@ class Confined:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         if not isinstance(root, str | os.PathLike):
-            raise ConfigError(f"the root of tools must be a folder; got {type(root).__name__}: {root!r:.80}")
+            raise ConfigError(f"the root of tools must be a folder; got {type(root).__name__}: {short(root)}")
         self.root = Path(root).resolve()  # where a link leads at this moment is what the caller means
         if not self.root.is_dir():
             raise ConfigError(f'"{os.fspath(root)}" must be a folder that exists')

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 from pydantic import Field
 
-from loom.errors import ConfigError, ToolExecutionError, ToolPermissionError
+from loom.errors import ConfigError, ToolExecutionError, ToolPermissionError, short
 from loom.tools.builtin.addresses import networks, plain_host
 from loom.tools.builtin.download import Download, Limits, Page, Resolver, addresses_of
 from loom.tools.builtin.pages import text_of_page
@@ -55,7 +55,7 @@ def fetch_tool(
     check_seconds("fetch_tool(timeout_s=…)", timeout_s)
     check_texts("fetch_tool(allow_private=…)", allow_private, '"127.0.0.1"')
     if not callable(resolve):
-        raise ConfigError(f"fetch_tool(resolve=…) must be a function; got {type(resolve).__name__}: {resolve!r:.80}")
+        raise ConfigError(f"fetch_tool(resolve=…) must be a function; got {type(resolve).__name__}: {short(resolve)}")
     limits = Limits(_hosts(allow_hosts), networks(allow_private), max_bytes, timeout_s, resolve)
 
     @tool(read_only=True, idempotent=True, concurrency_safe=True, timeout_s=timeout_s + 5)
@@ -81,7 +81,7 @@ def _hosts(allowed: Sequence[str] | None) -> tuple[str, ...]:
     place = "fetch_tool(allow_hosts=…)"
     check_texts(place, allowed, '"example.com", ".example.org"')
     if not allowed:
-        raise ConfigError(f"{place} must be names of hosts, or None for all hosts; got none: {allowed!r}")
+        raise ConfigError(f"{place} must be names of hosts, or None for all hosts; got none: {short(allowed)}")
     try:
         return tuple(map(_host, allowed))
     except ToolPermissionError as error:
