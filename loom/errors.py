@@ -193,3 +193,12 @@ def short(value: object) -> str:
         return f"{value!r:.80}"
     except Exception:  # noqa: BLE001 - of an integer that is too long, or what is nested too deep, or the user's own
         return f"a value of type {type(value).__name__} that cannot be shown"
+
+
+def error_text(error: BaseException) -> str:
+    """Return the type of an error, and its text if it has one to tell."""
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception as failed:  # noqa: BLE001 - the user's own
+        return f"{name}: its text cannot be told, {type(failed).__name__}"

@@ -19,9 +19,11 @@ from loom.errors import (
     NoEdgeError,
     RateLimitError,
     did_you_mean,
+    error_text,
     quoted,
     short,
 )
+from tests.runs.failures import Sullen
 
 
 def test_the_tree_in_the_docstring_is_the_tree_there_is() -> None:
@@ -92,12 +94,34 @@ def test_an_error_crosses_to_another_process_whole(error: LoomError) -> None:
     assert (str(came), came.__dict__) == (str(error), error.__dict__)
 
 
+def test_an_error_is_told_by_its_type_and_text() -> None:
+    assert error_text(ValueError("not now")) == "ValueError: not now"
+    assert error_text(KeyError("a")) == "KeyError: 'a'"
+    assert error_text(Sullen()) == "Sullen: its text cannot be told, RuntimeError"
+
+
 class Rude:
     def __repr__(self) -> str:
         raise RuntimeError("no")
 
 
 TOO_LONG = 10**5000
+
+TAKES: list[Callable[[Any], object]] = [
+    lambda given: Limits(max_steps=given),
+    lambda given: Retry(max_attempts=given),
+    lambda given: Retry(on=given),
+    lambda given: Cache(ttl_s=given),
+    lambda given: Runtime(limits=given),
+    lambda given: Runtime(clock=given),
+    lambda given: Runtime(models=given),
+    SqliteCheckpointer,
+    lambda given: Graph("g", given),
+    lambda given: Graph("g", State).node("n", given),
+    lambda given: Graph("g", State).each("a", "b", over="items", bind="item", max_concurrency=given),
+    lambda given: node(effect=given),
+    lambda given: node(writes=given),
+]
 
 
 def test_any_value_can_be_shown() -> None:
@@ -107,25 +131,7 @@ def test_any_value_can_be_shown() -> None:
 
 
 @pytest.mark.parametrize("given", [-TOO_LONG, Rude()], ids=["too long", "rude"])
-@pytest.mark.parametrize(
-    "take",
-    [
-        lambda given: Limits(max_steps=given),
-        lambda given: Retry(max_attempts=given),
-        lambda given: Retry(on=given),
-        lambda given: Cache(ttl_s=given),
-        lambda given: Runtime(limits=given),
-        lambda given: Runtime(clock=given),
-        lambda given: Runtime(models=given),
-        SqliteCheckpointer,
-        lambda given: Graph("g", given),
-        lambda given: Graph("g", State).node("n", given),
-        lambda given: Graph("g", State).each("a", "b", over="items", bind="item", max_concurrency=given),
-        lambda given: node(effect=given),
-        lambda given: node(writes=given),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("take", TAKES, ids=str)
 def test_a_wrong_value_that_cannot_be_shown_is_refused_all_the_same(take: Callable[[Any], object], given: Any) -> None:
     with pytest.raises(ConfigError, match=r"a value of type (int|Rude) that cannot be shown"):
         take(given)

@@ -19,6 +19,7 @@ from loom.core.runtime import check_number, check_store
 from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunNotFoundError, quoted, short
 from loom.runs.given import STATUSES, known_run_id, seconds_of
 from loom.runs.inputs import checked_run_id
+from loom.runs.notes import open_asks
 
 # Any, in this module: parsed JSON.
 
@@ -122,8 +123,7 @@ async def _has_open_asks(store: Checkpointer, run: RunInfo) -> bool:
     if run.status == "completed":
         return False
     records = [decode(record, run.run_id) for record in (await store.read(run.run_id)).records]
-    asked = {record["id"] for record in records if record["kind"] == "ask"}
-    return bool(asked - {record["id"] for record in records if record["kind"] == "answer"})
+    return bool(open_asks(records))
 
 
 def _seal(lines: Sequence[str]) -> str:

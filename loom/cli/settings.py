@@ -16,6 +16,7 @@ from loom.errors import ConfigError, did_you_mean, quoted, short
 from loom.models.litellm import client
 from loom.runs.app import CompiledGraph
 from loom.types.models import Model, ModelRef
+from loom.types.saving import first_finding
 
 # Any, in this module: the settings of a user's function.
 
@@ -144,7 +145,7 @@ def _argument(name: str, value: object, kind: object, *, is_text: bool) -> objec
     try:
         return values.validate(value_of(str(value), values) if is_text else value)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)[0]["msg"]
+        found = first_finding(error)
         raise ConfigError(f"{_option(name)}: got {short(value)}, expected {type_name(kind)}: {found}") from None
 
 

@@ -10,6 +10,7 @@ from loom.checkpoint.sqlite import SqliteCheckpointer
 from loom.cli.settings import Settings
 from loom.core.journal import Claim
 from loom.errors import CheckpointError, ConfigError, RunNotFoundError
+from loom.types.saving import first_finding
 
 _KEY = "command"
 _NO_RECORD = 1 << 31  # above the index of any record: the header alone is wanted
@@ -64,4 +65,5 @@ async def settings_of(store: CommandStore, run_id: str, given: Settings) -> Sett
     try:
         return Settings.model_validate(note).but(given)
     except ValidationError as error:
-        raise CheckpointError(f'run "{run_id}" was started by another version of "loom run": {error}') from None
+        found = first_finding(error)
+        raise CheckpointError(f'run "{run_id}" was started by another version of "loom run": {found}') from None

@@ -1,6 +1,5 @@
 """A saved run as one record: what `show` prints, and what `run` and `resume` end with."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -12,6 +11,7 @@ from loom.core.result import Checkpoint, Status
 from loom.core.runtime import Runtime
 from loom.core.state import State, fields_of
 from loom.runs.app import CompiledGraph
+from loom.runs.notes import open_asks
 from loom.types.usage import Usage
 
 # Any, in this module: JSON values of the user's fields, and the state of a graph.
@@ -66,7 +66,7 @@ async def view_of(app: CompiledGraph[Any], store: CommandStore, run_id: str) -> 
         graph=app.name,
         status=journal.status,
         stop_reason=ended.get("reason"),
-        asks=_open_asks(records),
+        asks=[AskView.model_validate(ask, from_attributes=True) for ask in open_asks(records)],
         error=ended.get("error"),
         steps=sum(record["kind"] == "step" for record in records),
         usage=sum(usages, Usage()),
@@ -74,24 +74,6 @@ async def view_of(app: CompiledGraph[Any], store: CommandStore, run_id: str) -> 
         updated_at=records[-1]["at"],
         state=state_json(state),
     )
-
-
-def _open_asks(records: Sequence[Mapping[str, Any]]) -> list[AskView]:
-    found: dict[str, AskView] = {}
-    for record in records:
-        if record["kind"] == "ask":
-            path = [*(node for _, node in record.get("in", ())), record["node"]]
-            found[record["id"]] = AskView(
-                id=record["id"],
-                kind=record["ask"],
-                node="/".join(path),
-                question=record["question"],
-                answer_type=record["answer_type"],
-                payload=record["payload"],
-            )
-        elif record["kind"] == "answer":
-            found.pop(record["id"], None)
-    return list(found.values())
 
 
 def state_json(state: State) -> dict[str, Any]:

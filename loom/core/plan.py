@@ -28,7 +28,7 @@ from loom.core.fingerprint import node_parts
 from loom.core.node import EFFECTS, FunctionNode, GraphNode, Port
 from loom.core.runtime import Retry
 from loom.core.state import Field, State
-from loom.errors import LoomError
+from loom.errors import LoomError, error_text
 
 # Any, in this module: inputs, outputs and field values, whose types are the user's.
 
@@ -193,7 +193,7 @@ def open_way(ways: Sequence[Way], view: View) -> Way | None:
             if way.holds(view):
                 return way
         except Exception as error:
-            message = f'the condition "{way.label}" of its switch raised {type(error).__name__}: {error}'
+            message = f'the condition "{way.label}" of its switch raised {error_text(error)}'
             raise ConditionError(message) from error
     return None
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
 from pydantic_core import PydanticUndefined, to_json
 
 from loom.core.values import Values, bare, is_union, type_name, values_at
-from loom.errors import ConfigError, LoomError, short
+from loom.errors import ConfigError, LoomError, error_text, short
 from loom.types.frozen import BIG
 from loom.types.saving import first_finding
 
@@ -257,7 +257,7 @@ def reduce(field: Field, old: Any, write: Any) -> Any:
     except Exception as error:
         raise LoomError(
             f'reducer "{reducer}" of field "{field.name}" failed, or returned what is no '
-            f"{type_name(field.values.type)}: {type(error).__name__}: {error}"
+            f"{type_name(field.values.type)}: {error_text(error)}"
         ) from error
 
 

@@ -18,9 +18,9 @@ from loom.core.plan import Task
 from loom.core.result import Ask
 from loom.core.values import Values, type_name
 from loom.core.walk import Branch
-from loom.errors import AnswerError, ConfigError, EffectError, LoomError, ProviderUnavailableError, short
+from loom.errors import AnswerError, ConfigError, EffectError, LoomError, ProviderUnavailableError, error_text, short
 from loom.runs.notes import Effect as Saved
-from loom.runs.notes import Notes, branch_of, path_of, said
+from loom.runs.notes import Notes, branch_of, path_of
 from loom.runs.past import Past
 from loom.runs.run import Run
 from loom.runs.wanted import Question, event_of, question_of, result_of, text_of
@@ -239,7 +239,7 @@ class Desk:
         except (Exception, OutOfTime) as error:
             # What is known is set before it is saved, which is carried out even if this task is cancelled meanwhile.
             self._effect(key).state = "failed"
-            await self._note({"kind": "effect", "key": key, "error": said(error)})
+            await self._note({"kind": "effect", "key": key, "error": error_text(error)})
             if cancelled:
                 raise cancelled from error
             raise
@@ -326,11 +326,10 @@ class Desk:
         try:
             return asked.values.read(answer)
         except Exception as error:  # a validator of the user's may raise anything
-            finding = first_finding(error) if isinstance(error, ValueError) else said(error)
             ask = self._notes.asks[self._run.secrets.clean(asked.key)]
             refused = AnswerError(
                 f'ask "{ask.id}" ("{ask.question}") of node "{ask.node}" wants {type_name(asked.values.type)}, '
-                f"got {short(answer)}: {finding}; it is open again"
+                f"got {short(answer)}: {first_finding(error)}; it is open again"
             )
             refused.__cause__ = error
             self._run.totals.refused.append(refused)
@@ -339,8 +338,8 @@ class Desk:
 
     async def _open(self, ask: Ask) -> None:
         # It is known before it is saved: the node may have returned by then, and waits all the same.
-        self._notes.asks[ask.key] = self._run.totals.open_asks[ask.id] = ask
-        self._run.totals.answers.pop(ask.id, None)
+        self._notes.asks[ask.key] = ask
+        self._run.totals.asked(ask)
         names = ("id", "key", "question", "answer_type", "payload")
         with anyio.CancelScope(shield=True):  # of several asks of one node the first pauses it, and all are opened
             await self._note({"kind": "ask", "ask": ask.kind} | {name: getattr(ask, name) for name in names})

@@ -1,6 +1,6 @@
 """What is known of a run beside its walk: notes of steps under way, totals, where a node stands."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -59,6 +59,16 @@ class Totals:
     answers: dict[str, Any] = field(default_factory=dict[str, Any])
     refused: list[AnswerError] = field(default_factory=list[AnswerError])
 
+    def asked(self, ask: Ask) -> None:
+        """Note that an ask is open. Where it was before, its answer was refused."""
+        self.open_asks[ask.id] = ask
+        self.answers.pop(ask.id, None)
+
+    def answered(self, ask_id: str, value: Any) -> None:
+        """Note what was answered."""
+        self.answers[ask_id] = value
+        self.open_asks.pop(ask_id, None)
+
 
 def ask_of(record: Mapping[str, Any], hops: Hops) -> Ask:
     """Return the ask that a record holds."""
@@ -74,13 +84,15 @@ def ask_of(record: Mapping[str, Any], hops: Hops) -> Ask:
     )
 
 
-def said(error: BaseException) -> str:
-    """Return what is noted of an error: its type, and its text if it has one to tell."""
-    name = type(error).__name__
-    try:
-        return f"{name}: {error}"
-    except Exception as failed:  # noqa: BLE001 - the user's own
-        return f"{name}: its text cannot be told, {type(failed).__name__}"
+def open_asks(records: Iterable[Mapping[str, Any]]) -> list[Ask]:
+    """Return the asks that a run's records, from the first one on, leave open."""
+    totals = Totals()
+    for record in records:
+        if record["kind"] == "ask":
+            totals.asked(ask_of(record, tuple(record.get("in", ()))))
+        elif record["kind"] == "answer":
+            totals.answered(record["id"], record["value"])
+    return list(totals.open_asks.values())
 
 
 def path_of(hops: Hops, node: str) -> str:

@@ -115,8 +115,7 @@ class Past:
         """Take in one record; return the past of the graph that it was about."""
         match record["kind"]:
             case "answer":
-                self.totals.answers[record["id"]] = record["value"]
-                self.totals.open_asks.pop(record["id"], None)
+                self.totals.answered(record["id"], record["value"])
             case "set":
                 self._set(self.restore(record["values"]))
             case "migrated":
@@ -271,8 +270,7 @@ class Past:
     def _take_ask(self, record: Mapping[str, Any], notes: Notes) -> None:
         ask = ask_of(record, self.hops)
         notes.asks[ask.key] = ask
-        self.totals.open_asks[ask.id] = ask
-        self.totals.answers.pop(ask.id, None)  # asked again: the answer was refused
+        self.totals.asked(ask)
 
     def _take_step(self, record: Mapping[str, Any]) -> None:
         branch = self.walk.live.get(record["branch"])

@@ -64,8 +64,7 @@ def migrated(plan: Plan, run_id: str, view: View, version: int) -> tuple[dict[st
             values[name], text = field.values.settle(value)
             saved.append(b"%b:%b" % (field.key, text))
     except Exception as error:
-        found = first_finding(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        message = f'run "{run_id}": {plan.state.__name__}.migrate from version {version} failed: {found}'
+        message = f'run "{run_id}": {plan.state.__name__}.migrate from version {version} failed: {first_finding(error)}'
         raise GraphChangedError(message, [Change(plan.state.__name__, "state")]) from error
     return values, b"{%b}" % b",".join(saved)
 

@@ -25,11 +25,12 @@ from loom.errors import (
     NodeError,
     NoEdgeError,
     RunError,
+    error_text,
 )
 from loom.runs.crew import Crew
 from loom.runs.desk import Desk, Paused
 from loom.runs.inputs import starting_way, values_from
-from loom.runs.notes import NOTHING, branch_of, path_of, said
+from loom.runs.notes import NOTHING, branch_of, path_of
 from loom.runs.opening import held_part, input_record
 from loom.runs.past import Past
 from loom.runs.run import Run, asked_to_end
@@ -224,14 +225,14 @@ class Walker:
             record["in"] = self._past.hops
         if usage:
             record["usage"] = usage.model_dump()
-        return record | {"error": said(error)}
+        return record | {"error": error_text(error)}
 
     def _node_error(self, branch: Branch, task: Task, error: BaseException) -> NodeError:
         notes = self._past.notes.get(branch.id)
         attempt, step = notes.attempts if notes and notes.attempts else 1, self._run.totals.seq + 1
         path = path_of(self._past.hops, task.name)
         where = f'run "{self._run.run_id}", node "{path}", step {step}, attempt {attempt}'
-        message = f"{where}: {said(error)}"
+        message = f"{where}: {error_text(error)}"
         return NodeError(message, run_id=self._run.run_id, node=path, step=step, attempt=attempt)
 
     # Saving: a record is committed before any successor starts.

@@ -10,6 +10,7 @@ from loom.core.values import Values, type_name, values_of
 from loom.errors import ConfigError, short
 from loom.runs.answers import Shown
 from loom.types.events import Event
+from loom.types.saving import first_finding
 
 # Any, in this module: what a node gives, which is checked here, and JSON.
 
@@ -39,7 +40,7 @@ class Question:
             return self.values.schema(Shown)
         except Exception as error:  # noqa: BLE001 - whatever pydantic finds
             wanted = type_name(self.values.type)
-            raise ConfigError(f"{self.where} wants {wanted}, which no JSON can be: {_first_line(error)}") from None
+            raise ConfigError(f"{self.where} wants {wanted}, which no JSON can be: {first_finding(error)}") from None
 
 
 def question_of(node: str, text: Any, answer_type: Any, key: Any, kind: Any, payload: Any) -> Question:
@@ -61,7 +62,7 @@ def question_of(node: str, text: Any, answer_type: Any, key: Any, kind: Any, pay
     except ValidationError:
         raise ConfigError(f"the payload of {where} must be JSON values by name; got {short(payload)}") from None
     except ValueError as error:
-        raise ConfigError(f"the payload of {where} is no JSON: {_first_line(error)}") from None
+        raise ConfigError(f"the payload of {where} is no JSON: {first_finding(error)}") from None
     return Question(where, text, key, values, kind, given)
 
 
@@ -132,9 +133,5 @@ def values_for(annotation: Any, where: str) -> Values:
         return values_of(annotation)
     except Exception as error:  # noqa: BLE001 - whatever pydantic finds
         raise ConfigError(
-            f"{where} wants {short(annotation)}, of which no type can be made: {_first_line(error)}"
+            f"{where} wants {short(annotation)}, of which no type can be made: {first_finding(error)}"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from loom.errors import ConfigError, SpecError, did_you_mean, quoted, short
+from loom.errors import ConfigError, SpecError, did_you_mean, error_text, quoted, short
 
 # Any, in this module: whatever a path leads to.
 
@@ -101,4 +101,4 @@ def _imported(name: str) -> ModuleType:
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             raise SpecError(f'there is no module "{error.name}"') from None
-        raise SpecError(f'importing "{name}" raised {type(error).__name__}: {error}') from error
+        raise SpecError(f'importing "{name}" raised {error_text(error)}') from error

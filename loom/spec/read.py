@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from loom.core.graph import Graph
 from loom.core.node import AnyNode, FunctionNode, Node
 from loom.core.runtime import Cache, Retry
-from loom.errors import ConfigError, SpecError
+from loom.errors import ConfigError, SpecError, error_text
 from loom.spec.names import Role, flaw_in, load_name
 from loom.spec.paths import Allowed
 from loom.spec.places import Place, Source
@@ -130,7 +130,7 @@ class _Reader:
             flaws = [(place, f'node "{spec.name}", a "{spec.type}": {why}') for place, why in flaws_in(error, at)]
             raise self.source.refusal(*flaws) from None
         except Exception as error:  # what a class does with its settings is its own
-            why = f'node "{spec.name}", a "{spec.type}": {type(error).__name__}: {error}'
+            why = f'node "{spec.name}", a "{spec.type}": {error_text(error)}'
             raise self.source.refusal((at, why)) from error
 
     def _draw(self, graph: Graph[Any], drawn: EdgeSpec | SwitchSpec | EachSpec, at: Place) -> None:

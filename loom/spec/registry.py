@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from loom.errors import SpecError, did_you_mean, quoted
+from loom.errors import SpecError, did_you_mean, error_text, quoted
 
 # Any, in this module: whatever is registered.
 
@@ -47,8 +47,9 @@ def load_registered(group: str, name: str) -> Any:
     try:
         return entry.load()
     except (Exception, SystemExit) as error:  # an installed package may raise anything
-        said = f"{type(error).__name__}: {error}"
-        raise SpecError(f'loading the {_WHAT[group]} "{name}", which is "{value}", raised {said}') from error
+        raise SpecError(
+            f'loading the {_WHAT[group]} "{name}", which is "{value}", raised {error_text(error)}'
+        ) from error
 
 
 def name_of(group: str, path: str) -> str:

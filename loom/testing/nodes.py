@@ -17,6 +17,7 @@ from loom.runs.desk import call_off_loop
 from loom.runs.strict import lossy
 from loom.types.events import Event
 from loom.types.models import Model, ModelRef
+from loom.types.saving import first_finding
 from loom.types.tools import Tool
 
 # Any, in this module: port values, whose types are the node's own.
@@ -78,7 +79,7 @@ class _Bench:
         try:
             return values_of(answer_type).validate(self._answers[name])
         except ValidationError as error:
-            raise AnswerError(f'the answer to "{name}" does not fit: {error}') from None
+            raise AnswerError(f'the answer to "{name}" does not fit: {first_finding(error)}') from None
 
     async def once(
         self,
@@ -144,13 +145,13 @@ async def run_node(
     try:
         ports = inputs if isinstance(inputs, wanted) else wanted.model_validate(_by_name(inputs))
     except ValidationError as error:
-        raise ConfigError(f'the inputs of node "{name}" do not fit: {error}') from None
+        raise ConfigError(f'the inputs of node "{name}" do not fit: {first_finding(error)}') from None
     returned = await node.run(ports, Context(host, name))
     try:
         made = returned if isinstance(returned, given) else given.model_validate(returned)
         made = given.model_validate(_by_name(made))
     except ValidationError as error:
-        raise ConfigError(f'the output of node "{name}" does not fit: {error}') from None
+        raise ConfigError(f'the output of node "{name}" does not fit: {first_finding(error)}') from None
     for port in made.model_fields_set:
         _refuse_lossy(name, values_of(given.model_fields[port].annotation), getattr(made, port), f', output "{port}"')
     return made
@@ -171,7 +172,7 @@ async def _run_function(node: FunctionNode[..., Any], inputs: dict[str, Any], ho
     try:
         arguments = {name: values_of(ports[name].type).validate(value) for name, value in inputs.items()}
     except ValidationError as error:
-        raise ConfigError(f'the inputs of node "{node.name}" do not fit: {error}') from None
+        raise ConfigError(f'the inputs of node "{node.name}" do not fit: {first_finding(error)}') from None
     missing = [name for name, port in ports.items() if name not in inputs and not port.has_default]
     if missing:
         raise ConfigError(f'node "{node.name}" lacks the inputs {quoted(missing)}')
@@ -188,7 +189,7 @@ async def _run_function(node: FunctionNode[..., Any], inputs: dict[str, Any], ho
     try:
         value = values.validate(returned)
     except ValidationError as error:
-        raise ConfigError(f'the output of node "{node.name}" does not fit: {error}') from None
+        raise ConfigError(f'the output of node "{node.name}" does not fit: {first_finding(error)}') from None
     _refuse_lossy(node.name, values, value)
     return value
 
@@ -197,6 +198,6 @@ def _refuse_lossy(node: str, values: Values, value: Any, where: str = "") -> Non
     try:
         difference = lossy(values, value)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f'node "{node}"{where}: {short(value)} cannot be saved: {error}') from None
+        raise ConfigError(f'node "{node}"{where}: {short(value)} cannot be saved: {first_finding(error)}') from None
     if difference:
         raise ConfigError(f'node "{node}"{where}: {short(value)} comes back as {difference} from its saved JSON')

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from loom.errors import ConfigError, did_you_mean, quoted
+from loom.errors import ConfigError, did_you_mean, error_text, quoted
 from loom.tools.given import check_count, check_flag, check_one_of, check_texts
 from loom.types.policy import PolicyConfig
 from loom.types.tools import Tool
@@ -41,7 +41,7 @@ def access(policy: PolicyConfig, tool: Tool) -> Verdict:
     try:
         said = {fact: getattr(tool, fact) for fact in _FACTS}
     except Exception as error:  # noqa: BLE001 - a tool of somebody else's: fail closed
-        return "deny", "tool", f'tool "{name}" does not say what it does: {type(error).__name__}: {error}'
+        return "deny", "tool", f'tool "{name}" does not say what it does: {error_text(error)}'
     contexts = said["contexts"]
     _check(name, said)
     denied = {

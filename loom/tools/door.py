@@ -14,6 +14,7 @@ from loom.errors import (
     ToolNotFoundError,
     ToolPermissionError,
     VetoError,
+    error_text,
     short,
 )
 from loom.tools.access import access, check_names
@@ -29,6 +30,7 @@ from loom.types.decisions import Decision, ToolRun
 from loom.types.messages import MALFORMED, ToolCall, ToolResult
 from loom.types.models import ToolSchema
 from loom.types.policy import HookDecision, PolicyConfig, SafetyRule
+from loom.types.saving import first_finding
 from loom.types.tools import Tool
 
 # Any, in this module: arguments of any tool, as JSON.
@@ -146,7 +148,7 @@ class Door(Mapping[str, Tool]):
         try:
             wish = ToolCall(id="", name=name, arguments=arguments)
         except ValidationError as error:  # a name that is no text, JSON that is nested too deep
-            wish = ToolCall(id="", name=str(name), arguments={MALFORMED: error.errors()[0]["msg"]})
+            wish = ToolCall(id="", name=str(name), arguments={MALFORMED: first_finding(error)})
         decision = await self.judge(wish, run_id="")
         if decision.by == "lookup":
             raise ToolNotFoundError(decision.reason)
@@ -208,7 +210,7 @@ class Door(Mapping[str, Tool]):
         except BaseException as error:  # a tool of somebody else's
             if not is_failure(error):
                 raise
-            return self._redactor.clean(f'tool "{tool.name}" failed: {type(error).__name__}: {error}'), True
+            return self._redactor.clean(f'tool "{tool.name}" failed: {error_text(error)}'), True
 
 
 class GuardedTool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any, Final, cast
 
-from loom.errors import ConfigError, did_you_mean, quoted, short
+from loom.errors import ConfigError, did_you_mean, error_text, quoted, short
 from loom.tools.bounded import LIMIT_S, bounded
 from loom.tools.failures import is_failure
 from loom.tools.given import check_seconds
@@ -66,7 +66,7 @@ class HookManager:
         except BaseException as error:  # whatever the user's function raises: fail closed
             if not is_failure(error):
                 raise
-            why = f'hook "{name}" failed: {type(error).__name__}: {error}'
+            why = f'hook "{name}" failed: {error_text(error)}'
             return HookOutcome(decision=HookDecision.DENY, message=why)
         if outcome.decision is not HookDecision.ALLOW and not outcome.message:
             return outcome.model_copy(update={"message": f'hook "{name}" said {outcome.decision.value}'})

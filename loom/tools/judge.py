@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from loom.errors import ToolExecutionError, did_you_mean, quoted
+from loom.errors import ToolExecutionError, did_you_mean, error_text, quoted
 from loom.tools.access import Verdict
 from loom.tools.failures import is_failure
 from loom.tools.foreign import CANONICAL, as_json, held_against_schema
@@ -131,7 +131,7 @@ class Judge:
         except BaseException as error:  # what cannot be judged is denied
             if not is_failure(error):
                 raise
-            why = f'tool "{tool.name}" was not called, its arguments cannot be judged: {type(error).__name__}: {error}'
+            why = f'tool "{tool.name}" was not called, its arguments cannot be judged: {error_text(error)}'
             raise _Denied("arguments", "", why) from None
 
     async def _hooked(self, case: Case, tool: Tool) -> tuple[str, str] | None:

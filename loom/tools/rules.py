@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from loom.errors import ConfigError, did_you_mean, quoted
+from loom.errors import ConfigError, did_you_mean, error_text, quoted
 from loom.tools.access import check_names
 from loom.tools.bounded import LIMIT_S, bounded
 from loom.tools.failures import is_failure
@@ -46,7 +46,7 @@ class Rules:
         try:
             texts = {name: folded(value) for name, value in arguments.items()}
         except Exception as error:  # noqa: BLE001 - what cannot be judged is denied
-            return rules[0].rule.name, f"the arguments cannot be judged: {type(error).__name__}: {error}"
+            return rules[0].rule.name, f"the arguments cannot be judged: {error_text(error)}"
         for each in rules:
             rule = each.rule
             try:
@@ -55,7 +55,7 @@ class Rules:
             except BaseException as error:  # whatever the user's evaluator raises: fail closed
                 if not is_failure(error):
                     raise
-                return rule.name, f"the rule failed: {type(error).__name__}: {error}"
+                return rule.name, f"the rule failed: {error_text(error)}"
             if not each.wanted <= arguments.keys():
                 return rule.name, f"it looks at {quoted(each.wanted - arguments.keys())}, which the call leaves out"
         return None

@@ -10,7 +10,7 @@ import anyio.to_thread
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
-from loom.errors import ConfigError, ToolExecutionError
+from loom.errors import ConfigError, ToolExecutionError, error_text
 from loom.tools.failures import is_failure
 from loom.tools.given import check_count, check_flag, check_name, check_seconds, check_text, check_texts
 from loom.tools.roundtrip import check_defaults, is_read_by_alias, written
@@ -176,7 +176,7 @@ class ToolSpec(Generic[P, R]):
         except BaseException as error:  # whatever the user's function raises
             if not is_failure(error):
                 raise
-            raise ToolExecutionError(f'tool "{self.name}" failed: {type(error).__name__}: {error}') from error
+            raise ToolExecutionError(f'tool "{self.name}" failed: {error_text(error)}') from error
 
     async def _called_in_time(self, values: Mapping[str, Any], timeout_s: float) -> object:
         with anyio.move_on_after(timeout_s):

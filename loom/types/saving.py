@@ -7,9 +7,11 @@ from enum import Enum
 from typing import Any, NoReturn, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.errors import PydanticErrorMixin, PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import from_json
+
+from loom.errors import error_text
 
 SURE = 300
 """JSON of so many bytes can be read back wherever it stands: it is not deep, and no number in it is too long."""
@@ -36,13 +38,15 @@ def refuse_unreadable(saved: bytes) -> None:
 
 
 def first_finding(error: Exception) -> str:
-    """Return the first finding of a validation in a line; of another error its kind too."""
-    if not isinstance(error, ValidationError):
-        said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())[:300]
-        return said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
-    found = error.errors(include_url=False, include_input=False)[0]
-    path = ".".join(str(piece) for piece in found["loc"])
-    return f"{path}: {found['msg']}" if path else found["msg"]
+    """Return the first finding of a validation in a line; of another error its kind too, unless that is ValueError."""
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_input=False)[0]
+        path = ".".join(str(piece) for piece in found["loc"])
+        return f"{path}: {found['msg']}" if path else found["msg"]
+    if isinstance(error, PydanticErrorMixin):
+        return error.message.partition("\n")[0]
+    line = "; ".join(line.strip() for line in error_text(error).splitlines() if line.strip())[:300]
+    return line.removeprefix(f"{type(error).__name__}: ") if isinstance(error, ValueError) else line
 
 
 class _LossyError(Exception):

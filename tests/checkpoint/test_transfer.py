@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 
 import anyio
 import pytest
+from pydantic_core import from_json, to_json
 
 import loom.checkpoint
 from loom import (
@@ -500,6 +501,17 @@ async def test_pruning_spares_a_failed_run_with_open_asks_unless_asked(store: Ch
     later = time.time() + 1000
     assert await prune(store, older_than_s=60, statuses=("failed",), clock=lambda: later) == []
     assert await prune(store, older_than_s=60, statuses=("failed", "paused"), clock=lambda: later) == ["r", "failed"]
+
+
+async def test_an_ask_whose_answer_was_refused_is_open(store: Checkpointer) -> None:
+    await paused(store)
+    journal = await store.read("r")
+    (ask,) = [record for record in journal.records if b'"kind":"ask"' in record]
+    answer = to_json({"kind": "answer", "id": from_json(ask)["id"], "value": 5, "at": 1})
+    claim = await store.create("failed", "trip", journal.header, [*journal.records[:-1], answer, ask])
+    await store.append(claim, [b'{"kind":"end","status":"failed","at":1}'], "failed")
+    later = time.time() + 1000
+    assert await prune(store, older_than_s=60, statuses=("failed",), clock=lambda: later) == []
 
 
 async def test_pruning_says_what_it_cannot_do(store: Checkpointer) -> None:

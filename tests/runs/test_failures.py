@@ -6,6 +6,7 @@ from typing import Annotated
 
 import anyio
 import pytest
+from pydantic import Field
 
 from loom import (
     END,
@@ -208,6 +209,38 @@ async def test_a_failure_that_will_not_say_what_it_is_about_ends_the_run_and_its
         await app.run(run_id="r", runtime=Runtime(checkpointer=store))
     assert isinstance(caught.value.__cause__, Sullen)
     assert (await store.read("r")).status == "failed"
+
+
+def sulk(*_given: object) -> int:
+    raise Sullen
+
+
+class Counting(State):
+    n: Annotated[int, Reducer(sulk)] = 0
+
+
+class Defaulting(State):
+    n: int = Field(default_factory=sulk)
+
+
+class Plain(State):
+    n: int = 0
+
+
+@node(writes="n")
+async def one() -> int:
+    return 1
+
+
+@pytest.mark.parametrize("state", [Counting, Defaulting, Plain])
+async def test_a_users_function_that_will_not_say_what_it_is_about_is_no_foreign_error(state: type[State]) -> None:
+    graph, store = Graph("g", state), MemoryCheckpointer()
+    graph.node("one", one)
+    graph.edge(START, "one")
+    graph.switch("one", {(lambda n: sulk(n)) if state is Plain else "n < 0": "one"}, otherwise=END)
+    with pytest.raises(LoomError, match="Sullen: its text cannot be told, RuntimeError"):
+        await graph.compile().run(run_id="r", runtime=Runtime(checkpointer=store))
+    assert {run.status for run in await store.runs()} <= {"failed"}
 
 
 def _raise(error: Exception) -> None:

@@ -67,7 +67,7 @@ unknown.__annotations__["return"] = Callable[[], int]
         (asked(answer_type="Nope"), 'ask "Go on?" of node "n0" wants \'Nope\', of which no type can be made: '),
         (
             asked(answer_type="yes or"),
-            "wants 'yes or', of which no type can be made: Forward reference must be",
+            "wants 'yes or', of which no type can be made: SyntaxError: Forward reference must be",
         ),
         (asked(answer_type=["yes", "no"]), "wants ['yes', 'no']; expected a type, as in bool or Literal['a', 'b']"),
         (asked(answer_type=5), "wants 5; expected a type"),

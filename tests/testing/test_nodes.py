@@ -110,6 +110,7 @@ async def test_what_does_not_fit_is_told(of: Node[Question, Answer], inputs: dic
     with pytest.raises(ConfigError) as caught:
         await run_node(of, inputs)
     assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 async def test_a_model_that_was_not_given_is_told() -> None:

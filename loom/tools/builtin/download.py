@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from loom.errors import ToolExecutionError, ToolPermissionError
+from loom.errors import ToolExecutionError, ToolPermissionError, error_text
 from loom.tools.builtin.addresses import Network, is_public, plain_host
 
 Resolver = Callable[[str, int], Sequence[str]]
@@ -81,7 +81,7 @@ class Download:
             try:
                 found = self._get(target)
             except (OSError, http.client.HTTPException, ValueError) as error:
-                raise ToolExecutionError(f'"{url}" cannot be fetched: {type(error).__name__}: {error}') from error
+                raise ToolExecutionError(f'"{url}" cannot be fetched: {error_text(error)}') from error
             finally:
                 with self._lock:
                     self._cut_off()
