@@ -82,7 +82,7 @@ class SqliteCheckpointer:
             raise ConfigError(f"{message}; to keep runs in memory use MemoryCheckpointer()")
         if durability not in get_args(Durability):
             raise ConfigError(f'SqliteCheckpointer(durability=…) must be "process" or "power"; got {short(durability)}')
-        if not isinstance(lease_s, (int, float)) or not 0 < lease_s <= TIMEOUT_MAX:
+        if lease_s is True or not isinstance(lease_s, (int, float)) or not 0 < lease_s <= TIMEOUT_MAX:
             message = f"SqliteCheckpointer(lease_s=…) must be a number above 0, at most {TIMEOUT_MAX:.0f}"
             raise ConfigError(f"{message}; got {short(lease_s)}")
         self.path = Path(path)

@@ -103,7 +103,7 @@ class Relation:
         new = partners & ~self._beside[position]
         if new:
             self._add(position, new)
-            for partner in () if each_tells else _bits(new):
+            for partner in () if each_tells else bits(new):
                 self._add(partner, 1 << position)
 
     def _add(self, position: int, new: int) -> None:
@@ -126,7 +126,7 @@ def relate(
         if is_waiting:
             coming = partners & reach.positions(opener, node)
             relation.meet(2 * node, partners & ~coming)
-            for other in {partner // 2 for partner in _bits(coming) if partner % 2}:
+            for other in {partner // 2 for partner in bits(coming) if partner % 2}:
                 if node in reach.of(opener, other):
                     relation.deadlocks.add((min(node, other), max(node, other)))
         else:
@@ -136,7 +136,8 @@ def relate(
     return relation
 
 
-def _bits(number: int) -> Iterator[int]:
+def bits(number: int) -> Iterator[int]:
+    """Yield the places of the bits that are set, the lowest first."""
     while number:
         low = number & -number
         yield low.bit_length() - 1

@@ -1,10 +1,11 @@
 """A model as a node calls it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from pydantic import BaseModel
 
+from loom.errors import ConfigError, short
 from loom.types.events import Event
 from loom.types.messages import Message
 from loom.types.models import Model, ModelRef, ModelReply, ModelRequest, ToolSchema
@@ -76,9 +77,14 @@ class ModelPort:
         )
 
         def emit(delta: ModelDelta) -> None:
+            if not isinstance(delta, ModelDelta):
+                raise self._misfit("emits", delta, "TextDelta, ThinkingDelta or ToolCallDelta")
             self._host.emit_live(Event(type="model.delta", payload={"node": self._node, **delta.model_dump()}))
 
-        reply = await self._host.model(self._ref).complete(request, emit)
+        replying: object = self._host.model(self._ref).complete(request, emit)
+        reply = await replying if isinstance(replying, Awaitable) else replying
+        if not isinstance(reply, ModelReply) or reply is replying:
+            raise self._misfit("gives", reply, "ModelReply, by async def complete(self, request, emit)")
         self._count(reply.usage)
         payload = {
             "node": self._node,
@@ -88,3 +94,6 @@ class ModelPort:
         }
         self._host.emit(Event(type="model.finished", payload=payload))
         return reply
+
+    def _misfit(self, gives: str, got: object, expected: str) -> ConfigError:
+        return ConfigError(f'model "{self._ref.identifier}" {gives} {short(got)}; expected {expected}')

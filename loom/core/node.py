@@ -237,6 +237,10 @@ def class_flaw(given: "Node[Any, Any]") -> str:
         return f'node class "{kind.__name__}" has no run method; write async def run(self, inputs, ctx)'
     if not inspect.iscoroutinefunction(run):
         return f'the run method of node class "{kind.__name__}" is not async; write async def run(self, inputs, ctx)'
+    try:
+        inspect.signature(run).bind(given, None, None)
+    except TypeError as error:
+        return f'the run method of node class "{kind.__name__}" has {error}; write async def run(self, inputs, ctx)'
     return ""
 
 

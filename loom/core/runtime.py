@@ -83,8 +83,8 @@ class Cache:
 
     def __post_init__(self) -> None:
         check_whole("Cache(max_entries=…)", self.max_entries, 1)
-        if self.ttl_s is not None and not (isinstance(self.ttl_s, (int, float)) and self.ttl_s > 0):
-            raise ConfigError(f"Cache(ttl_s=…) must be above 0; got {short(self.ttl_s)}")
+        if self.ttl_s is True or not (self.ttl_s is None or (isinstance(self.ttl_s, (int, float)) and self.ttl_s > 0)):
+            raise ConfigError(f"Cache(ttl_s=…) must be a number above 0; got {short(self.ttl_s)}")
 
 
 @dataclass(frozen=True, slots=True)

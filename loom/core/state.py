@@ -1,6 +1,7 @@
 """The record a graph works on, and how writes to its fields combine."""
 
 import inspect
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -38,25 +39,13 @@ class Reducer:
         return self.name or getattr(self.fn, "__name__", "reducer")
 
 
-def _append(old: Any, write: Any) -> Any:
-    return old + write
-
-
-def _merge(old: Any, write: Any) -> Any:
-    return old | write
-
-
-def _add(old: Any, write: Any) -> Any:
-    return old + write
-
-
-append = Reducer(_append, "append")
+append = Reducer(operator.add, "append")
 """A list or tuple grows by the items of the write."""
 
-merge = Reducer(_merge, "merge")
+merge = Reducer(operator.or_, "merge")
 """A dict is updated by the write, a set united with it."""
 
-add = Reducer(_add, "add")
+add = Reducer(operator.add, "add")
 """A number grows by the write."""
 
 

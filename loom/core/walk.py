@@ -16,13 +16,13 @@ are also kept in a **log**, of which a join folds the part that its arrivals saw
 when a lone branch has seen all of it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from loom.core.binding import ITEM
-from loom.core.branches import ENDED, OPENED_BY_START
+from loom.core.branches import ENDED, OPENED_BY_START, bits
 from loom.core.plan import EachPlan, Plan
 from loom.core.state import append, merge, reduce
 from loom.errors import LoomError, quoted
@@ -346,7 +346,7 @@ class Walk:
         """Apply the steps of a past to a base, in the order of their places."""
         view = dict(base)
         own: set[str] = set()
-        for entry in sorted((self._log[bit] for bit in _bits(past)), key=lambda entry: entry.place):
+        for entry in sorted((self._log[bit] for bit in bits(past)), key=lambda entry: entry.place):
             self._write(view, entry.writes, own)
         return view
 
@@ -385,10 +385,3 @@ def _common_frames(ours: tuple[Frame, ...], theirs: tuple[Frame, ...]) -> tuple[
             break
         count += 1
     return ours[:count]
-
-
-def _bits(number: int) -> Iterator[int]:
-    while number:
-        low = number & -number
-        yield low.bit_length() - 1
-        number ^= low

@@ -77,7 +77,7 @@ class Executor:
             await run.end("stopped", reason=run.stop_reason)
             return "stopped"
         if run.is_paused:
-            await run.end("paused", asks=sorted(run.totals.open_asks) or None)
+            await run.end("paused", asks=[ask.id for ask in run.totals.waiting()] or None)
             return "paused"
         if self._past.totals.status != "completed":
             await run.end("completed")
@@ -101,7 +101,7 @@ class Executor:
             state=state_from(walk.plan.state, walk.view()),
             steps=totals.seq,
             usage=totals.usage,
-            asks=tuple(ask for _, ask in sorted(totals.open_asks.items())) if status == "paused" else (),
+            asks=tuple(totals.waiting()) if status == "paused" else (),
             stop_reason=self._run.stop_reason,
             duration_s=self._run.duration_s,
         )

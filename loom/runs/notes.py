@@ -1,5 +1,6 @@
 """What is known of a run beside its walk: notes of steps under way, totals, where a node stands."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -69,6 +70,10 @@ class Totals:
         self.answers[ask_id] = value
         self.open_asks.pop(ask_id, None)
 
+    def waiting(self) -> list[Ask]:
+        """Return the open asks, branch by branch, those of one branch as they were asked."""
+        return sorted(self.open_asks.values(), key=lambda ask: _numbered(ask.branch))
+
 
 def ask_of(record: Mapping[str, Any], hops: Hops) -> Ask:
     """Return the ask that a record holds."""
@@ -92,7 +97,12 @@ def open_asks(records: Iterable[Mapping[str, Any]]) -> list[Ask]:
             totals.asked(ask_of(record, tuple(record.get("in", ()))))
         elif record["kind"] == "answer":
             totals.answered(record["id"], record["value"])
-    return list(totals.open_asks.values())
+    return totals.waiting()
+
+
+def _numbered(branch: str) -> list[str | int]:
+    """Return a key that sorts branch 2 before branch 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", branch)]
 
 
 def path_of(hops: Hops, node: str) -> str:

@@ -57,7 +57,8 @@ def test_it_is_a_checkpointer_and_touches_nothing_until_it_is_used(path: Path) -
 
 
 SENSELESS: list[dict[str, object]] = [
-    {"durability": "none"}, {"lease_s": 0}, {"lease_s": "9"}, {"lease_s": float("nan")}, {"lease_s": float("inf")},
+    {"durability": "none"}, {"lease_s": 0}, {"lease_s": "9"}, {"lease_s": True}, {"lease_s": float("nan")},
+    {"lease_s": float("inf")},
     {"path": 3}, {"path": b"loom.db"}, {"path": "lo\0om.db"}, {"path": Path("lo\0om.db")},
 ]  # fmt: skip
 

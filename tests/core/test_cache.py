@@ -25,6 +25,7 @@ from loom.testing import ScriptedModel
 from loom.types.events import Event
 from loom.types.messages import Message
 from loom.types.usage import Usage
+from tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
@@ -47,14 +48,6 @@ class Counted:
             return list(word)
 
         self.node = spell
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @node(writes="size")
@@ -362,8 +355,9 @@ async def test_a_graph_as_a_node_cannot_have_one() -> None:
     ("settings", "message"),
     [
         ({"max_entries": 0}, r"Cache\(max_entries=…\) must be at least 1; got 0"),
-        ({"ttl_s": 0}, r"Cache\(ttl_s=…\) must be above 0; got 0"),
-        ({"ttl_s": -1}, r"Cache\(ttl_s=…\) must be above 0; got -1"),
+        ({"ttl_s": 0}, r"Cache\(ttl_s=…\) must be a number above 0; got 0"),
+        ({"ttl_s": True}, r"Cache\(ttl_s=…\) must be a number above 0; got True"),
+        ({"ttl_s": -1}, r"Cache\(ttl_s=…\) must be a number above 0; got -1"),
     ],
 )
 def test_a_size_or_age_that_keeps_nothing_is_refused(settings: dict[str, int], message: str) -> None:

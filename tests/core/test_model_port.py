@@ -1,9 +1,12 @@
+from typing import Any
+
 import pytest
 from pydantic import BaseModel
 
-from loom import Context, Limits, ModelRef, Runtime
+from loom import Context, Limits, ModelRef, NodeError, Runtime
 from loom.testing import ScriptedModel
 from loom.types.messages import Message
+from loom.types.models import Emit, ModelReply, ModelRequest
 from tests.core.letters import chain
 
 pytestmark = pytest.mark.anyio
@@ -53,3 +56,38 @@ async def test_a_reply_of_a_type_is_asked_for() -> None:
 
     await chain("a", a=talk).run(runtime=Runtime(models=model))
     assert model.requests[0].response_type is Verdict
+
+
+class Odd:
+    """A model that replies, or emits, what it was given."""
+
+    def __init__(self, reply: Any, emitted: Any = None) -> None:
+        self.reply, self.emitted = reply, emitted
+
+    async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
+        if self.emitted is not None:
+            emit(self.emitted)
+        return self.reply
+
+
+class AtOnce:
+    def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
+        return ModelReply(text="hello")
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (Odd(None), "gives None; expected ModelReply"),
+        (Odd({"text": "hello"}), "gives {'text': 'hello'}; expected ModelReply"),
+        (Odd(ModelReply(), "hello"), "emits 'hello'; expected TextDelta, ThinkingDelta or ToolCallDelta"),
+        (AtOnce(), "expected ModelReply, by async def complete"),
+    ],
+)
+async def test_a_model_that_is_none_is_told_with_what_it_gave(model: Any, said: str) -> None:
+    async def talk(ctx: Context) -> None:
+        await ctx.model(REF).complete(HELLO)
+
+    with pytest.raises(NodeError, match='model "test:one" ') as caught:
+        await chain("a", a=talk).run(runtime=Runtime(models=model))
+    assert said in str(caught.value)

@@ -134,6 +134,10 @@ async def async_run(self: object, inputs: Brief, ctx: Context) -> Draft:
     return Draft(text="")
 
 
+async def run_alone(self: object, inputs: Brief) -> Draft:
+    return Draft(text=inputs.topic)
+
+
 async def yielding_run(self: object, inputs: Brief, ctx: Context) -> AsyncIterator[Draft]:
     yield Draft(text="")
 
@@ -157,8 +161,13 @@ async def yielding_run(self: object, inputs: Brief, ctx: Context) -> AsyncIterat
             {"run": async_run, "effect": "delete"},
             'node class "Bad" has the effect "delete"; expected one of pure, read, model, write',
         ),
+        (
+            (Node[Brief, Draft],),
+            {"run": run_alone},
+            'the run method of node class "Bad" has too many positional arguments; write async def run(self, inputs, ',
+        ),
     ],
-    ids=["no ports", "open ports", "a type", "none", "no run", "plain run", "generator", "effect"],
+    ids=["no ports", "open ports", "a type", "none", "no run", "plain run", "generator", "effect", "no context"],
 )
 def test_a_class_that_cannot_run_is_refused_where_it_is_placed(
     bases: tuple[Any, ...], body: dict[str, object], message: str

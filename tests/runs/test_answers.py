@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple
 
+import anyio
 import pytest
 from pydantic import (
     AfterValidator,
@@ -21,7 +22,7 @@ from pydantic import (
     computed_field,
     model_validator,
 )
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from loom import (
     END,
@@ -402,6 +403,7 @@ def test_a_schema_says_where_the_type_takes_more_than_it_tells() -> None:
 
 
 class Log(State):
+    items: list[int] = []
     log: Annotated[list[str], append] = []
 
 
@@ -492,6 +494,29 @@ async def test_open_asks_outlive_the_failure_of_a_sibling() -> None:
     assert paused.asks[0].id.encode() in asked[0]
     result = await app.resume("r", answers={paused.asks[0].id: True}, runtime=runtime)
     assert result.state.log == ["asks True", "works", "fixed", "join"]
+
+
+@pytest.mark.anyio
+async def test_asks_stand_in_the_order_of_their_branches_and_as_they_were_asked() -> None:
+    @node(writes="log")
+    async def each_twice(item: int, ctx: Context) -> list[str]:
+        await anyio.sleep((12 - item) / 1000)
+        async with anyio.create_task_group() as group:
+            for word in ("first", "then"):
+                group.start_soon(ctx.ask, f"{item} {word}?")
+        return []
+
+    graph = Graph("many", Log)
+    graph.node("ask", each_twice)
+    graph.each(START, "ask", over="items", bind="item", max_concurrency=12)
+    graph.edge("ask", END)
+    store = MemoryCheckpointer()
+    runtime = Runtime(checkpointer=store)
+    told = [f"{item} {word}?" for item in range(12) for word in ("first", "then")]
+    paused = await graph.compile().run({"items": list(range(12))}, run_id="r", runtime=runtime)
+    again = await graph.compile().resume("r", runtime=runtime)
+    assert [ask.question for ask in paused.asks] == [ask.question for ask in again.asks] == told
+    assert from_json((await store.read("r")).records[-1])["asks"] == [ask.id for ask in paused.asks]
 
 
 @pytest.mark.anyio
