@@ -29,7 +29,7 @@ _ENDS: Final = frozenset({"run.completed", "run.paused", "run.stopped", "run.can
 # Events that are told as they are, beside spans, with those of their fields that are no content.
 _TOLD: Final = {
     "ask.opened": ("kind", "node"),
-    "context.compressed": ("tier", "tokens_before", "tokens_after"),
+    "context.compressed": ("strategy", "tokens_before", "tokens_after"),
     "context.renewed": ("tokens_before", "tokens_after"),
     "step.retried": ("node", "attempt"),
     "veto.denied": ("tool", "by", "rule"),
@@ -213,7 +213,7 @@ class Telemetry:
         self._tokens.record(usage["output_tokens"], about | {"gen_ai.token.type": "output"})
 
     def _begin_call(self, event: Event, run: _Invocation) -> None:
-        tool, call = event.payload["tool"], event.payload["call"]
+        tool, call = event.payload["tool"], event.payload["call_id"]
         attributes = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": tool,
@@ -227,7 +227,7 @@ class Telemetry:
         run.tools.setdefault((tool, call), []).append((span, event.at))
 
     def _end_call(self, event: Event, run: _Invocation) -> None:
-        tool, call = event.payload["tool"], event.payload["call"]
+        tool, call = event.payload["tool"], event.payload["call_id"]
         waiting = run.tools.get((tool, call))
         if not waiting:
             return

@@ -98,7 +98,7 @@ class _Turn:
     async def make(self, number: int) -> None:
         """Make one call, once. Its events are saved together with its result, so they are told once as well."""
         decision, ctx = self._inputs.decisions[number], self._ctx
-        tool, about = self._tool(decision), {"tool": decision.tool, "call": decision.call_id}
+        tool, about = self._tool(decision), {"tool": decision.tool, "call_id": decision.call_id}
 
         async def call() -> ToolRun:
             ctx.emit(Event(type="tool.started", payload=about | {"arguments": dict(decision.arguments)}))

@@ -1,11 +1,13 @@
 """Tests of the agent: its face, and what it does in a process of its own."""
 
 import asyncio
+import gc
 import inspect
 import json
 from pathlib import Path
 from threading import Event
 from typing import Any
+from weakref import ref
 
 import anyio.to_thread
 import pytest
@@ -34,19 +36,17 @@ from loom import (
 )
 from loom.config import PolicyConfig, SafetyRule, ToolAccessPolicy, ToolPolicy
 from loom.runtime.records import RunState
+from loom.runtime.session import Session
 from loom.testing import ScriptedModel, call
 from loom.types.policy import HookDecision, HookOutcome
 from loom.types.stream import DoneEvent, ErrorEvent
 from tests.models.local import local_model, needs_local_model
 from tests.models.loopback import HELLO, MARKS, provider, silent
-from tests.runtime.agents import Held, made, run_python, stored
+from tests.programs import run_python
+from tests.runtime.agents import Held, made, stored, tasks
 
 pytestmark = pytest.mark.anyio
 needs_litellm, litellm_warns = MARKS[1:]
-
-
-def tasks() -> set[str]:
-    return {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("loom")}
 
 
 async def test_an_agent_answers() -> None:
@@ -233,7 +233,7 @@ async def test_what_was_answered_about_a_call_in_doubt_is_told_once(answer: Any,
     result = await agent.resume(run.run_id)
     assert result.output == "Done."
     finished = [event.payload for event in result.events if event.type == "tool.finished"]
-    assert finished == [{"tool": "pay", "call": "call_1", "is_error": is_error, "content": content}]
+    assert finished == [{"tool": "pay", "call_id": "call_1", "is_error": is_error, "content": content}]
 
 
 @needs_litellm
@@ -320,6 +320,18 @@ async def test_closing_an_agent_ends_all_its_runs() -> None:
     assert tasks() == set()
 
 
+async def test_of_many_sessions_those_that_live_are_kept_and_those_that_are_over_let_go() -> None:
+    agent = made([])
+    live, closed = agent.session(SessionConfig(id="live")), list[ref[Session]]()
+    for number in range(250):
+        session = agent.session(SessionConfig(id=str(number)))
+        await session.close()
+        closed.append(ref(session))
+    gc.collect()
+    assert agent.session(SessionConfig(id="live")) is live
+    assert sum(one() is not None for one in closed) <= 100
+
+
 MAKING = """
 import sys
 sys.dont_write_bytecode = True
@@ -335,7 +347,7 @@ print([name for name in ("litellm", "openai", "mcp") if name in sys.modules])
 
 
 def test_making_an_agent_writes_no_file_and_loads_no_client(tmp_path: Path) -> None:
-    assert run_python(MAKING, tmp_path).strip() == "[]"
+    assert run_python(MAKING, tmp_path) == "[]"
     assert list(tmp_path.iterdir()) == []
 
 

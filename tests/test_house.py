@@ -1,6 +1,5 @@
 import ast
 import json
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -14,8 +13,8 @@ import pytest
 import loom
 import loom.errors
 import loom.types
+from tests.programs import ROOT, run_python
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DOORS = ["loom", "loom.types"]
 
@@ -47,12 +46,6 @@ def imports(module: Path) -> Iterator[tuple[str, str]]:
             yield from ((alias.name, "") for alias in part.names)
         elif isinstance(part, ast.ImportFrom):
             yield from ((part.module or "", alias.name) for alias in part.names)
-
-
-def run_python(code: str, cwd: Path = ROOT) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def loaded_by(code: str) -> set[str]:

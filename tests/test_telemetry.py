@@ -74,8 +74,8 @@ class Watched:
 Told = tuple[str, dict[str, Any]]
 
 BEGUN: Told = ("run.started", {"graph": "agent", "resumed": False})
-CALLED: Told = ("tool.started", {"tool": "deploy", "call": "c1", "arguments": {"to": "canary"}})
-ANSWERED: Told = ("tool.finished", {"tool": "deploy", "call": "c1", "is_error": False, "content": "canary out"})
+CALLED: Told = ("tool.started", {"tool": "deploy", "call_id": "c1", "arguments": {"to": "canary"}})
+ANSWERED: Told = ("tool.finished", {"tool": "deploy", "call_id": "c1", "is_error": False, "content": "canary out"})
 DONE: Told = ("run.completed", {})
 
 
@@ -95,10 +95,10 @@ class Talk(State):
 @node(writes="answer", effect="write")
 async def talk(ctx: Context) -> str:
     reply = await ctx.model(CLAUDE).complete([Message(role="user", content="canary question")])
-    ctx.emit(Event(type="tool.started", payload={"tool": "echo", "call": "c1", "arguments": {"text": "canary"}}))
+    ctx.emit(Event(type="tool.started", payload={"tool": "echo", "call_id": "c1", "arguments": {"text": "canary"}}))
     await anyio.sleep(0.02)
     ctx.emit(
-        Event(type="tool.finished", payload={"tool": "echo", "call": "c1", "is_error": False, "content": "canary"})
+        Event(type="tool.finished", payload={"tool": "echo", "call_id": "c1", "is_error": False, "content": "canary"})
     )
     return reply.text
 
@@ -274,13 +274,13 @@ def test_what_is_denied_asked_or_compressed_is_told_without_its_content() -> Non
         BEGUN,
         ("veto.denied", {"tool": "rm", "by": "rule", "rule": "no rm", "reason": "canary"}),
         ("ask.opened", {"kind": "approve", "node": "approve", "question": "canary", "payload": {"x": "canary"}}),
-        ("context.compressed", {"tokens_before": 9, "tokens_after": 5, "tier": "snip", "summary": "canary"}),
+        ("context.compressed", {"tokens_before": 9, "tokens_after": 5, "strategy": "offload", "summary": "canary"}),
         DONE,
     )
     assert [(event.name, dict(event.attributes or {})) for event in watched.spans["invoke_agent Deployer"].events] == [
         ("loom.veto.denied", {"loom.tool": "rm", "loom.by": "rule", "loom.rule": "no rm"}),
         ("loom.ask.opened", {"loom.kind": "approve", "loom.node": "approve"}),
-        ("loom.context.compressed", {"loom.tier": "snip", "loom.tokens_before": 9, "loom.tokens_after": 5}),
+        ("loom.context.compressed", {"loom.strategy": "offload", "loom.tokens_before": 9, "loom.tokens_after": 5}),
     ]
 
 

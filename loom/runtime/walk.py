@@ -210,7 +210,7 @@ def _shown(event: Event) -> Iterator[StreamEvent]:
                 yield ToolCallEvent(**call)
         case "tool.finished":
             yield ToolResultEvent(
-                tool_call_id=payload["call"],
+                tool_call_id=payload["call_id"],
                 name=payload["tool"],
                 content=payload["content"],
                 is_error=payload["is_error"],

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from loom.checkpoint.owner import is_surely_dead, this_process
+from tests.programs import run_python
 
 
 def test_this_process_is_alive() -> None:
@@ -15,8 +16,7 @@ def test_this_process_is_alive() -> None:
 
 def test_a_process_that_has_ended_is_dead() -> None:
     code = "from loom.checkpoint.owner import this_process; print(this_process())"
-    owner = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    assert is_surely_dead(owner)
+    assert is_surely_dead(run_python(code))
 
 
 def test_a_number_that_was_given_to_a_later_process_is_dead() -> None:

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -9,6 +7,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from loom.cli.find import prebuilt
 from loom.errors import quoted
+from tests.programs import run_python
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Loom
@@ -29,14 +28,14 @@ def test_help_lists_the_commands_and_the_exit_codes(loom: "Loom") -> None:
 
 def test_help_loads_neither_the_engine_nor_a_client() -> None:
     code = "import json, sys\nimport loom.cli\nprint(json.dumps(list(sys.modules)))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = run_python(code)
     heavy = {"pydantic", "anyio", "networkx", "litellm", "sqlite3", "graphviz", "jinja2"}
     assert not heavy & set(json.loads(loaded))
 
 
 def test_running_a_graph_loads_no_client() -> None:
     code = "import json, sys\nimport loom.cli.actions\nprint(json.dumps(list(sys.modules)))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = run_python(code)
     assert not {"networkx", "litellm", "graphviz", "jinja2"} & set(json.loads(loaded))
 
 

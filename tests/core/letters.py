@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
+import anyio
+
 from loom import END, START, Context, Graph, MemoryCheckpointer, Retry, State, append, node
 from loom.core.journal import Checkpointer, Journal, encode
 from loom.core.node import AnyNode
@@ -101,6 +103,14 @@ class Diary:
             self.ended.append(ctx.node)
 
         return noted
+
+
+async def soon(ctx: Context) -> None:
+    await anyio.sleep(0.01)
+
+
+async def forever(ctx: Context) -> None:
+    await anyio.sleep(3600)
 
 
 def failing(*errors: Exception | None) -> Body:

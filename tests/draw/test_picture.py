@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from hashlib import sha256
 
 import pytest
@@ -8,6 +5,7 @@ import pytest
 from loom.draw import draw
 from loom.errors import ConfigError
 from loom.types.outline import Outline
+from tests.programs import run_python
 
 
 def test_every_format_is_drawn(outlines: dict[str, Outline]) -> None:
@@ -44,8 +42,6 @@ def test_the_bytes_are_the_same_in_every_process(seed: str, outlines: dict[str, 
         "        print(sha256(draw(outline, form).encode()).hexdigest())\n"
         '    print(sha256(draw(outline, "png")).hexdigest())\n'
     )
-    environment = {**os.environ, "PYTHONHASHSEED": seed}
-    said = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     pictures = [
         picture
         for outline in several
@@ -56,4 +52,4 @@ def test_the_bytes_are_the_same_in_every_process(seed: str, outlines: dict[str, 
             draw(outline, "png"),
         )
     ]
-    assert said.stdout.split() == [sha256(picture).hexdigest() for picture in pictures]
+    assert run_python(code, PYTHONHASHSEED=seed).split() == [sha256(picture).hexdigest() for picture in pictures]

@@ -15,6 +15,7 @@ from loom import (
     END,
     START,
     AnswerError,
+    ConfigError,
     Context,
     Graph,
     GraphError,
@@ -40,6 +41,7 @@ from loom.tools.tool import tool
 from loom.types.events import Event
 from loom.types.messages import Message, ToolCall
 from loom.types.policy import PolicyConfig, ToolAccessPolicy, ToolPolicy, ToolRateLimitPolicy
+from tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
@@ -77,14 +79,6 @@ DENIED = PolicyConfig(tools=ToolPolicy(access=ToolAccessPolicy(deny=["drop"])))
 @pytest.fixture(autouse=True)
 def _none_paid() -> None:
     PAID.clear()
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Conversation:
@@ -404,3 +398,8 @@ async def test_a_resume_does_not_run_what_is_denied_by_now(tmp_path: Path) -> No
     assert PAID == []
     assert 'tool "pay" is denied' in told(state)[0]
     await store.close()
+
+
+def test_a_model_that_is_no_reference_is_refused() -> None:
+    with pytest.raises(ConfigError, match='graph "agent": model must be ModelRef; got str: .openai/gpt-5.'):
+        agent("openai/gpt-5")  # type: ignore[arg-type]

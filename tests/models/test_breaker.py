@@ -4,16 +4,9 @@ import pytest
 
 from loom.errors import ContextOverflowError, LoomError, ProviderError, ProviderUnavailableError, RateLimitError
 from loom.models.breaker import Breaker
+from tests.clock import Clock
 
 LEFT_ALONE = r'model "m" is left alone: its last \d+ calls failed; it is asked again'
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.s = 1000.0
-
-    def __call__(self) -> float:
-        return self.s
 
 
 def call(breaker: Breaker, ends: BaseException | None = None, key: str = "m") -> None:
@@ -38,7 +31,7 @@ def opened(clock: Clock) -> Breaker:
 def test_the_sixth_call_after_five_failures_is_not_made() -> None:
     clock = Clock()
     breaker = opened(clock)
-    clock.s += 18
+    clock.now += 18
     with pytest.raises(ProviderUnavailableError, match=rf"{LEFT_ALONE} in 42 s"):
         call(breaker)
 
@@ -66,7 +59,7 @@ def test_a_refusal_is_an_answer(error: LoomError) -> None:
 def test_after_its_time_one_call_tries_and_closes_the_circuit() -> None:
     clock = Clock()
     breaker = opened(clock)
-    clock.s += 60
+    clock.now += 60
     with breaker.guard("m", 'model "m"'), pytest.raises(ProviderUnavailableError, match=f"{LEFT_ALONE} when the call"):
         call(breaker)
     fail(breaker, times=4)
@@ -76,7 +69,7 @@ def test_after_its_time_one_call_tries_and_closes_the_circuit() -> None:
 def test_a_trial_that_fails_opens_the_circuit_for_as_long_again() -> None:
     clock = Clock()
     breaker = opened(clock)
-    clock.s += 61
+    clock.now += 61
     fail(breaker)
     with pytest.raises(ProviderUnavailableError, match=rf"{LEFT_ALONE} in 60 s"):
         call(breaker)
@@ -85,7 +78,7 @@ def test_a_trial_that_fails_opens_the_circuit_for_as_long_again() -> None:
 def test_a_trial_that_was_cancelled_leaves_the_next_call_to_try() -> None:
     clock = Clock()
     breaker = opened(clock)
-    clock.s += 61
+    clock.now += 61
     with pytest.raises(KeyboardInterrupt):
         call(breaker, KeyboardInterrupt())
     call(breaker)

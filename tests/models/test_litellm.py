@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
 import socket
-import subprocess
-import sys
 from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any
@@ -45,10 +42,9 @@ from tests.models.loopback import (
     status,
 )
 from tests.models.protocols import ANTHROPIC, GEMINI, OPENAI, Protocol, anthropic, block, every_protocol
+from tests.programs import run_python
 
 pytestmark = [*MARKS, pytest.mark.usefixtures("keys")]
-
-ROOT = Path(__file__).parents[2]
 
 
 async def test_a_reply_has_text_usage_and_why_it_ended() -> None:
@@ -269,13 +265,6 @@ def test_a_second_event_loop_can_use_the_same_model() -> None:
         model = client(server.ref)
         replies = [asyncio.run(ask(model))[0].text for _ in range(2)]
     assert replies == ["Hello", "Hello"]
-
-
-def run_python(code: str, cwd: Path = ROOT, **environ: str) -> str:
-    command = [sys.executable, "-c", code]
-    environ = os.environ | {"PYTHONPATH": str(ROOT)} | environ
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ, cwd=cwd)
-    return done.stdout.strip()
 
 
 COMPLETE = """

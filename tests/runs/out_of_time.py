@@ -15,10 +15,6 @@ from tests.runs.effects import Seen
 REF = ModelRef("test", "one")
 
 
-async def forever(ctx: Context) -> None:
-    await anyio.sleep(3600)
-
-
 async def cancelled(app: CompiledGraph[Seen], store: MemoryCheckpointer, grace_s: float) -> GraphResult[Seen]:
     """Cancel a run while its effect is under way."""
     run = app.start(run_id="r", runtime=Runtime(checkpointer=store, limits=Limits(grace_s=grace_s)))

@@ -27,20 +27,12 @@ from loom import (
 from loom.core.journal import Claim
 from loom.core.result import Status
 from loom.runs.app import CompiledGraph
-from tests.core.letters import Diary, Log, after_crash, chain, failing, fan, graph_of
+from tests.core.letters import Diary, Log, after_crash, chain, failing, fan, forever, graph_of, soon
 
 pytestmark = pytest.mark.anyio
 
 Shape = Callable[..., CompiledGraph[Log]]
 NOW = Retry(max_attempts=3, backoff_s=0)
-
-
-async def forever(ctx: Context) -> None:
-    await anyio.sleep(3600)
-
-
-async def soon(ctx: Context) -> None:
-    await anyio.sleep(0.01)
 
 
 # Cancelling.

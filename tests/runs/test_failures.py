@@ -25,18 +25,13 @@ from loom import (
     State,
     node,
 )
-from tests.core.letters import Diary, after_crash, chain, failing, fan, graph_of
+from tests.core.letters import Diary, after_crash, chain, failing, fan, forever, graph_of, soon
 from tests.runs.failures import NOW, Sullen
-from tests.runs.out_of_time import forever
 
 pytestmark = pytest.mark.anyio
 
 
 # Failures.
-
-
-async def soon(ctx: Context) -> None:
-    await anyio.sleep(0.01)
 
 
 async def test_a_failure_names_run_node_step_and_attempt_and_has_its_cause() -> None:
@@ -227,6 +222,10 @@ class Plain(State):
     n: int = 0
 
 
+def is_sulking(n: int) -> bool:
+    raise Sullen
+
+
 @node(writes="n")
 async def one() -> int:
     return 1
@@ -237,7 +236,7 @@ async def test_a_users_function_that_will_not_say_what_it_is_about_is_no_foreign
     graph, store = Graph("g", state), MemoryCheckpointer()
     graph.node("one", one)
     graph.edge(START, "one")
-    graph.switch("one", {(lambda n: sulk(n)) if state is Plain else "n < 0": "one"}, otherwise=END)
+    graph.switch("one", {is_sulking if state is Plain else "n < 0": "one"}, otherwise=END)
     with pytest.raises(LoomError, match="Sullen: its text cannot be told, RuntimeError"):
         await graph.compile().run(run_id="r", runtime=Runtime(checkpointer=store))
     assert {run.status for run in await store.runs()} <= {"failed"}

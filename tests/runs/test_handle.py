@@ -23,7 +23,7 @@ from loom import (
 )
 from loom.runs.app import CompiledGraph
 from loom.types.events import Event
-from tests.core.letters import Body, Diary, Log, chain, failing, fan, graph_of
+from tests.core.letters import Body, Diary, Log, chain, failing, fan, forever, graph_of
 
 pytestmark = pytest.mark.anyio
 
@@ -34,10 +34,6 @@ ENDS = {"run.completed", "run.paused", "run.stopped", "run.cancelled", "run.fail
 
 async def all_of(events: AsyncIterator[Event]) -> list[Event]:
     return [event async for event in events]
-
-
-async def forever(ctx: Context) -> None:
-    await anyio.sleep(3600)
 
 
 async def test_a_handle_knows_its_run_at_once() -> None:

@@ -13,10 +13,10 @@ from loom import END, START, Context, Graph, Limits, MemoryCheckpointer, NodeErr
 from loom.errors import ProviderUnavailableError
 from loom.testing import ScriptedModel
 from loom.types.messages import Message
-from tests.core.letters import graph_of
+from tests.core.letters import forever, graph_of
 from tests.runs.effects import Seen, World, acting, node_of, records
 from tests.runs.failures import NOW
-from tests.runs.out_of_time import REF, Provider, cancelled, forever, hurried, talk, talk_twice
+from tests.runs.out_of_time import REF, Provider, cancelled, hurried, talk, talk_twice
 
 pytestmark = pytest.mark.anyio
 

@@ -1,17 +1,7 @@
 import pytest
 
-from loom import (
-    END,
-    START,
-    CheckpointError,
-    Graph,
-    LoomError,
-    NodeError,
-    Retry,
-    State,
-    node,
-)
-from loom.runs.points import past_at, points
+from loom import END, START, Graph, LoomError, Retry, State, node
+from loom.runs.points import due_in, past_at, points
 from tests.core.letters import BEGUN, NESTED, chain, failing, graph_of, journal_of, plan_of, step
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +48,7 @@ async def test_a_way_chosen_later_is_told_at_the_newest_point() -> None:
     assert [point.next for point in points(plan_of(app), journal_of(app, *undecided))] == [("a",), ()]
     decided = journal_of(app, *undecided, {"kind": "taken", "node": "a", "branch": "", "taken": ["b"]})
     assert [point.next for point in points(plan_of(app), decided)] == [("a",), ("b",)]
+    assert due_in(past_at(plan_of(app), decided, 1)) == ("b",)
 
 
 async def test_a_point_tells_which_attempt_succeeded() -> None:
@@ -68,21 +59,6 @@ async def test_a_point_tells_which_attempt_succeeded() -> None:
 
 
 # The state at a step.
-
-
-async def test_the_state_is_that_of_each_step_and_by_default_the_newest() -> None:
-    app = chain("abc")
-    await app.run(run_id="r")
-    assert [(await app.state("r", at=seq)).log for seq in range(4)] == [[], ["a"], ["a", "b"], ["a", "b", "c"]]
-    assert (await app.state("r")).log == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize("at", [-1, 4, 100])
-async def test_a_step_that_is_not_there_is_an_error(at: int) -> None:
-    app = chain("abc")
-    await app.run(run_id="r")
-    with pytest.raises(CheckpointError, match=f'run "r" has no step {at}; expected 0 to 3'):
-        await app.state("r", at=at)
 
 
 async def test_inside_a_fan_out_the_state_is_the_trunks_and_each_branch_has_its_own() -> None:
@@ -106,13 +82,6 @@ async def test_inside_a_fan_out_the_state_is_the_trunks_and_each_branch_has_its_
     assert (log(4, "0"), log(5, "1"), log(5, "0")) == ("abde", "ac", "abde")
     with pytest.raises(LoomError, match=r'no branch "0\.1" is alive here; alive are "0", "1"'):
         log(4, "0.1")
-
-
-async def test_a_failed_runs_state_is_what_was_finished() -> None:
-    app = chain("ab", b=failing(ValueError()))
-    with pytest.raises(NodeError):
-        await app.run(run_id="r")
-    assert (await app.state("r")).log == ["a"]
 
 
 async def test_a_field_that_was_never_written_is_absent() -> None:

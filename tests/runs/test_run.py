@@ -26,20 +26,13 @@ from loom.types.events import Event
 from loom.types.messages import Message
 from loom.types.models import Emit, Model, ModelReply, ModelRequest
 from loom.types.usage import Usage
-from tests.core.letters import Body, Diary, Log, chain, failing, fan, graph_of
+from tests.clock import Clock
+from tests.core.letters import Body, Diary, Log, chain, failing, fan, forever, graph_of, soon
 
 pytestmark = pytest.mark.anyio
 
 Shape = Callable[..., CompiledGraph[Log]]
 NOW = Retry(max_attempts=3, backoff_s=0)
-
-
-async def forever(ctx: Context) -> None:
-    await anyio.sleep(3600)
-
-
-async def soon(ctx: Context) -> None:
-    await anyio.sleep(0.01)
 
 
 # Limits.
@@ -96,14 +89,6 @@ async def test_a_deadline_counts_from_each_call_and_lets_the_running_step_finish
     first = await app.run(run_id="r", runtime=runtime)
     assert (first.status, first.stop_reason, first.state.log) == ("stopped", "deadline", ["a", "b"])
     assert (await app.resume("r", runtime=runtime)).status == "completed"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Speaker:

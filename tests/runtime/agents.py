@@ -1,8 +1,6 @@
-"""Agents for tests: a script for a model, three tools, a clock that is set by hand."""
+"""Agents for tests: a script for a model, three tools."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,6 @@ from loom import Agent, AgentConfig, Runtime, SqliteCheckpointer, create_agent, 
 from loom.config import MemoryConfig, RuntimeConfig, RuntimeFeatures, RuntimeLimits
 from loom.testing import ScriptedModel
 from loom.types.models import ModelRequest
-
-ROOT = Path(__file__).parents[2]
 
 
 @tool(read_only=True, concurrency_safe=True)
@@ -31,16 +27,6 @@ async def deploy(env: str, version: int = 1) -> str:
 async def broken() -> str:
     """Fail."""
     raise ValueError("the disk is full")
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 # Any: settings of an agent, which the agent judges.
@@ -87,10 +73,6 @@ class Held:
         return self.text
 
 
-def run_python(code: str, cwd: Path) -> str:
-    """Run a program in a process of its own and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def tasks() -> set[str]:
+    """Return the names of our tasks that are at work in this event loop."""
+    return {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("loom")}

@@ -5,9 +5,18 @@ from pathlib import Path
 import pytest
 
 from loom import Runtime, SessionConfig
-from loom.config import MemoryBackend, MemoryConfig
+from loom.config import (
+    MemoryBackend,
+    MemoryConfig,
+    RuntimeFallback,
+    RuntimeFallbackMode,
+    RuntimeFeatures,
+    RuntimeLimits,
+)
+from loom.errors import ProviderUnavailableError
 from loom.testing import ScriptedModel
-from tests.runtime.agents import Clock, made, said, stored
+from tests.clock import Clock
+from tests.runtime.agents import made, said, stored
 
 pytestmark = pytest.mark.anyio
 DEMO = SessionConfig(id="demo")
@@ -81,6 +90,31 @@ async def test_a_session_is_as_old_as_its_first_run_and_not_as_the_object_or_the
     assert said(model.requests[2]) == [("user", "third")]
     await first.close()
     await second.close()
+
+
+async def test_a_session_that_outgrows_the_window_goes_on_from_a_handoff(tmp_path: Path) -> None:
+    replies = [f"answer {number} " + "word " * 1500 for number in range(14)]
+    model, runtime = ScriptedModel(replies), stored(tmp_path / "loom.db")
+    renewals: list[int] = []
+    for number in range(14):
+        agent = made(model, runtime, limits=RuntimeLimits(max_context_tokens=9000))  # one that reads all from the store
+        result = await agent.session(DEMO).run(f"my number is {number}; what was my last?")
+        renewals += [number for event in result.events if event.type == "context.renewed"]
+        told = "".join(text for _, text in said(model.requests[number]))
+        assert number == 0 or f"my number is {number - 1};" in told
+        assert number == 0 or f"answer {number - 1} " in told
+    assert [len(request.messages) for request in model.requests] == [1, 3, 5, 7, 9, 1, 3, 5, 7, 1, 3, 5, 7, 1]
+    assert renewals == [5, 9, 13]
+
+
+async def test_what_stood_in_for_a_model_was_not_said() -> None:
+    wanted = RuntimeFeatures(fallback=RuntimeFallback(mode=RuntimeFallbackMode.LOCAL_SUMMARY))
+    model = ScriptedModel(["one", ProviderUnavailableError("no network"), "three", "four"])
+    session = made(model, features=wanted).session(DEMO)
+    assert [(await session.run(prompt)).is_fallback for prompt in ("first", "second", "third")] == [False, True, False]
+    assert [text for _, text in said(model.requests[2])] == ["first", "one", "third"]
+    await session.run("fourth")
+    assert [text for _, text in said(model.requests[3])] == ["first", "one", "third", "three", "fourth"]
 
 
 async def test_without_a_memory_a_session_is_as_old_as_its_first_run_too() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from time import perf_counter
 
 import pytest
 
@@ -26,17 +27,13 @@ from loom.testing import ScriptedModel, call
 from loom.types.content import ImageBlock, TextBlock
 from loom.types.models import Emit, ModelReply, ModelRequest
 from loom.types.stream import DoneEvent, ErrorEvent, StreamEvent, TextDelta, ToolCallEvent, ToolResultEvent
-from tests.runtime.agents import Held, made, said
+from tests.runtime.agents import Held, made, said, tasks
 
 pytestmark = pytest.mark.anyio
 
 
 def begun(model: ScriptedModel, prompt: str = "x") -> Run:
     return made(model).session().start(prompt)
-
-
-def tasks() -> set[str]:
-    return {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("loom")}
 
 
 async def streamed(run: Run) -> list[StreamEvent]:
@@ -326,6 +323,16 @@ async def test_usage_is_that_of_all_calls_of_the_model() -> None:
     assert len(finished) == 2
     assert result.usage.input_tokens == sum(one["input_tokens"] for one in finished) > 0
     assert result.usage.output_tokens == sum(one["output_tokens"] for one in finished) > 0
+
+
+async def test_a_result_tells_in_milliseconds_how_long_the_run_took() -> None:
+    async def slow(request: ModelRequest) -> str:
+        await asyncio.sleep(0.1)
+        return "done"
+
+    began_at = perf_counter()
+    result = await made([slow]).run("x")
+    assert 90 <= result.duration_ms <= (perf_counter() - began_at) * 1000 + 1
 
 
 async def test_without_a_provider_a_run_fails_unless_a_fallback_is_wanted() -> None:

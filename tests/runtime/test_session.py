@@ -20,7 +20,9 @@ from loom import (
 from loom.config import MemoryBackend, MemoryConfig, RuntimeLimits
 from loom.runtime.records import RunState
 from loom.testing import ScriptedModel, call
-from tests.runtime.agents import Clock, Held, deploy, made, run_python, said, stored
+from tests.clock import Clock
+from tests.programs import run_python
+from tests.runtime.agents import Held, deploy, made, said, stored
 
 pytestmark = pytest.mark.anyio
 DEMO = SessionConfig(id="demo")

@@ -15,15 +15,11 @@ from loom.runtime.run import Run
 from loom.testing import call
 from loom.types.events import Event
 from loom.types.stream import DoneEvent, ErrorEvent, StreamEvent, TextDelta, ToolResultEvent
-from tests.runtime.agents import Held, deploy, made, stored
+from tests.runtime.agents import Held, deploy, made, stored, tasks
 
 pytestmark = pytest.mark.anyio
 
 DEPLOYED = ToolResultEvent(tool_call_id="call_1", name="deploy", content="deployed 1 to prod")
-
-
-def tasks() -> set[str]:
-    return {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("loom")}
 
 
 async def paused(*later: object) -> tuple[Run, str]:
@@ -170,6 +166,24 @@ async def test_leaving_the_stream_of_an_answer_ends_the_run_and_leaves_no_task()
     await told.aclose()
     with anyio.fail_after(5):
         assert (await run.wait()).state is RunState.CANCELLED
+    assert tasks() == set()
+
+
+@pytest.mark.parametrize("how", ["run", "run_streaming", "answer_streaming"])
+async def test_where_who_reads_is_in_a_scope_that_is_cancelled_the_run_has_ended_when_the_scope_has(how: str) -> None:
+    held = Held("never")
+    run, ask = await paused(held)
+    agent = made([held])
+
+    async def read() -> None:
+        if how == "run":
+            await agent.run("x")
+        await all_of(agent.run_streaming("x") if how == "run_streaming" else run.answer_streaming({ask: True}))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(read)
+        await held.asked.wait()
+        group.cancel_scope.cancel()
     assert tasks() == set()
 
 

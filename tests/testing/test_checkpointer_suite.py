@@ -1,9 +1,8 @@
 """Tests of the stores' suite: it finds what is broken. That it passes sound stores, tests/checkpoint shows."""
 
-import subprocess
-import sys
 from pathlib import Path
 
+from tests.programs import run_python
 from tests.testing.broken import output, reported
 
 BROKEN = """
@@ -77,7 +76,7 @@ def test_every_broken_store_is_found(tmp_path: Path) -> None:
 
 def test_the_room_is_entered_without_pytest() -> None:
     code = "import sys, loom.testing; assert 'pytest' not in sys.modules; loom.testing.CheckpointerSuite"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run_python(code)
 
 
 def test_a_case_that_fails_tells_what_it_compared(tmp_path: Path) -> None:
