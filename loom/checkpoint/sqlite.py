@@ -78,13 +78,11 @@ class SqliteCheckpointer:
         if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
             raise ConfigError(f"SqliteCheckpointer(path=…) must be the path of a file; got {short(path)}")
         if os.fspath(path) == ":memory:":
-            message = 'SqliteCheckpointer(path=":memory:") would make a file of that name'
-            raise ConfigError(f"{message}; to keep runs in memory use MemoryCheckpointer()")
+            raise ConfigError('SqliteCheckpointer(path=":memory:") makes a file; for memory use MemoryCheckpointer()')
         if durability not in get_args(Durability):
             raise ConfigError(f'SqliteCheckpointer(durability=…) must be "process" or "power"; got {short(durability)}')
         if lease_s is True or not isinstance(lease_s, (int, float)) or not 0 < lease_s <= TIMEOUT_MAX:
-            message = f"SqliteCheckpointer(lease_s=…) must be a number above 0, at most {TIMEOUT_MAX:.0f}"
-            raise ConfigError(f"{message}; got {short(lease_s)}")
+            raise ConfigError(f"SqliteCheckpointer(lease_s=…) must be in (0, {TIMEOUT_MAX:.0f}]; got {short(lease_s)}")
         self.path = Path(path)
         self.durability = durability
         self.lease_s = lease_s

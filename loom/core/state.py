@@ -42,7 +42,7 @@ class Reducer:
 append = Reducer(operator.add, "append")
 """A list or tuple grows by the items of the write."""
 
-merge = Reducer(operator.or_, "merge")
+merge = Reducer(lambda old, write: old | write, "merge")
 """A dict is updated by the write, a set united with it."""
 
 add = Reducer(operator.add, "add")

@@ -50,12 +50,16 @@ class Frame:
 
 @dataclass(slots=True)
 class Items:
-    """The items of an `each`: those that have not begun, from `next` on, and how many are not over."""
+    """The items of an `each`: those that have not begun, from `next` on, and how many are not over.
+
+    `visits` of its node were over when it was opened.
+    """
 
     values: Sequence[Any]
     next: int
     left: int
     past: int
+    visits: int
 
 
 @dataclass(slots=True, eq=False)
@@ -170,6 +174,11 @@ class Walk:
             return [*self._working]
         return sorted(self._working, key=lambda branch: branch.place)
 
+    def visit(self, branch: Branch) -> int:
+        """Return the number of the visit that is due on a branch, from 1; the items of an `each` are one visit."""
+        items = branch.frames[-1].items if branch.frames else None
+        return (items.visits if items else self.visits.get(branch.at, 0)) + 1
+
     def view(self, branch: str | None = None) -> Mapping[str, Any]:
         """Return the fields as a branch sees them; by default the trunk, with finished joins.
 
@@ -217,7 +226,7 @@ class Walk:
         values = owner.view[each.over]
         if not self._log:
             self._base = dict(owner.view)
-        items = Items(values, next=0, left=len(values), past=owner.past)
+        items = Items(values, 0, len(values), owner.past, self.visits.get(each.node, 0))
         frame = Frame(opener, (each.node,), owner, owner.place, dict(owner.view), owner.past, items)
         self._remove(owner)
         return [self._begin_item(frame, items, each.node) for _ in values[: each.max_concurrency]]

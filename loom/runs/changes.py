@@ -11,7 +11,8 @@ from loom.core.fingerprint import Parts, edge_parts, graph_parts, state_parts
 from loom.core.journal import FORMAT, Journal, decode, encode
 from loom.core.plan import Plan
 from loom.errors import Change, CheckpointError, ConfigError, GraphChangedError, LoomError, did_you_mean, short
-from loom.runs.past import Past, Watch, from_snapshot
+from loom.runs.past import Past, Watch
+from loom.runs.snapshots import parsed_snapshot
 from loom.runs.versions import StateParts, migrates
 
 # Any, in this module: parsed JSON.
@@ -58,7 +59,7 @@ def last_change(journal: Journal) -> Changed | None:
     for line in reversed(journal.records):
         if b'"changed":' in line and (changed := decode(line, journal.run_id).get("changed")):
             return cast("Changed", changed)
-    return from_snapshot(journal.snapshot, journal.run_id)["rest"].get("changed") if journal.snapshot else None
+    return parsed_snapshot(journal.snapshot, journal.run_id)["rest"].get("changed") if journal.snapshot else None
 
 
 def past_of(plan: Plan, journal: Journal, watch: Watch | None = None) -> Past:

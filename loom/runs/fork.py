@@ -163,7 +163,6 @@ def replayed(plan: Plan, journal: Journal) -> ReplayReport:
 
     def watch(past: Past, at: int, view: View, taken: tuple[str, ...]) -> None:
         seq = past.totals.seq
-        taken = tuple([rename.get(name, name) for name in taken])
         if at >= len(past.plan.tasks):
             found.append(Difference(seq, "", taken, (), "the node is gone"))
             return

@@ -21,11 +21,10 @@ def open_walk(run: Run, past: Past) -> list[tuple[str, str]]:
             run.is_paused = True
         elif branch.id not in past.undecided:
             open_now.append(branch)
-    past.opening = run.admit(open_now)
+    past.opening = run.admit(open_now, past.plan)
     held = [past.name_of(branch) for branch in open_now if branch not in past.opening]
     for branch in past.opening:
         if branch.id in past.inner:
-            run.admitted -= 1  # the steps inside count by themselves, and this one when they are over
             held += open_walk(run, past.inner[branch.id])
     return held
 
@@ -33,7 +32,7 @@ def open_walk(run: Run, past: Past) -> list[tuple[str, str]]:
 def input_record(run: Run, past: Past, values: bytes, way: Way, extra: bytes = b"") -> bytes:
     """Open the walk of a graph that has just begun; return the record of it."""
     due = past.walk.due()
-    past.opening = run.admit(due)
+    past.opening = run.admit(due, past.plan)
     held = held_part(due, past.opening)
     return b'{"kind":"input","at":%.4f,"values":%b,"taken":%b%b%b}' % (run.clock(), values, way.taken, held, extra)
 

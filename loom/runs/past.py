@@ -14,6 +14,7 @@ from loom.core.plan import Plan
 from loom.core.walk import Branch, Walk
 from loom.errors import Change, CheckpointError, GraphChangedError, LoomError, quoted, short
 from loom.runs.notes import Effect, Hops, Notes, Totals, ask_of, branch_of, path_of, renames_inside
+from loom.runs.snapshots import parsed_snapshot
 from loom.runs.versions import StateParts, added_fields, migrated, plan_for
 from loom.types.saving import first_finding
 from loom.types.usage import Usage
@@ -44,7 +45,7 @@ class Past:
         state: StateParts | None = None,
     ) -> None:
         self._newest = plan
-        self.plan = plan = plan_for(plan, state) if state else plan
+        self.plan = plan = plan_for(plan, state, run_id) if state else plan
         self.run_id = run_id
         self.hops = hops
         self.walk = Walk(plan)
@@ -85,7 +86,7 @@ class Past:
         return b'{"values":{%b},"rest":%b}' % (values, encode(rest))
 
     def _go_on_from(self, snapshot: bytes) -> None:
-        saved = from_snapshot(snapshot, self.run_id)
+        saved = parsed_snapshot(snapshot, self.run_id)
         rest = saved["rest"]
         self.totals.seq = rest["seq"]
         self.totals.usage = Usage.model_validate(rest["usage"])
@@ -144,7 +145,7 @@ class Past:
 
     def _change_state(self, state: StateParts) -> None:
         self._state = state
-        self.plan = plan_for(self._newest, state)
+        self.plan = plan_for(self._newest, state, self.run_id)
         self._added = added_fields(self.plan, state)
         self.walk, visits = Walk(self.plan), self.walk.visits
         self.walk.visits = visits
@@ -183,7 +184,9 @@ class Past:
 
     def view(self, branch: str | None = None) -> View:
         """Return the fields as `Walk.view` does, migrated if they have to be."""
-        view = self.walk.view(branch)
+        return self._migrated(self.walk.view(branch))
+
+    def _migrated(self, view: View) -> View:
         if self._state is None or not self.is_older:
             return view
         return migrated(self._newest, self.run_id, view, self._state["version"])[0]
@@ -224,7 +227,7 @@ class Past:
             if branch not in past.inner:
                 task = past.plan.tasks[past._number(node)]
                 if task.inner is None:
-                    raise past._changed(node, "body", f'inner graph "{node}"')
+                    raise past._other_form(node, "body", f'inner graph "{node}"')
                 rename = renames_inside(past._rename, node)
                 past.inner[branch] = Past(
                     task.inner.plan, self.run_id, self.totals, hops[: depth + 1], rename, self._watch
@@ -233,13 +236,18 @@ class Past:
         past._take(record)  # noqa: SLF001 - the same class
         return past
 
+    def _added_to(self, saved: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the defaults of fields that a walk was begun without, by what is known of its state."""
+        is_inside_changed = self.hops and self._rename is not None  # of inner states only the values are known
+        return added_fields(self.plan, {"fields": saved}) if is_inside_changed else self._added
+
     def _take(self, record: Mapping[str, Any]) -> None:
         self.newly_due = []
         match record["kind"]:
             case "input":
-                values, taken = self._added | self.restore(record["values"]), record["taken"]
+                values, taken = self._added_to(record["values"]) | self.restore(record["values"]), record["taken"]
                 if self._watch:
-                    self._watch(self, OPENED_BY_START, values, tuple(taken))
+                    self._watch(self, OPENED_BY_START, self._migrated(values), self._renamed(taken))
                 self.newly_due = self.begin(values, self._targets(taken))
             case "step":
                 self._take_step(record)
@@ -248,8 +256,19 @@ class Past:
             case kind:
                 self._take_note(kind, record)
 
+    def _branch(self, name: str) -> Branch | None:
+        """Return a branch that is alive. An item that a record tells of was begun, however many may be at once now."""
+        owner, _, number = name.rpartition(".")
+        for one in () if name in self.walk.live else [*self.walk.live.values()]:
+            frame = one.frames[-1] if one.frames else None
+            if frame and frame.items and frame.owner.id == owner and number.isdecimal():
+                while frame.items.next <= int(number) and self.walk.next_item(one):
+                    pass
+                break
+        return self.walk.live.get(name)
+
     def _take_note(self, kind: str, record: Mapping[str, Any]) -> None:
-        branch = self.walk.live.get(record["branch"])
+        branch = self._branch(record["branch"])
         if branch is None or branch.at != self._number(record["node"]):
             return  # the step was over: what its node had left behind went on
         notes = self.notes_of(record["branch"])
@@ -273,7 +292,7 @@ class Past:
         self.totals.asked(ask)
 
     def _take_step(self, record: Mapping[str, Any]) -> None:
-        branch = self.walk.live.get(record["branch"])
+        branch = self._branch(record["branch"])
         number = self._number(record["node"])
         if branch is None or branch.at != number or record["seq"] != self.totals.seq + 1:
             due = quoted(self.plan.tasks[one.at].name for one in self.walk.due() if one.at < len(self.plan.tasks))
@@ -295,7 +314,7 @@ class Past:
 
     def _move(self, branch: Branch, taken: Sequence[str]) -> None:
         if self._watch:
-            self._watch(self, branch.at, branch.view, tuple(taken))
+            self._watch(self, branch.at, self._migrated(branch.view), self._renamed(taken))
         self.newly_due = self.lead(branch, self._targets(taken))
 
     def begin(self, values: dict[str, Any], targets: Sequence[int]) -> list[Branch]:
@@ -329,7 +348,7 @@ class Past:
         for name, value in saved.items():
             if name not in fields:
                 if self._rename is None or self._watch:  # who watches is told of every difference
-                    raise self._changed(name, "state", f'field "{name}"')
+                    raise self._other_form(name, "state", f'field "{name}"')
                 continue
             try:
                 restored = fields[name].values.restore(value)
@@ -339,16 +358,19 @@ class Past:
                 raise self._misfit(name, "state", f'run "{self.run_id}" holds a write of {message}') from None
         return values
 
+    def _renamed(self, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple([(self._rename or {}).get(name, name) for name in names])
+
     def _targets(self, names: Sequence[str]) -> tuple[int, ...]:
         return tuple([self._number(name) for name in names])
 
     def _number(self, name: str) -> int:
         if self._rename is not None:
             name = self._rename.get(name, name)
-            if name not in self.plan.index:  # gone, which matters only if it is due: see `refuse_ghosts`
+            if name not in self.plan.index:  # gone, which matters only if it is due: see `refuse_lost`
                 return self._ghosts.setdefault(name, len(self.plan.tasks) + len(self._ghosts))
         elif name not in self.plan.index:
-            raise self._changed(name, "removed", f'node "{name}"')
+            raise self._other_form(name, "removed", f'node "{name}"')
         return self.plan.index[name]
 
     def refuse_lost(self) -> None:
@@ -359,13 +381,13 @@ class Past:
         """
         for name, number in self._ghosts.items():
             if any(branch.at == number for branch in self.walk.live.values()):
-                raise self._changed(name, "removed", f'node "{name}", which is due')
+                raise self._other_form(name, "removed", f'node "{name}", which is due')
         names = {number: name for name, number in (*self.plan.index.items(), *self._ghosts.items())}
         for branch in self.walk.live.values():
             for frame in branch.frames:
                 if not frame.items and not self.plan.allows(frame.opener, frame.targets):
                     opener = names.get(frame.opener, START)
-                    raise self._changed(opener, "edges", f'fan-out from "{opener}", which is open')
+                    raise self._other_form(opener, "edges", f'fan-out from "{opener}", which is open')
         for inner in self.inner.values():
             inner.refuse_lost()
 
@@ -373,24 +395,6 @@ class Past:
         """Return the error for what does not fit: the graph's change is to blame, where there was one."""
         return CheckpointError(message) if self._rename is None else GraphChangedError(message, [Change(name, what)])
 
-    def _changed(self, name: str, what: Any, spoken: str) -> GraphChangedError:
+    def _other_form(self, name: str, what: Any, spoken: str) -> GraphChangedError:
         message = f'run "{self.run_id}" was begun with another form of graph "{self.plan.name}": it knew the {spoken}'
         return GraphChangedError(message, [Change(name, what)])
-
-
-_IN_SNAPSHOT = frozenset({"seq", "after", "at", "row", "visits", "usage"})
-
-
-def from_snapshot(snapshot: bytes, run_id: str) -> dict[str, Any]:
-    """Return what a snapshot holds.
-
-    Raises:
-        CheckpointError: it cannot be read.
-    """
-    try:
-        saved: dict[str, Any] = from_json(snapshot)
-        if saved.keys() >= {"values", "rest"} and saved["rest"].keys() >= _IN_SNAPSHOT:
-            return saved
-    except (ValueError, AttributeError) as error:
-        raise CheckpointError(f'run "{run_id}" has a snapshot that cannot be read: {error}') from None
-    raise CheckpointError(f'run "{run_id}" has a snapshot that cannot be read: parts of it are missing')

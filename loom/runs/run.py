@@ -12,6 +12,7 @@ import anyio
 from pydantic_core import from_json, to_json
 
 from loom.core.journal import Checkpointer, Claim, Journal, encode
+from loom.core.plan import Plan
 from loom.core.result import Status
 from loom.core.runtime import NO_LIMITS, Runtime
 from loom.core.walk import Branch
@@ -168,21 +169,24 @@ class Run:
         """Return the events that wait for the next record, as JSON."""
         return b"[" + b",".join(self._live.emitted) + b"]"
 
-    def admit(self, due: list[Branch]) -> list[Branch]:
-        """Return those of the due branches that may start now: no breakpoint, limit or end of the run holds them."""
+    def admit(self, due: list[Branch], plan: Plan) -> list[Branch]:
+        """Return those of the due branches that may start now: no breakpoint, limit or end of the run holds them.
+
+        A graph inside a node may: the steps in it are counted by themselves, and that of the node when they are over.
+        """
         if self.stop_reason or self.is_cancelled:
             return []
         admitted = [branch for branch in due if not branch.is_held]
         if len(admitted) < len(due):
             self.is_paused = True
-        room = self.room(len(admitted)) if self.has_limits else len(admitted)
+        steps = [branch for branch in admitted if not plan.tasks[branch.at].inner]
+        room = self.room(len(steps))
         self.admitted += room
-        return admitted[:room]
+        refused = steps[room:]
+        return [branch for branch in admitted if branch not in refused] if refused else admitted
 
-    def room(self, wanted: int) -> int:
-        """Return how many of the wanted steps the limits let start; note the limit that was met."""
-        if not self.has_limits or not wanted:
-            return wanted
+    def is_spent(self) -> bool:
+        """Tell whether nothing may be begun any more, by what was used or by the time; note the limit that was met."""
         limits, usage = self._limits, self.totals.usage
         if limits.max_tokens is not None and usage.total_tokens >= limits.max_tokens:
             self.stop_reason = "max_tokens"
@@ -190,10 +194,23 @@ class Run:
             self.stop_reason = "unknown_cost" if usage.cost_usd is None else "max_cost"
         elif self.deadline is not None and self.clock() >= self.deadline:
             self.stop_reason = "deadline"
-        if self.stop_reason:
+        return bool(self.stop_reason)
+
+    async def rests(self, pause_s: float) -> bool:
+        """Wait between two attempts of a node; tell whether the limits let there be another."""
+        left_s = pause_s if self.deadline is None else self.deadline - self.clock()
+        if not self.is_spent():
+            await anyio.sleep(min(pause_s, left_s))
+        return not self.is_spent()
+
+    def room(self, wanted: int) -> int:
+        """Return how many of the wanted steps the limits let start; note the limit that was met."""
+        if not self.has_limits or not wanted:
+            return wanted
+        if self.is_spent():
             return 0
-        if limits.max_steps is not None:
-            room = max(limits.max_steps - self.totals.seq - self.admitted, 0)
+        if self._limits.max_steps is not None:
+            room = max(self._limits.max_steps - self.totals.seq - self.admitted, 0)
             if room < wanted:
                 self.stop_reason = "max_steps"
                 return room

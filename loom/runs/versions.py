@@ -20,8 +20,19 @@ StateParts = Mapping[str, Any]
 """What a journal knows of a state: its version, and of each field type, reducer, default."""
 
 
-def plan_for(plan: Plan, state: StateParts) -> Plan:
-    """Return the plan by which to fold what was saved under a state; its values are JSON if it is to be migrated."""
+def plan_for(plan: Plan, state: StateParts, run_id: str) -> Plan:
+    """Return the plan by which to fold what was saved under a state; its values are JSON if it is to be migrated.
+
+    Raises:
+        GraphChangedError: the state is of a newer version than the graph's.
+    """
+    name, version = plan.state.__name__, plan.state.state_version
+    if state["version"] > version:
+        raise GraphChangedError(
+            f'run "{run_id}" is under version {state["version"]} of its state, but {name} of graph "{plan.name}" is of '
+            f"version {version}; run it with the newer graph",
+            [Change(name, "state")],
+        )
     if not migrates(plan, state):
         return plan
     fields = {name: _as_json(name, known["reducer"]) for name, known in state["fields"].items()}

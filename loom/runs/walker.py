@@ -149,7 +149,6 @@ class Walker:
             path, step = path_of(hops, START), self._run.totals.seq
             way = starting_way(inner.plan, values, run_id=self._run.run_id, path=path, step=step)
             past.begin(values, way.targets)
-            self._run.admitted -= 1  # the steps inside count by themselves, and this one when they are over
             async with self._run.turns:
                 extra = b',"in":' + to_json(hops) + self._run.emitted_part()
                 await self._run.append([input_record(self._run, past, saved, way, extra)])
@@ -196,7 +195,8 @@ class Walker:
                     desk.is_over = True
             times = desk.unsaved_times() if desk else {}
             await run.note(self._attempt_record(branch, task, attempt, failure, usage) | times)
-            await anyio.sleep(retry.pause_s(attempt, random()))  # noqa: S311 - spread, not secrecy
+            if not await run.rests(retry.pause_s(attempt, random())):  # noqa: S311 - spread, not secrecy
+                raise Paused
             attempt += 1
 
     def _context(self, desk: Desk, branch: Branch, task: Task, attempt: int) -> Context:
@@ -204,7 +204,7 @@ class Walker:
             desk,
             path_of(self._past.hops, task.name),
             branch=branch_of(self._past.hops, branch.id),
-            visit=self._walk.visits.get(branch.at, 0) + 1,
+            visit=self._walk.visit(branch),
             attempt=attempt,
             deadline=self._run.deadline,
         )
@@ -344,7 +344,7 @@ class Walker:
         """Return those of the due branches that may start now: no breakpoint, limit or failure holds them."""
         if self._is_ending():
             return []
-        return due if self._admits_all else self._run.admit(due)
+        return due if self._admits_all else self._run.admit(due, self._plan)
 
 
 async def _called(task: Task, branch: Branch, ctx: Context | None, desk: Desk | None) -> Any:

@@ -62,7 +62,8 @@ class Odd:
     """A model that replies, or emits, what it was given."""
 
     def __init__(self, reply: Any, emitted: Any = None) -> None:
-        self.reply, self.emitted = reply, emitted
+        self.reply: ModelReply = reply
+        self.emitted = emitted
 
     async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
         if self.emitted is not None:

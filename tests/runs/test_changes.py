@@ -770,3 +770,64 @@ async def test_an_effect_of_a_renamed_node_keeps_its_idempotency_key() -> None:
     await renamed.resume("r", rename={"pay": "charge"}, runtime=Runtime(checkpointer=store))
     assert len(keys) == 2
     assert keys[0] == keys[1]
+
+
+# What is no change.
+
+
+def at_once(most: int) -> CompiledGraph[Any]:
+    class Items(State):
+        items: list[int] = [0, 1, 2, 3]
+        log: Annotated[list[str], append] = []
+
+    @node(writes="log", effect="write")
+    async def work(item: int, ctx: Context) -> list[str]:
+        async def effect() -> None:
+            ctx.resources["ran"].append(item)
+
+        await ctx.once("effect", effect)
+        return [f"{item} {await ctx.ask('Well?', answer_type=bool) if item != 1 else ''}"]
+
+    graph = Graph("each", Items)
+    graph.node("work", work, ungated="a test")
+    graph.each(START, "work", over="items", bind="item", max_concurrency=most)
+    graph.edge("work", END)
+    return graph.compile()
+
+
+@pytest.mark.parametrize("now", [1, 2, 8])
+async def test_fewer_or_more_items_at_once_read_what_was_saved_and_go_on_with_it(now: int) -> None:
+    ran: list[int] = []
+    runtime = Runtime(checkpointer=MemoryCheckpointer(), resources={"ran": ran})
+    paused = await at_once(4).run(run_id="r", runtime=runtime)
+    app = at_once(now)
+    assert [point.branch for point in await app.history("r", runtime=runtime)] == ["", "1"]
+    assert (await app.replay("r", runtime=runtime)).same
+    result = await app.resume("r", answers={ask.id: True for ask in paused.asks}, runtime=runtime)
+    assert result.state.log == ["0 True", "1 ", "2 True", "3 True"]
+    assert sorted(ran) == [0, 1, 2, 3]
+    assert await app.state("r", runtime=runtime) == result.state
+
+
+async def test_a_new_field_of_an_inner_state_has_its_default() -> None:
+    class Inner(State):
+        i: int = 0
+        extra: int = 7
+
+    @node(writes="i")
+    async def more(i: int, extra: int) -> int:
+        return i + extra
+
+    def outer(inner: CompiledGraph[Any]) -> CompiledGraph[Count]:
+        graph = Graph("g", Count)
+        graph.node("in", inner.as_node(reads={"i": "i"}, writes={"i": "i"}))
+        graph.edge(START, "in", END)
+        return graph.compile()
+
+    grown = Graph("chain", Inner)
+    grown.node("a", one)
+    grown.node("b", more)
+    grown.edge(START, "a", "b", END)
+    runtime = await begun(outer(chain("ab")))
+    result = await outer(grown.compile()).resume("r", on_change="continue", runtime=runtime)
+    assert result.state.i == 8

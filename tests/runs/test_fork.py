@@ -15,6 +15,7 @@ from loom import (
     Context,
     Graph,
     GraphChangedError,
+    Limits,
     LoomError,
     MemoryCheckpointer,
     NodeError,
@@ -592,3 +593,21 @@ async def test_an_older_state_cannot_be_set_before_it_is_migrated() -> None:
         await app.fork("r", at=1, set={"word": "w"}, runtime=runtime)
     result = await app.resume(await app.fork("r", at=1, runtime=runtime), runtime=runtime)
     assert (result.state.log, result.state.word) == (["a", "b", "c"], "migrated")
+
+
+async def test_a_replay_knows_the_new_names_inside() -> None:
+    def outer(name: str) -> CompiledGraph[Log]:
+        inside = Graph("inside", Log)
+        inside.node("a", writing(Ran()))
+        inside.node(name, writing(Ran()))
+        inside.edge(START, "a", name, END)
+        graph = Graph("outer", Log)
+        graph.node("in", inside.compile().as_node(reads={"log": "log"}, writes={"log": "log"}))
+        graph.edge(START, "in", END)
+        return graph.compile()
+
+    store = MemoryCheckpointer()
+    runtime = Runtime(checkpointer=store)
+    await outer("b").run(run_id="r", runtime=Runtime(checkpointer=store, limits=Limits(max_steps=1)))
+    await outer("c").resume("r", rename={"in/b": "in/c"}, runtime=runtime, on_change="continue")
+    assert (await outer("c").replay("r", runtime=runtime)).differences == ()

@@ -281,3 +281,33 @@ async def test_a_node_that_swallows_that_its_model_was_cut_off_is_left_all_the_s
     stopped = await app.run(run_id="r", runtime=hurried(model, store))
     assert (stopped.status, stopped.stop_reason, stopped.state.seen) == ("stopped", "deadline", [])
     assert (await app.resume("r", runtime=hurried(model, store, 10))).state.seen == ["said"]
+
+
+# Limits, between attempts.
+
+
+async def test_the_deadline_ends_the_attempts_and_the_wait_for_the_next() -> None:
+    attempts: list[int] = []
+
+    async def fails(ctx: Context) -> None:
+        attempts.append(ctx.attempt)
+        raise ValueError("not yet")
+
+    retry = Retry(max_attempts=50, backoff_s=3600, max_backoff_s=3600)
+    app, store = graph_of((START, "a", END), bodies={"a": fails}, retry={"a": retry}).compile(), MemoryCheckpointer()
+    with anyio.fail_after(5):
+        limited = Runtime(checkpointer=store, limits=Limits(deadline_s=0.05))
+        result = await app.run(run_id="r", runtime=limited)
+    assert (result.status, result.stop_reason, attempts) == ("stopped", "deadline", [1])
+
+
+async def test_no_attempt_follows_one_that_used_up_the_tokens() -> None:
+    model = ScriptedModel(["a long reply"] * 3)
+
+    async def fails(ctx: Context) -> None:
+        await ctx.model(REF).complete([Message(role="user", content="Hello")])
+        raise ValueError("not good enough")
+
+    app = graph_of((START, "a", END), bodies={"a": fails}, retry={"a": NOW}).compile()
+    result = await app.run(runtime=Runtime(models=model, limits=Limits(max_tokens=1)))
+    assert (result.status, result.stop_reason, len(model.requests)) == ("stopped", "max_tokens", 1)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -537,3 +538,57 @@ async def test_a_failure_between_is_kept(store: MemoryCheckpointer) -> None:
     with pytest.raises(NodeError):
         await walk(new, store)
     assert (await walk(new, store)).log == ["old a", "b", "c", "d"]
+
+
+async def test_a_run_under_a_newer_version_is_refused_by_an_older_graph(store: MemoryCheckpointer) -> None:
+    def loop(state: type[State], field: str, *, fails_at: int = 0) -> CompiledGraph[Any]:
+        @node(writes=field)
+        async def count(ctx: Context) -> int:
+            if ctx.visit == fails_at:
+                raise ValueError("stop")
+            return ctx.visit
+
+        graph = Graph("g", state)
+        graph.node("count", count)
+        graph.edge(START, "count")
+        graph.switch("count", {f"{field} < 9": "count"}, otherwise=END)
+        return graph.compile()
+
+    runtime = Runtime(checkpointer=store)
+    with pytest.raises(NodeError):
+        await loop(Old, "i", fails_at=2).run(run_id="r", runtime=runtime)
+    with pytest.raises(NodeError):
+        await loop(New, "n", fails_at=3).resume("r", on_change="continue", runtime=runtime)
+    older = loop(Old, "i")
+    said = r'run "r" is under version 2 of its state, but Old of graph "g" is of version 1; run it with the newer graph'
+    for look in (older.state, older.history, older.fork, partial(older.resume, on_change="continue")):
+        with pytest.raises(GraphChangedError, match=said):
+            await look("r", runtime=runtime)
+    assert (await loop(New, "n").resume("r", on_change="continue", runtime=runtime)).status == "completed"
+
+
+async def test_a_replay_after_a_field_was_renamed_is_the_same(store: MemoryCheckpointer) -> None:
+    runtime = Runtime(checkpointer=store)
+
+    def stepped(state: type[State], field: str) -> CompiledGraph[Any]:
+        @node(writes=field)
+        async def step(ctx: Context) -> int:
+            return ctx.visit
+
+        graph = Graph("g", state)
+        graph.node("step", step)
+        graph.edge(START, "step")
+        graph.switch("step", {f"{field} < 5": "step"}, otherwise=END)
+        return graph.compile()
+
+    class Renamed(State, version=2):
+        n: int = 0
+
+        @staticmethod
+        def migrate(data: dict[str, Any], from_version: int) -> dict[str, Any]:
+            return {"n": data["i"]}
+
+    await stepped(Old, "i").run(run_id="r", runtime=Runtime(checkpointer=store, limits=Limits(max_steps=2)))
+    newer = stepped(Renamed, "n")
+    assert (await newer.resume("r", on_change="continue", runtime=runtime)).steps == 5
+    assert (await newer.replay("r", runtime=runtime)).differences == ()

@@ -14,6 +14,7 @@ from loom import (
     START,
     Context,
     Graph,
+    Limits,
     MemoryCheckpointer,
     ModelRef,
     Node,
@@ -21,6 +22,7 @@ from loom import (
     NoEdgeError,
     Runtime,
     State,
+    add,
     append,
     node,
 )
@@ -293,3 +295,55 @@ async def test_a_way_that_is_chosen_late_saves_what_other_branches_have_said() -
     assert (await run.wait()).status == "completed"
     assert live == [event async for event in app.events("r", runtime=runtime)]
     assert "mine.said" in [event.type for event in live]
+
+
+async def test_the_items_of_an_each_are_one_visit_whenever_they_begin() -> None:
+    class Items(State):
+        items: list[int] = [0, 1, 2, 3]
+        seen: Annotated[list[int], append] = []
+
+    @node(writes="seen")
+    async def look(item: int, ctx: Context) -> list[int]:
+        if item == 0:
+            await ctx.ask("Well?", answer_type=bool)
+        return [ctx.visit]
+
+    graph = Graph("each", Items)
+    graph.node("look", look)
+    graph.each(START, "look", over="items", bind="item", max_concurrency=2)
+    graph.edge("look", END)
+    app, runtime = graph.compile(), Runtime(checkpointer=MemoryCheckpointer())
+    (ask,) = (await app.run(run_id="r", runtime=runtime)).asks
+    assert (await app.resume("r", answers={ask.id: True}, runtime=runtime)).state.seen == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("shape", ["fan-out", "each"])
+async def test_a_limit_of_steps_lets_graphs_inside_do_as_many_as_there_are(shape: str) -> None:
+    class Counted(State):
+        items: list[int] = [0, 1, 2]
+        item: int = 0
+        n: Annotated[int, add] = 0
+
+    @node(writes="n")
+    async def count() -> int:
+        return 1
+
+    inside = Graph("inside", Counted)
+    inside.node("count", count)
+    inside.edge(START, "count", END)
+    graph = Graph("outside", Counted)
+    graph.node("x", inside.compile().as_node(reads={"item": "item"}, writes={"n": "n"}))
+    if shape == "each":
+        graph.node("y", count)
+        graph.each(START, "x", over="items", bind="item")
+        graph.edge("x", "y", END)
+    else:
+        graph.node("y", inside.compile().as_node(reads={}, writes={"n": "n"}))
+        graph.edge(START, ["x", "y"], END)
+    app, store = graph.compile(), MemoryCheckpointer()
+    whole = await app.run()
+    result = await app.run(run_id="r", runtime=Runtime(checkpointer=store, limits=Limits(max_steps=1)))
+    for limit in range(2, whole.steps + 1):
+        assert (result.status, result.steps) == ("stopped", limit - 1)
+        result = await app.resume("r", runtime=Runtime(checkpointer=store, limits=Limits(max_steps=limit)))
+    assert (result.status, result.state) == ("completed", whole.state)
