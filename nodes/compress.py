@@ -1,10 +1,11 @@
 """Make room in the model's window without losing anything."""
 
+from operator import itemgetter
 from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from loom.context.view import last_turn, put_aside, ref_of, tokens_in
+from loom.context.view import last_turn, put_aside, ref_of, shown, tokens_in
 from loom.context.window import Edits, Window
 from loom.core.context import Context, Effect
 from loom.core.node import Node
@@ -48,26 +49,32 @@ class Compress(Node[CompressIn, CompressOut]):
         """Call nothing; one event tells of what was put aside."""
         view = inputs.edits.view(ctx.resources.get(HISTORY, ()), inputs.messages)
         before = after = self.window.tokens(self.instructions, view, as_door(ctx.tools).schemas())
-        cleared, kept = inputs.edits.cleared, dict[str, str]()
-        for place in self._largest_first(inputs):
+        cleared, previews = dict(inputs.edits.cleared), dict(inputs.edits.previews)
+        kept, sizes = dict[str, str](), self._largest_first(inputs)
+        for place, size in sizes.items():
             if after < self.target * self.window.max_tokens:
                 break
             result = inputs.messages[place]
             ref = ref_of(result.text)
-            saved = tokens_in([result]) - tokens_in([put_aside(result, ref)])
+            saved = size - tokens_in([put_aside(result, ref)])
             if saved > 0:
-                cleared, kept, after = (*cleared, (place, ref)), kept | {ref: result.text}, after - saved
+                cleared[place], kept[ref], after = ref, result.text, after - saved
+                previews.pop(place, None)
         if kept:
             payload = {"strategy": "offload", "tokens_before": before, "tokens_after": after, "refs": sorted(kept)}
             ctx.emit(Event(type="context.compressed", payload=payload))
-        edits = inputs.edits.model_copy(update={"cleared": cleared})
+        update = {"cleared": tuple(cleared.items()), "previews": tuple(previews.items())}
+        edits = inputs.edits.model_copy(update=update)
         return CompressOut(edits=edits, kept=kept, rho=after / self.window.max_tokens)
 
-    def _largest_first(self, inputs: CompressIn) -> list[int]:
-        """Return the places of the results that may be put aside."""
-        messages, cleared = inputs.messages, dict(inputs.edits.cleared)
+    def _largest_first(self, inputs: CompressIn) -> dict[int, int]:
+        """Return, by their places, the tokens of the results that may be put aside; of some only a preview is shown."""
+        messages, previews = inputs.messages, dict(inputs.edits.previews)
+        cleared = dict(inputs.edits.cleared)
         results = [place for place, message in enumerate(messages) if message.role == "tool"]
         old = results[: max(len(results) - self.keep_last, 0)]
-        shown = range(inputs.edits.since, last_turn(messages))
-        left = [place for place in old if place in shown and place not in cleared]
-        return sorted(left, key=lambda place: tokens_in([messages[place]]), reverse=True)
+        seen = range(inputs.edits.since, last_turn(messages))
+        left = [place for place in old if place in seen and (place not in cleared or place in previews)]
+        view = shown(messages, cleared, previews)
+        sizes = {place: tokens_in([view[place]]) for place in left}
+        return dict(sorted(sizes.items(), key=itemgetter(1), reverse=True))

@@ -101,7 +101,7 @@ class ContextManager:
         sprint = self.last_handoff.sprint + 1 if self.last_handoff else 1
         said = self._transcript or (Message(role="user", content=self.goal),)
         at = datetime.now(UTC).isoformat()
-        handoff = handed_off(said, sprint=sprint, rho=self.rho, at=at, max_tokens=self._window.max_tokens)
+        handoff = handed_off(said, sprint=sprint, rho=self.rho, at=at, room=self._window.max_tokens)
         return handoff.model_copy(update={"goal": self.goal or handoff.goal})
 
     def _view(self, edits: Edits) -> tuple[Message, ...]:

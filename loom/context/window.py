@@ -13,19 +13,21 @@ from loom.types.models import ToolSchema
 class Edits(BaseModel):
     """What was left out of the view of a transcript.
 
-    `cleared` are results that were put aside: the place of each in the transcript, and the reference to it. With a
-    `handoff` the model is shown that, and what stands in the transcript from `since` on.
+    `cleared` are results that were put aside: the place of each in the transcript, and the reference to it;
+    `previews` says by place of how many characters of it head and tail are shown nonetheless. With a `handoff` the
+    model is shown that, and what stands in the transcript from `since` on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cleared: tuple[tuple[int, str], ...] = ()
+    previews: tuple[tuple[int, int], ...] = ()
     since: int = Field(default=0, ge=0)
     handoff: HandoffArtifact | None = None
 
     def view(self, history: Sequence[Message], messages: Sequence[Message]) -> tuple[Message, ...]:
         """Return what a model is shown of earlier runs and of this one, oldest first."""
-        left = shown(messages, dict(self.cleared)) if self.cleared else messages
+        left = shown(messages, dict(self.cleared), dict(self.previews)) if self.cleared else messages
         if self.handoff is None:
             return (*history, *left)
         return (with_handoff(left[0], self.handoff), *left[self.since :])

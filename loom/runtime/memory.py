@@ -10,6 +10,7 @@ from loom.core.runtime import Runtime
 from loom.graphs.agent import AgentState
 from loom.runs.app import CompiledGraph
 from loom.runs.inputs import new_run_id
+from loom.runtime.records import FALLBACK
 from loom.types.messages import Message
 
 REMEMBERED_RUNS = 1000  # what was said in more is read from the store again
@@ -26,11 +27,15 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What was said in one run of a session: its place in it, by number and id, and when it began."""
+    """What was said in one run of a session: its place in it, by number and id, and when it began.
+
+    One that `began_anew` tells by a handoff what was said before it.
+    """
 
     place: tuple[int, str]
     at: float
     messages: tuple[Message, ...]
+    began_anew: bool
 
 
 class Memory:
@@ -79,11 +84,13 @@ class Memory:
         for number, one in enumerate(said):
             if not number or self.is_over(began_at, one.at):
                 began_at, messages = one.at, []
+            if one.began_anew:
+                messages = []
             messages += one.messages
         return (now, []) if self.is_over(began_at, now) else (began_at, messages)
 
     async def _remembered(self, store: Checkpointer, session_id: str) -> list[_Said]:
-        """Return what was said in the completed runs of a session, in their order."""
+        """Return what was said in the completed runs of a session, in their order, where a model replied."""
         if not session_id or not self.is_on:
             return []
         prefix, found = self._prefix(session_id), list[_Said]()
@@ -96,11 +103,12 @@ class Memory:
             self._said |= {one.place[1]: one for one in found}
             while len(self._said) > REMEMBERED_RUNS:
                 del self._said[next(iter(self._said))]
-        return sorted(found, key=attrgetter("place"))
+        return sorted((one for one in found if one.messages), key=attrgetter("place"))
 
     async def _said_in(self, store: Checkpointer, run_id: str) -> _Said:
         reading = Runtime(checkpointer=store)
         (begin, *_) = await self._app.history(run_id, runtime=reading)
         state = await self._app.state(run_id, runtime=reading)
         # As the model saw it last: what was put aside for want of room stays aside.
-        return _Said((state.number, run_id), begin.at, state.edits.view((), state.messages))
+        messages = () if state.finish_reason == FALLBACK else state.edits.view((), state.messages)
+        return _Said((state.number, run_id), begin.at, messages, began_anew=state.edits.handoff is not None)

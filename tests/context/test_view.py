@@ -39,11 +39,21 @@ def test_tools_take_room_too() -> None:
 
 
 def test_what_was_put_aside_is_shown_as_a_reference_where_it_stood() -> None:
-    view = shown(TALK, {2: "out_1"})
+    view = shown(TALK, {2: "out_1"}, {})
     assert view[2].text == "[the result of read was put aside: 400 characters, ref out_1]"
     assert [view[0], view[1], view[3]] == [TALK[0], TALK[1], TALK[3]]
     assert (view[2].tool_call_id, view[2].role) == ("1", "tool")
     assert view[2] == put_aside(TALK[2], "out_1")
+
+
+def test_what_was_put_aside_with_a_preview_has_the_reference_between_its_ends() -> None:
+    note = "[… 300 of 400 characters left out; the whole result is kept as out_1 …]"
+    preview = put_aside(TALK[2], "out_1", room=100)
+    assert preview == TALK[2].model_copy(update={"content": f"{'x' * 50}\n{note}\n{'x' * 50}"})
+    assert shown(TALK, {2: "out_1"}, {2: 100}) == (*TALK[:2], preview, TALK[3])
+    assert put_aside(TALK[2], "out_1", room=400) == TALK[2]
+    with_image = TALK[2].model_copy(update={"content": (TextBlock(text="x" * 400), IMAGE)})
+    assert put_aside(with_image, "out_1", room=100).content == (IMAGE, TextBlock(text=preview.text))
 
 
 def test_equal_texts_have_one_reference() -> None:
@@ -74,14 +84,27 @@ def test_of_last_words_that_are_long_both_ends_are_told() -> None:
 def test_the_goal_of_a_handoff_is_the_first_message_byte_by_byte() -> None:
     goal = "  Read a.\r\n\tDo it — now!\n\n"
     handoff = handed_off(
-        (Message(role="user", content=goal), *TALK[1:]), sprint=2, rho=0.96789, at="2026-01-01", max_tokens=1000
+        (Message(role="user", content=goal), *TALK[1:]), sprint=2, rho=0.96789, at="2026-01-01", room=1000
     )
     assert (handoff.goal, handoff.sprint, handoff.handoff_ts) == (goal, 2, "2026-01-01")
     assert handoff.context_snapshot == {"rho": 0.968, "messages": 4}
 
 
+def test_a_handoff_tells_of_earlier_runs_and_of_results_that_nobody_saw() -> None:
+    handoff = handed_off(TALK[:1], sprint=1, rho=1.0, at="2026-01-01", room=1000, earlier=TALK[:2], unseen=TALK[2:3])
+    assert handoff.progress_summary.splitlines() == [
+        "- asked before: Read a.",
+        "- called read 2 times",
+        "- last said: I will.",
+        f"- the result of read, not seen yet: {'x' * 100}",
+        f"[… 200 of 400 characters left out; the whole result is kept as {ref_of('x' * 400)} …]",
+        "x" * 100,
+    ]
+    assert handoff.context_snapshot["messages"] == 3
+
+
 def test_a_conversation_begins_anew_with_the_handoff_and_the_images_of_the_prompt() -> None:
-    handoff = handed_off(TALK, sprint=1, rho=1.0, at="2026-01-01", max_tokens=1000)
+    handoff = handed_off(TALK, sprint=1, rho=1.0, at="2026-01-01", room=1000)
     assert with_handoff(TALK[0], handoff) == Message(role="user", content=handoff.to_system_prompt())
     first = Message(role="user", content=(TextBlock(text="Look."), IMAGE))
     assert with_handoff(first, handoff).content == (IMAGE, TextBlock(text=handoff.to_system_prompt()))

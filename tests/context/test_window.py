@@ -10,7 +10,7 @@ TALK = (
     Message(role="user", content="And?"),
 )
 EARLIER = (Message(role="user", content="Hello."),)
-HANDOFF = handed_off(TALK, sprint=1, rho=0.9, at="2026-01-01", max_tokens=1000)
+HANDOFF = handed_off(TALK, sprint=1, rho=0.9, at="2026-01-01", room=1000)
 
 
 def test_without_edits_all_is_shown_after_what_was_earlier() -> None:
@@ -27,9 +27,17 @@ def test_after_a_renewal_the_handoff_stands_for_all_before() -> None:
     assert [message.text for message in view] == [HANDOFF.to_system_prompt(), "And?"]
 
 
+def test_of_what_was_put_aside_a_preview_may_be_shown() -> None:
+    talk = (*TALK, Message(role="tool", name="read", tool_call_id="1", content="a" * 400))
+    view = Edits(cleared=((1, "out_1"), (3, "out_2")), previews=((3, 200),)).view(EARLIER, talk)
+    assert view[2].text.startswith("[the result")
+    assert view[4].text.startswith("a" * 100 + "\n[… 200 of 400 characters left out; the whole result is kept as out_2")
+
+
 def test_edits_come_back_from_json_as_they_were() -> None:
-    edits = Edits(cleared=((1, "out_1"),), since=2, handoff=HANDOFF)
+    edits = Edits(cleared=((1, "out_1"),), previews=((1, 200),), since=2, handoff=HANDOFF)
     assert Edits.model_validate_json(edits.model_dump_json()) == edits
+    assert Edits.model_validate({"cleared": [(1, "out_1")]}).previews == ()  # as they were saved before there were any
 
 
 def test_the_pressure_counts_instructions_and_what_is_kept_for_the_reply() -> None:

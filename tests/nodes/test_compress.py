@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from loom.context.view import tokens_in
+from loom.context.view import ref_of, tokens_in
 from loom.context.window import Edits, Window
 from loom.nodes.compress import Compress, CompressOut
 from loom.nodes.observe import HISTORY
@@ -92,6 +92,21 @@ async def test_what_is_aside_already_and_what_was_handed_off_stays_so() -> None:
     assert list(again.kept.values()) == ["c" * 1200]
     renewed = Edits(since=5)
     assert [place for place, _ in (await compressed(messages, renewed, target=0.1)).edits.cleared] == [6]
+
+
+async def test_of_what_has_a_preview_only_that_is_saved() -> None:
+    messages = talk(2000, 1200, 40)
+    ref = ref_of(messages[2].text)
+    shown_in_part = Edits(cleared=((2, ref),), previews=((2, 800),))
+    view = shown_in_part.view((), messages)
+    out = await compressed(messages, shown_in_part, target=0.4)
+    assert letters(out.edits.view((), messages)) == "a[c", "the other is larger as it is shown"
+    assert out.edits.previews == ((2, 800),)
+    out = await compressed(messages, shown_in_part, target=0.1)
+    assert letters(out.edits.view((), messages)) == "[[c"
+    assert (out.edits.cleared[0], out.edits.previews) == ((2, ref), ())
+    assert out.kept[ref] == messages[2].text
+    assert out.rho == WINDOW.rho("", out.edits.view((), messages), ()) < WINDOW.rho("", view, ())
 
 
 async def test_earlier_runs_take_room_and_are_left_alone() -> None:
