@@ -100,21 +100,24 @@ class Judge:
         outcome, setting, reason = self.verdicts[name]
         if outcome == "deny":
             raise _Denied("policy", setting, reason)
-        wait_s = self.limiter.take(case.digest, case)
-        if wait_s:
-            raise _Denied("rate_limit", "tools.rate_limits", self.limiter.full(wait_s), wait_s)
+        self._refuse_to_wait(self.limiter.wait_s())
         veto = await self.rules.veto(name, case.arguments)
-        if veto is None and asked is None and outcome == "allow":
+        if veto is not None:
+            raise _Denied("rule", veto[0], f'safety rule "{veto[0]}": {veto[1]}')
+        is_allowed = asked is None and outcome == "allow"
+        if is_allowed or is_answered:  # a call that is asked about is counted when it is made
+            self._refuse_to_wait(self.limiter.take(case.digest, case))  # others may have been faster with their rules
+        if is_allowed:
             # Through a run the object itself passes, by which the door knows it again, only if all its fields are set.
             case.decision = self._decision(case, "allow", "", "", "")
             return case.decision
-        if veto is not None or not is_answered:
-            self.limiter.give_back(case.digest)  # a call that is asked about is counted when it is made
-        if veto is not None:
-            raise _Denied("rule", veto[0], f'safety rule "{veto[0]}": {veto[1]}')
         if asked is not None:
             return self._decision(case, "ask", "hook", *asked)
         return self._decision(case, "ask", "policy", setting, reason)
+
+    def _refuse_to_wait(self, wait_s: float) -> None:
+        if wait_s:
+            raise _Denied("rate_limit", "tools.rate_limits", self.limiter.full(wait_s), wait_s)
 
     def _validate(self, case: Case, tool: Tool, arguments: Mapping[str, Any]) -> None:
         """Put the validated arguments and their digest into the case."""

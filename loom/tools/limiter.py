@@ -14,8 +14,7 @@ class Limiter(Generic[Call]):
     """Count calls in a sliding window of 60 seconds by `clock`, for all who share this limiter, also in other threads.
 
     A place is taken when a call is allowed and used when the call is made; from then on it counts for 60 seconds. So
-    no window ever holds more calls than `limit`. A place that is not used counts for 60 seconds too, unless it is
-    given back.
+    no window ever holds more calls than `limit`. A place that is not used counts for 60 seconds too.
     """
 
     def __init__(self, limit: int, clock: Callable[[], float]) -> None:
@@ -26,31 +25,32 @@ class Limiter(Generic[Call]):
         self._last = 0
         self._lock = Lock()
 
+    def wait_s(self) -> float:
+        """Return the seconds until there will be a place; 0 if there is one. Nothing is taken."""
+        with self._lock:
+            return self._wait_s(self._now())
+
     def take(self, digest: str, call: Call) -> float:
         """Take a place for a call, known by its digest; return 0, or the seconds until there will be one."""
         with self._lock:
             now = self._now()
-            if len(self._places) >= self.limit:
-                return max(self._places[next(iter(self._places))][0] + WINDOW_S - now, 0.001)
-            self._last += 1
-            self._places[self._last] = now, digest
-            self._unused.setdefault(digest, (call, []))[1].append(self._last)
-            return 0.0
-
-    def give_back(self, digest: str) -> None:
-        """Give back a place that was taken for a call and not used."""
-        with self._lock:
-            place = self._unused_place(digest)
-            if place is not None:
-                del self._places[place]
+            wait_s = self._wait_s(now)
+            if not wait_s:
+                self._last += 1
+                self._places[self._last] = now, digest
+                self._unused.setdefault(digest, (call, []))[1].append(self._last)
+            return wait_s
 
     def use(self, digest: str) -> bool:
         """Use a place that was taken for a call within the window; tell whether there was one."""
         with self._lock:
             now = self._now()
-            place = self._unused_place(digest)
-            if place is None:
+            if digest not in self._unused:
                 return False
+            places = self._unused[digest][1]
+            place = places.pop(0)  # the oldest, which would be the first to run out
+            if not places:
+                del self._unused[digest]
             del self._places[place]
             self._places[place] = now, ""
             return True
@@ -63,6 +63,11 @@ class Limiter(Generic[Call]):
     def full(self, wait_s: float) -> str:
         """Say that there was no place, and when there will be one."""
         return f"more than {self.limit} tool calls in {WINDOW_S:g} s; try again in {wait_s:.1f} s"
+
+    def _wait_s(self, now: float) -> float:
+        if len(self._places) < self.limit:
+            return 0.0
+        return max(self._places[next(iter(self._places))][0] + WINDOW_S - now, 0.001)
 
     def _now(self) -> float:
         """Return the time, after letting go of the places that are out of the window."""
@@ -78,12 +83,3 @@ class Limiter(Generic[Call]):
                 if not places:
                     del self._unused[digest]
         return now
-
-    def _unused_place(self, digest: str) -> int | None:
-        if digest not in self._unused:
-            return None
-        places = self._unused[digest][1]
-        place = places.pop(0)  # the oldest, which would be the first to run out
-        if not places:
-            del self._unused[digest]
-        return place

@@ -14,10 +14,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticSerializationError, to_json
 
 from loom.errors import ConfigError, short
+from loom.types.messages import MALFORMED
 
 # Any, in this module: the function's signature is the user's.
 
 _CONFIG: Final = ConfigDict(extra="forbid", protected_namespaces=(), validate_default=True)
+_TAKEN: Final = {"model_config": "the settings of pydantic", MALFORMED: "arguments that are no JSON"}
 _SCALARS: Final = (str, int, float, bool, types.NoneType)
 
 
@@ -41,6 +43,11 @@ def arguments_of(fn: Callable[..., Any], name: str) -> type[BaseModel]:
             raise ConfigError(f'tool "{name}": the parameter "{parameter.name}" needs a type, which the model is told')
         if parameter.name.startswith("_"):
             raise ConfigError(f'tool "{name}": the parameter "{parameter.name}" must not begin with an underscore')
+        if parameter.name in _TAKEN:
+            raise ConfigError(
+                f'tool "{name}": the parameter "{parameter.name}" needs another name: this one stands for '
+                f"{_TAKEN[parameter.name]}"
+            )
         fields[parameter.name] = _field(name, parameter, hints[parameter.name])
     try:
         with quiet_about_names():

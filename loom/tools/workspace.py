@@ -10,7 +10,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
+from threading import Lock, RLock
 from typing import Final
+from weakref import WeakValueDictionary
 
 from loom.errors import ToolPermissionError
 
@@ -24,6 +27,11 @@ _TEST_FOLDERS: Final = frozenset({"__tests__", "spec", "test", "tests"})
 _NOT_OURS: Final = frozenset({".git", ".hg", ".tox", ".venv", "__pycache__", "node_modules", "venv"})
 # What the author of a path can be at fault for; a full disk is not among them.
 _FAULTS_OF_A_PATH: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ})
+
+# A file that is being written; a crash leaves it behind.
+DRAFT: Final = re.compile(r"\.[0-9a-f]{16}\.loom-draft")
+_LOCKS: Final = WeakValueDictionary[str, RLock]()
+_GUARD: Final = Lock()
 
 _FENCE: Final = re.compile(r"^(`{3,})([^`]*)$")
 
@@ -78,7 +86,8 @@ def write_file(
 ) -> None:
     """Write a file inside the folder `root`, making folders as needed; no symbolic link is followed on the way.
 
-    Neither the files at the paths `guarded` (relative to `root`) nor any of the `forbidden_names` is written.
+    It is written all or nothing, also where others write it at the same time. Neither the files at the paths `guarded`
+    (relative to `root`) nor any of the `forbidden_names` is written.
 
     Raises:
         ToolPermissionError: the path leads out of the folder, is no file's, or must not be written.
@@ -98,7 +107,8 @@ def write_file(
     try:
         for part in parts[:-1]:
             folder = _inner_folder(folder, part)
-        _replace(folder, path, content.encode("utf-8", errors="replace"))
+        with alone_with(root, path):
+            _replace(folder, path, content.encode("utf-8", errors="replace"))
     except OSError as error:
         if error.errno not in _FAULTS_OF_A_PATH:
             raise
@@ -106,6 +116,16 @@ def write_file(
         raise _refused(path, why) from error
     finally:
         os.close(folder)
+
+
+def alone_with(root: str | os.PathLike[str], path: str) -> RLock:
+    """Return the lock of a file inside the folder `root`; who reads the file to change it holds it around both.
+
+    It is one for the whole process, by where the file is. `write_file` takes it.
+    """
+    place = _folded(str(Path(root).resolve() / path))
+    with _GUARD:
+        return _LOCKS.setdefault(place, RLock())
 
 
 def _inner_folder(folder: int, name: str) -> int:
@@ -126,11 +146,17 @@ def _replace(folder: int, path: str, content: bytes) -> None:
         if not stat.S_ISREG(there):
             raise _refused(path, "a link, a folder or a device has that name")
         mode = stat.S_IMODE(there)
-    draft = f".{name}.loom"
-    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode, dir_fd=folder)
-    with os.fdopen(file, "wb") as opened:
-        opened.write(content)
-    os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+    # A name that nobody knows before, and a file that was not there: none is written but our own.
+    draft = f".{token_hex(8)}.loom-draft"
+    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=folder)
+    try:
+        with os.fdopen(file, "wb") as opened:
+            opened.write(content)
+        os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(draft, dir_fd=folder)
+        raise
 
 
 def _refused(path: str, why: str) -> ToolPermissionError:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Annotated, Any
@@ -225,6 +226,58 @@ async def test_calls_that_are_denied_or_asked_about_take_no_place_in_the_rate_li
         assert (await judged(door, name, **arguments)).by != "rate_limit"
     assert (await judged(door, env="good")).outcome == "allow"
     assert (await judged(door, env="good")).by == "rate_limit"
+
+
+class Gate:
+    """A rule that forbids env="bad", and judges env=`held` only when it is opened."""
+
+    def __init__(self, held: str = "") -> None:
+        self.held = held
+        self.seen: list[str] = []
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+        evaluator = SafetyEvaluator.callable(self.evaluate)
+        self.rule = SafetyRule.custom(name="gate", reason="no", evaluator=evaluator)
+
+    def evaluate(self, name: str, arguments: Mapping[str, Any]) -> bool:
+        self.seen.append(arguments["env"])
+        if arguments["env"] == self.held:
+            self.reached.set()
+            self.opened.wait(4)
+        return bool(arguments["env"] == "bad")
+
+
+@pytest.mark.parametrize(("env", "by"), [("bad", "rule"), ("late", "rate_limit")])
+async def test_a_call_that_rules_still_judge_has_no_place_in_the_rate_limit(env: str, by: str) -> None:
+    gate = Gate(env)
+    door = Door([deploy], policy=limited(1), rules=[gate.rule])
+    judging = asyncio.create_task(judged(door, env=env))
+    assert await asyncio.to_thread(gate.reached.wait, 4)
+    good = await judged(door, env="good")
+    gate.opened.set()
+    late = await judging
+    assert (good.outcome, late.by) == ("allow", by)
+    assert (late.retry_after_s is not None) == (by == "rate_limit")
+
+
+async def test_a_call_whose_judging_is_given_up_takes_no_place_in_the_rate_limit() -> None:
+    gate = Gate("slow")
+    door = Door([deploy], policy=limited(1), rules=[gate.rule])
+    judging = asyncio.create_task(judged(door, env="slow"))
+    assert await asyncio.to_thread(gate.reached.wait, 4)
+    judging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await judging
+    gate.opened.set()
+    assert (await judged(door, env="good")).outcome == "allow"
+
+
+async def test_a_call_over_the_limit_is_denied_before_the_rules_are_asked() -> None:
+    gate = Gate()
+    door = Door([deploy], policy=limited(1), rules=[gate.rule])
+    decisions = [await judged(door, env=env) for env in ("good", "bad")]
+    assert [decision.by for decision in decisions] == ["", "rate_limit"]
+    assert gate.seen == ["good"]
 
 
 async def test_the_window_slides_by_the_clock_that_was_given() -> None:

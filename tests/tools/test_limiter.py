@@ -31,14 +31,15 @@ def test_places_come_back_after_sixty_seconds_one_by_one() -> None:
     assert limiter.take("d", 1) == pytest.approx(10)
 
 
-def test_a_place_given_back_does_not_count_and_one_used_cannot_be_given_back() -> None:
-    limiter = Limiter[int](1, Clock())
-    limiter.take("a", 1)
-    limiter.give_back("a")
-    assert limiter.take("b", 1) == 0
-    assert limiter.use("b")
-    limiter.give_back("b")
-    assert limiter.take("c", 1) > 0
+def test_who_looks_for_a_place_takes_none() -> None:
+    clock = Clock()
+    limiter = Limiter[int](1, clock)
+    assert [limiter.wait_s(), limiter.wait_s()] == [0, 0]
+    assert limiter.take("a", 1) == 0
+    clock.now += 20
+    assert limiter.wait_s() == pytest.approx(40)
+    clock.now += 40
+    assert limiter.wait_s() == 0
 
 
 def test_a_place_counts_from_when_it_was_used_and_keeps_no_other_one_back() -> None:
@@ -95,7 +96,7 @@ def test_a_call_is_known_while_it_has_a_place_that_is_not_used() -> None:
     limiter.take("a", 2)
     limiter.use("a")
     assert limiter.call("a") == 1
-    limiter.give_back("a")
+    limiter.use("a")
     assert limiter.call("a") is None
     limiter.take("a", 3)
     clock.now += 60
@@ -105,7 +106,7 @@ def test_a_call_is_known_while_it_has_a_place_that_is_not_used() -> None:
 
 @given(
     st.integers(1, 4),
-    st.lists(st.tuples(st.floats(0, 40), st.sampled_from(["take", "give back", "use"]), st.sampled_from("ab"))),
+    st.lists(st.tuples(st.floats(0, 40), st.sampled_from(["take", "look", "use"]), st.sampled_from("ab"))),
 )
 def test_no_window_of_sixty_seconds_ever_holds_more_than_the_limit(
     limit: int, moves: list[tuple[float, str, str]]
@@ -117,8 +118,8 @@ def test_no_window_of_sixty_seconds_ever_holds_more_than_the_limit(
         clock.now += wait_s
         if move == "take":
             limiter.take(digest, 1)
-        elif move == "give back":
-            limiter.give_back(digest)
+        elif move == "look":
+            limiter.wait_s()
         elif limiter.use(digest):
             used.append(clock.now)
             assert sum(at > clock.now - 60 for at in used) <= limit

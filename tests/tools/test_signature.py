@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import enum
+import inspect
 import typing
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Optional, cast
 
 import pytest
@@ -13,6 +15,8 @@ from pydantic_core import from_json, to_json
 
 from loom.errors import ConfigError
 from loom.tools.signature import arguments_of, is_plain
+from loom.tools.tool import tool
+from loom.types.messages import MALFORMED
 
 
 class Colour(enum.Enum):
@@ -88,6 +92,32 @@ def test_an_alias_is_refused_because_rules_go_by_the_name() -> None:
     for fn in (one, two):
         with pytest.raises(ConfigError, match='the parameter "path" has an alias'):
             arguments_of(fn, "t")
+
+
+def taking_named(name: str, hint: Any) -> Callable[..., Any]:
+    """Return a function with one parameter of that name, which returns what it was given."""
+
+    def take(**given: Any) -> dict[str, Any]:
+        return given
+
+    take.__dict__["__signature__"] = inspect.Signature([inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY)])
+    take.__annotations__ = {name: hint}
+    return take
+
+
+@pytest.mark.parametrize("name", ["model_config", MALFORMED])
+def test_a_name_that_means_something_else_among_arguments_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f'tool "take": the parameter "{name}" needs another name'):
+        arguments_of(taking_named(name, int), "take")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("hint", [str, datetime.date])
+@pytest.mark.parametrize("name", sorted({name for name in dir(BaseModel) if name[0] != "_"} - {"model_config"}))
+async def test_an_argument_may_have_any_other_name_that_a_model_has(name: str, hint: Any) -> None:
+    take = tool(taking_named(name, hint))
+    assert list(take.schema.parameters["properties"]) == [name]
+    assert await take.call(take.validated({name: "2026-01-02"})) == f'{{"{name}":"2026-01-02"}}'
 
 
 class Text(str):

@@ -1,6 +1,10 @@
 """Tests of files that a model writes."""
 
 import hashlib
+import os
+import resource
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,6 +51,61 @@ def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
     mode = (tmp_path / "run").stat().st_mode
     write_file(tmp_path, "run", "x")
     assert (tmp_path / "run").stat().st_mode == mode
+
+
+def test_a_file_that_many_write_at_once_is_whole_at_every_moment(tmp_path: Path) -> None:
+    write_file(tmp_path, "a.txt", "a" * 200_000)
+    done = threading.Event()
+    torn: list[int] = []
+
+    def read() -> None:
+        while not done.is_set():
+            text = (tmp_path / "a.txt").read_text()
+            if len(text) != 200_000 or len(set(text)) != 1:
+                torn.append(len(text))
+
+    def write(letter: str) -> None:
+        write_file(tmp_path, "a.txt", letter * 200_000)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(write, "abcd" * 50))
+    finally:
+        done.set()
+        reader.join()
+    assert torn == []
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_another_program_put_beside_a_file_is_not_written_through(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside.txt"
+    root.mkdir()
+    outside.write_text("kept")
+    os.link(outside, root / ".link.txt.loom")
+    os.mkfifo(root / ".pipe.txt.loom")
+    for name in ("link.txt", "pipe.txt"):
+        writing = threading.Thread(target=write_file, args=(root, name, "x"), daemon=True)
+        writing.start()
+        writing.join(10)
+        assert not writing.is_alive(), "it waits for the other end of the pipe"
+        assert (root / name).read_text() == "x"
+    assert outside.read_text() == "kept"
+    left = sorted(path.name for path in root.iterdir())
+    assert left == [".link.txt.loom", ".pipe.txt.loom", "link.txt", "pipe.txt"]
+
+
+def test_a_write_that_fails_leaves_all_as_it_was(tmp_path: Path) -> None:
+    write_file(tmp_path, "a.txt", "old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_file(tmp_path, "a.txt", "x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old"}
 
 
 @pytest.mark.parametrize(

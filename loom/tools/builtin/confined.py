@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from loom.errors import ConfigError, ToolExecutionError, ToolPermissionError, short
+from loom.tools.workspace import DRAFT
 
 # What tools and version control keep for themselves: not looked into unless it is named.
 KEPT_BY_TOOLS: Final = frozenset(
@@ -71,7 +72,7 @@ class Confined:
     def files(self, folder: str, *, until: float) -> Iterator[str]:
         """Yield the paths of all files in a folder inside, in order, until a time (`time.monotonic`).
 
-        Links are not among them, nor what version control and tools keep for themselves.
+        Links are not among them, nor what version control and tools keep for themselves, nor drafts of `write_file`.
 
         Raises:
             ToolPermissionError: the path leads out of the folder or over a link.
@@ -100,7 +101,7 @@ class Confined:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False) and entry.name not in KEPT_BY_TOOLS:
                     folders.append(entry.name)
-                elif entry.is_file(follow_symlinks=False):
+                elif entry.is_file(follow_symlinks=False) and not DRAFT.fullmatch(entry.name):
                     files.append(entry.name)
         return sorted(folders), sorted(files)
 

@@ -13,7 +13,7 @@ from loom.tools.builtin.patterns import PathPattern
 from loom.tools.builtin.search import MAX_MATCHES, search
 from loom.tools.given import check_flag
 from loom.tools.tool import ToolSpec, tool
-from loom.tools.workspace import write_file
+from loom.tools.workspace import alone_with, write_file
 
 MAX_FILE_BYTES: Final = 10_000_000  # of a file that is read or edited
 MAX_READ_CHARS: Final = 250_000  # that one call returns
@@ -90,24 +90,29 @@ def _writing(inside: Confined) -> list[ToolSpec[..., Any]]:
     @tool(idempotent=True)
     def write(path: FilePath, content: str) -> str:
         """Write a file, in place of the one of that name if there is one; folders are made as needed."""
-        write_file(inside.root, "/".join(parts_of(path)), content)
+        write_file(inside.root, _plain(path), content)
         return f'wrote "{path}": {len(content)} characters'
 
     @tool
     def edit(path: FilePath, old: Annotated[str, Field(min_length=1)], new: str) -> str:
         """Replace a text in a file by another. The old text must be in it once, to the letter."""
-        text = _text(inside, path)
-        at = text.find(old)
-        # Two places may overlap, as of "aa" in "aaa".
-        count = max(text.count(old), 2 if text.find(old, at + 1) >= 0 else 0)
-        if count != 1:
-            where = "does not have the old text" if not count else f"has the old text {count} times; give more of it"
-            raise ToolExecutionError(f'file "{path}" was not changed: it {where}')
-        write_file(inside.root, "/".join(parts_of(path)), text.replace(old, new))
+        with alone_with(inside.root, _plain(path)):
+            text = _text(inside, path)
+            at = text.find(old)
+            # Two places may overlap, as of "aa" in "aaa".
+            count = max(text.count(old), 2 if text.find(old, at + 1) >= 0 else 0)
+            if count != 1:
+                where = f"has the old text {count} times; give more of it" if count else "does not have the old text"
+                raise ToolExecutionError(f'file "{path}" was not changed: it {where}')
+            write_file(inside.root, _plain(path), text.replace(old, new))
         line = text[:at].count("\n") + 1
         return f'edited "{path}" at line {line}'
 
     return [write, edit]
+
+
+def _plain(path: str) -> str:
+    return "/".join(parts_of(path))
 
 
 def _text(inside: Confined, path: str, limit: int = MAX_FILE_BYTES) -> str:

@@ -1,12 +1,18 @@
 """Tests of the tools for files."""
 
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from loom.errors import ConfigError, ToolError
 from loom.tools.builtin import file_tools
 from loom.tools.builtin.files import MAX_FILE_BYTES, MAX_PATHS, MAX_READ_CHARS
+from loom.tools.workspace import alone_with
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +92,54 @@ async def test_an_edit_needs_a_text_that_is_there_once(root: Path) -> None:
     with pytest.raises(ToolError, match='"old"'):
         await use(root, "edit", path="x", old="", new="c")
     assert (root / "x").read_text() == "a a"
+
+
+async def test_no_edit_is_lost_where_many_edit_one_file(root: Path) -> None:
+    (root / "src" / "x").write_text("".join(f"<{letter}{number}>" for letter in "abc" for number in range(20)))
+
+    async def change(folder: Path, path: str, letter: str) -> None:
+        for number in range(20):
+            await use(folder, "edit", path=path, old=f"<{letter}{number}>", new=f"[{letter}{number}]")
+
+    async with anyio.create_task_group() as editors:
+        editors.start_soon(change, root, "src/x", "a")
+        editors.start_soon(change, root, "./src//x", "b")
+        editors.start_soon(change, root / "src", "x", "c")
+    assert len(re.findall(r"\[[abc]\d+\]", (root / "src" / "x").read_text())) == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("write", {"content": "new"}), ("edit", {"old": "import os\n", "new": "new"})]
+)
+async def test_a_file_that_is_being_edited_is_changed_by_nobody_else(
+    name: str, arguments: dict[str, str], root: Path
+) -> None:
+    async with anyio.create_task_group() as group:
+        with alone_with(root, "src/b.py"):
+            group.start_soon(lambda: use(root, name, path="src/./b.py", **arguments))
+            await use(root, "write", path="src/c.py", content="of another file")
+            await anyio.sleep(0.2)
+            assert (root / "src" / "b.py").read_text() == "import os\n"
+    assert (root / "src" / "b.py").read_text() == "new"
+
+
+KILLED = """
+import resource, signal, sys
+from loom.tools.workspace import write_file
+
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+write_file(sys.argv[1], "src/b.py", "import os\\n" * 100_000)
+"""
+
+
+def test_what_a_killed_write_leaves_is_no_file_of_the_user(root: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(root)], check=False)
+    assert killed.returncode == -signal.SIGXFSZ
+    assert len(list((root / "src").iterdir())) == 2
+    assert anyio.run(lambda: use(root, "glob", pattern="**", folder="src")) == "src/b.py"
+    assert anyio.run(lambda: use(root, "grep", pattern="import", folder="src")) == "src/b.py:1: import os"
 
 
 @pytest.mark.parametrize("path", ["../outside.txt", "/tmp/x", "link", "folder/x", ".git/config", "", ".", "src", "a\0"])
