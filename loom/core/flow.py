@@ -9,12 +9,14 @@ are LOOM204.
 past is the largest solution of: what all edges into the node bring, plus what the node writes. At a
 join the branches that must arrive add what they surely bring: a branch of a fan-out must arrive if
 every way to the join passes the fan-out's source and no way from the branch's first node avoids the
-join. So do the branches of a fan-out on the way of such a branch. Where a switch chooses between
-fan-outs, only what all its ways to the join bring is sure. END counts as a join at which all branches
-arrive. A node writes a field surely if the port has no default and it is not the node of an `each`,
-whose list may be empty; the ports of an inner graph have none where its END surely brings the field.
+join, but for the other branches of fan-outs on it. So do the branches of a fan-out on the way of such
+a branch. Where a switch chooses between fan-outs, only what all its ways to the join bring is sure.
+END counts as a join at which all branches arrive. A node writes a field surely if the port has no
+default and it is not the node of an `each`, whose list may be empty; the ports of an inner graph have
+none where its END surely brings the field.
 
-Both over-approximate: every way of a switch counts as possible, whatever its condition says.
+Both over-approximate: every way of a switch counts as possible, whatever its condition says. What a
+branch brings that a switch leads past one join to the next is not followed.
 """
 
 from collections import deque
@@ -239,8 +241,14 @@ class _Arrivals:
             return False, None
         region = {target} | reachable(nx.restricted_view(self.shape, openers | {join}, ()), target)
         sources = region & set(self.shape.pred[join])
-        goes_back = any(opener in self.shape[name] for name in region for opener in openers)
-        if not sources or END in region or goes_back:
+        if not sources or not self._must_arrive(target, join, region):
             return bool(sources), None
         passes = self.fans_before(join, target, openers) if self._is_tree else ()
         return True, _Branch(frozenset(sources), passes)
+
+    def _must_arrive(self, target: str, join: str, region: set[str]) -> bool:
+        """Tell whether a branch in a region comes to a join: by every way of a switch, by any branch of a fan-out."""
+        sure = {*region - {END}, join}
+        while lost := {n for n in sure - {join} if not all(sure.intersection(way.targets) for way in self._ways[n])}:
+            sure -= lost
+        return target in sure

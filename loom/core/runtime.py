@@ -147,8 +147,7 @@ class Runtime:
         if self.checkpointer is not None:
             check_store("Runtime(checkpointer=…)", self.checkpointer)
         if self.models is not None and not isinstance(self.models, Mapping) and _lacks(self.models, "complete"):
-            given = short(self.models)
-            raise ConfigError(f"Runtime(models=…) must be a model, or map identifiers to models; got {given}")
+            raise ConfigError(f"Runtime(models=…) must be a model, or map names to models; got {short(self.models)}")
         if not isinstance(self.tools, Mapping):
             raise ConfigError(f"Runtime(tools=…) must map names to tools; got {short(self.tools)}")
         if not isinstance(self.resources, Mapping):

@@ -329,6 +329,12 @@ def test_203_a_field_that_may_be_read_before_it_is_written(nodes: Nodes, edges: 
             {START: "s", "s": (["a", "b"], ["b", "c"]), "a": "j", "b": "j", "c": "j", "j": END},
             "j",
         ),
+        # A branch beside the one that arrives ends.
+        (
+            {"s": finds_x, "z": idle, "a": idle, "b": idle, "j": needs_x},
+            {START: ["s", "z"], "s": ["a", "b"], "a": END, "b": "j", "z": "j", "j": END},
+            "j",
+        ),
         # A branch that leads straight to the join brings what its source found.
         ({"s": finds_x, "a": finds_y, "j": needs_both}, {START: "s", "s": ["a", "j"], "a": "j", "j": END}, "j"),
         # One after the other.
@@ -352,6 +358,7 @@ def test_203_a_field_that_may_be_read_before_it_is_written(nodes: Nodes, edges: 
         "nested in a loop",
         "the other way ends",
         "both fan-outs",
+        "beside one that ends",
         "straight to the join",
         "in a row",
     ],

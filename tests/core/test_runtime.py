@@ -35,7 +35,7 @@ from loom.testing.scripted import ScriptedModel
         (lambda: Limits(max_cost_usd=-0.1), "Limits(max_cost_usd=…) must be a number, 0 or more; got -0.1"),
         (lambda: Limits(deadline_s=float("nan")), "Limits(deadline_s=…) must be a number, 0 or more; got nan"),
         (lambda: Limits(grace_s=cast(Any, None)), "Limits(grace_s=…) must be a number, 0 or more; got None"),
-        (lambda: Runtime(models=cast(Any, "gpt")), "Runtime(models=…) must be a model, or map identifiers to models"),
+        (lambda: Runtime(models=cast(Any, "gpt")), "Runtime(models=…) must be a model, or map names to models"),
         (lambda: Runtime(tools=cast(Any, [3])), "Runtime(tools=…) must map names to tools; got [3]"),
         (lambda: Runtime(resources=cast(Any, [3])), "Runtime(resources=…) must map names to objects; got [3]"),
         (lambda: Runtime(secrets=cast(Any, "key")), "Runtime(secrets=…) must be a tuple of texts"),
@@ -108,7 +108,7 @@ def test_a_runtime_is_frozen_and_changed_by_copy() -> None:
         ({"checkpointer": []}, "Runtime(checkpointer=…) must be a store, as SqliteCheckpointer(path); got []"),
         (
             {"models": ScriptedModel},
-            "Runtime(models=…) must be a model, or map identifiers to models; got <class 'loom.testing.scripted.S",
+            "Runtime(models=…) must be a model, or map names to models; got <class 'loom.testing.scripted.S",
         ),
         ({"tools": ["x"]}, "Runtime(tools=…) must map names to tools; got ['x']"),
         ({"resources": 5}, "Runtime(resources=…) must map names to objects; got 5"),
