@@ -160,7 +160,8 @@ class Agent:
     def _resumed(
         self, run_id: str, answers: Mapping[str, Any] | None, on_change: OnChange, rename: Rename | None
     ) -> AgentWalk:
-        return AgentWalk(self._engine, run_id, self._engine.resumed(run_id, answers, on_change, rename))
+        opened, handle = self._engine.resumed(run_id, answers, on_change, rename), self._engine.handle_of(run_id)
+        return AgentWalk(self._engine, run_id, opened, on_begin=handle.goes_on if isinstance(handle, Run) else None)
 
     def session(self, config: SessionConfig | None = None) -> Session:
         """Return the session of an id, a new one unless it is known; without an id one of its own.

@@ -41,6 +41,7 @@ class GraphRun(Generic[S]):
         self._has_begun = False
         self._is_known_to_begin = asyncio.Event()
         self._task = asyncio.create_task(self._drive(), name=f"loom run {run_id}")
+        self._task.add_done_callback(self._over)
 
     async def wait(self) -> GraphResult[S]:
         """Return how the run ended; raise what it raised. Cancelling the waiter leaves the run alone."""
@@ -89,6 +90,9 @@ class GraphRun(Generic[S]):
         finally:
             self._is_known_to_begin.set()
             self._live.close()
+
+    def _over(self, _: asyncio.Task[GraphResult[S]]) -> None:
+        self._begin.close()  # else Python complains of it where the loop ended before the first step
 
 
 def has_running_loop() -> bool:

@@ -98,6 +98,7 @@ class Engine:
         self.at_work: set[AtWork] = set()
         self._guard = Lock()
         self._turns: WeakValueDictionary[str, Turn] = WeakValueDictionary()
+        self._runs: WeakValueDictionary[str, object] = WeakValueDictionary()
         self._ref, self._model = self._model_of(config)
         remembering = config.memory or MemoryConfig(enabled=False)
         self._store, self._path = self._given.checkpointer, remembering.backend.path
@@ -228,6 +229,16 @@ class Engine:
             if turn is None:
                 turn = self._turns[name] = Turn(f'session "{name}"' if session_id else f'run "{name}"')
             return turn
+
+    def keep(self, run_id: str, handle: object) -> None:
+        """Know the handle of a run for as long as anybody has it."""
+        with self._guard:
+            self._runs[run_id] = handle
+
+    def handle_of(self, run_id: str) -> object | None:
+        """Return the handle of a run, if anybody has one that was made here."""
+        with self._guard:
+            return self._runs.get(run_id)
 
     # Walks: a run's first, and one more each time that it goes on. Each has the turn of its session.
 

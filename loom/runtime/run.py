@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from loom.errors import ConfigError
 from loom.runs.handle import has_running_loop
 from loom.runtime.engine import Engine, SessionAtWork
@@ -15,9 +17,14 @@ from loom.types.stream import ErrorEvent, StreamEvent
 
 # Any, in this module: JSON, and answers, whose types are those that were asked for.
 
+_PROMPT: TypeAdapter[MessageContent] = TypeAdapter(MessageContent)
+
 
 class Run:
-    """A run that goes on by itself from the moment it is made, in the running event loop."""
+    """A run that goes on by itself from the moment it is made, in the running event loop.
+
+    It follows each walk of the run by this agent, also one that `agent.resume` began.
+    """
 
     def __init__(
         self,
@@ -31,13 +38,14 @@ class Run:
             raise ConfigError(f"context must be RunContext, got {type(context).__name__}")
         if not has_running_loop():
             raise ConfigError("a run needs a running asyncio loop; begin it in async code, or use agent.run_sync(…)")
-        self.prompt = prompt
+        self.prompt = _read(prompt)
         self.context = context or RunContext()
         self.session_id = session.id if session else None
         self.run_id = engine.memory.run_id(self.session_id)
         self._engine = engine
         said = self.context.to_text(engine.without_secrets)
-        self._newest = AgentWalk(engine, self.run_id, engine.begun(self.run_id, session, prompt, said))
+        self._newest = AgentWalk(engine, self.run_id, engine.begun(self.run_id, session, self.prompt, said))
+        engine.keep(self.run_id, self)
 
     def __repr__(self) -> str:
         return f"<run {self.run_id}, {self.state}>"
@@ -45,9 +53,8 @@ class Run:
     @property
     def walk(self) -> AgentWalk:
         """The walk that is at work, else the last that was."""
-        if self._newest.before and self._newest.was_refused:
-            self._newest = self._newest.before
-        return self._newest
+        newest = self._newest
+        return newest.before if newest.before and newest.was_refused else newest
 
     @property
     def state(self) -> RunState:
@@ -145,9 +152,13 @@ class Run:
             }
         )
 
+    def goes_on(self, walk: AgentWalk) -> None:
+        """Learn of a walk that has begun."""
+        self._newest = walk
+
     def _go_on(self, answers: Mapping[str, Any]) -> AgentWalk:
         opened = self._engine.resumed(self.run_id, answers, "raise", None)  # it is the agent that began the run
-        self._newest = AgentWalk(self._engine, self.run_id, opened, before=self.walk)
+        self._newest = AgentWalk(self._engine, self.run_id, opened, before=self.walk, on_begin=self.goes_on)
         return self._newest
 
     async def _go_on_once_it_waits(self, answers: Mapping[str, Any]) -> AgentWalk:
@@ -161,3 +172,16 @@ class Run:
     async def _told(self) -> list[Event]:
         is_saved = self.walk.before or self.walk.graph_run
         return (await self._engine.told(self.run_id))() if is_saved else []
+
+
+def _read(prompt: object) -> MessageContent:
+    """Return a prompt as it is saved and told; also one that can be read only once."""
+    try:
+        return _PROMPT.validate_python(prompt)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)[-1]  # the first is only that it is no text
+        where = "".join(f"{piece}: " for piece in found["loc"][1:2])
+        raise ConfigError(
+            "prompt must be a text, or a list of blocks of text, images and documents; "
+            f"got {type(prompt).__name__}: {where}{found['msg']}"
+        ) from None

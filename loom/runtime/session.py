@@ -47,6 +47,7 @@ class Session:
 
         Raises:
             RunError: the session is closed; or this is called inside a run of it, as in a tool.
+            ConfigError: the prompt or the context is of another kind.
         """
         if self._is_closed:
             raise RunError(f'session "{self.id}" is closed; open one with agent.session(…)')

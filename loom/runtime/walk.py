@@ -3,7 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 
 import anyio
 
@@ -41,16 +41,26 @@ class AgentWalk:
 
     `before` is None from the moment that this walk has begun. One that could not begin, as its answers were of the
     wrong type or it was cancelled before its turn, changed nothing: the one before is still how the run stands.
+    `on_begin` is called with it once it has begun.
 
     It is at work in the event loop that it was made in. Others may cancel it and wait until it is over.
     """
 
-    def __init__(self, engine: Engine, run_id: str, opened: Opened, before: "AgentWalk | None" = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        run_id: str,
+        opened: Opened,
+        *,
+        before: "AgentWalk | None" = None,
+        on_begin: "Callable[[AgentWalk], None] | None" = None,
+    ) -> None:
         self.state = RunState.RUNNING if before else RunState.QUEUED
         self.before = before
         self.graph_run: GraphRun[AgentState] | None = None
         self._engine = engine
         self._run_id = run_id
+        self._on_begin = on_begin
         self._loop = asyncio.get_running_loop()
         self._is_over = concurrent.futures.Future[None]()
         self._is_cancelled = False
@@ -153,6 +163,8 @@ class AgentWalk:
                 self.state = RunState.RUNNING
                 if await self.graph_run.begun():
                     self.before = None
+                    if self._on_begin:
+                        self._on_begin(self)
                 result = await _result_of(self._engine, await self.graph_run.wait())
                 self.state = result.state
                 return result

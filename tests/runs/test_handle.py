@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -115,6 +116,21 @@ async def test_cancelling_before_it_begins_runs_nothing() -> None:
     assert (result.status, result.state.log, diary.begun) == ("cancelled", [], [])
     assert "step.started" not in [event.type async for event in run.events()]
     assert (await app.resume("r")).state.log == ["a", "b"]
+
+
+def test_a_loop_may_end_before_a_run_has_begun() -> None:
+    app = chain("ab")
+
+    async def begin() -> None:
+        app.start(run_id="r")
+
+    async def leave() -> asyncio.Task[None]:
+        return asyncio.create_task(begin())
+
+    assert asyncio.run(leave()).done()
+    gc.collect()
+    with pytest.raises(RunNotFoundError):
+        asyncio.run(app.resume("r"))
 
 
 async def test_cancelling_while_it_runs_keeps_what_was_finished() -> None:

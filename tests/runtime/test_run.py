@@ -1,8 +1,11 @@
 """Tests of a run: waiting, following, cancelling, answering, what it tells."""
 
 import asyncio
+import gc
 import json
+import weakref
 from time import perf_counter
+from typing import Any
 
 import pytest
 
@@ -28,8 +31,13 @@ from loom.types.content import ImageBlock, TextBlock
 from loom.types.models import Emit, ModelReply, ModelRequest
 from loom.types.stream import DoneEvent, ErrorEvent, StreamEvent, TextDelta, ToolCallEvent, ToolResultEvent
 from tests.runtime.agents import Held, made, said, tasks
+from tests.runtime.threads import in_threads
 
 pytestmark = pytest.mark.anyio
+
+# Any, in this module: prompts that no type checker would let pass.
+
+DEPLOY = call("deploy", env="prod")  # waits for permission
 
 
 def begun(model: ScriptedModel, prompt: str = "x") -> Run:
@@ -209,6 +217,118 @@ async def test_a_run_can_be_cancelled_after_it_was_answered() -> None:
     assert tasks() == set()
 
 
+async def test_a_handle_tells_how_its_run_ended_after_it_was_resumed() -> None:
+    agent = made([DEPLOY, "It is out"])
+    session = agent.session()
+    run = session.start("x")
+    (ask,) = (await run.wait()).asks
+    result = await agent.resume(run.run_id, {ask.id: True})
+    assert (result.state, result.output) == (RunState.COMPLETED, "It is out")
+    assert await run.wait() is result
+    assert [(one.run_id, one.state) for one in session.list_runs()] == [(run.run_id, RunState.COMPLETED)]
+    told = await run.transcript()
+    assert (told["state"], told["output"], told["events"][-1]["type"]) == ("completed", "It is out", "run.completed")
+    assert [artifact.content for artifact in await run.artifacts()] == ["It is out"]
+    assert [event.type async for event in run.events()][-1] == "run.completed"
+
+
+async def test_a_handle_goes_on_where_an_answer_was_left_and_the_run_resumed() -> None:
+    agent = made([DEPLOY, "It is out"])
+    run = agent.session().start("x")
+    (ask,) = (await run.wait()).asks
+    answering = run.answer_streaming({ask.id: True})
+    await anext(answering)
+    await answering.aclose()
+    assert run.state is RunState.CANCELLED
+    result = await agent.resume(run.run_id)
+    assert (result.output, run.state, await run.wait()) == ("It is out", RunState.COMPLETED, result)
+
+
+async def test_a_handle_follows_and_cancels_what_goes_on_by_a_resume_and_answers_it() -> None:
+    held = Held("never")
+    agent = made([DEPLOY, held, DEPLOY, "It is out"])
+    run = agent.session().start("x")
+    (ask,) = (await run.wait()).asks
+    resuming = asyncio.create_task(agent.resume(run.run_id, {ask.id: True}))
+    await held.asked.wait()
+    assert (await run.transcript())["state"] == "running"
+    run.cancel()
+    assert await run.wait() is await resuming
+    assert run.state is RunState.CANCELLED
+    (again,) = [event async for event in agent.resume_streaming(run.run_id) if event.type == "tool_call"]
+    assert (again.type, run.state) == ("tool_call", RunState.PAUSED)
+    (ask,) = (await run.wait()).asks
+    assert (await run.answer({ask.id: True})).output == "It is out"
+
+
+async def test_closing_a_session_cancels_what_was_resumed_of_it() -> None:
+    held = Held("never")
+    agent = made([DEPLOY, held])
+    session = agent.session()
+    (ask,) = (await session.run("x")).asks
+    (run,) = session.list_runs()
+    resuming = asyncio.create_task(agent.resume(run.run_id, {ask.id: True}))
+    await held.asked.wait()
+    await session.close()
+    assert (await resuming).state is RunState.CANCELLED
+
+
+async def test_a_resume_that_is_refused_leaves_the_handle_as_it_was() -> None:
+    agent = made([DEPLOY, "ok"])
+    run = agent.session().start("x")
+    paused = await run.wait()
+    with pytest.raises(AnswerError):
+        await agent.resume(run.run_id, {paused.asks[0].id: "maybe"})
+    assert (run.state, await run.wait()) == (RunState.PAUSED, paused)
+
+
+async def test_a_run_that_is_at_work_is_told_live_while_a_resume_waits_for_it() -> None:
+    held = Held("done")
+    agent = made([call("add", a=1, b=1), held])
+    run = agent.session().start("x")
+    await held.asked.wait()
+    resuming = asyncio.create_task(agent.resume(run.run_id))
+    await asyncio.sleep(0.01)
+    events = run.events()
+    assert (await anext(events)).type == "run.started"
+    held.let_go.set()
+    await events.aclose()
+    assert ((await resuming).output, (await run.wait()).output) == ("done", "done")
+
+
+async def test_a_handle_tells_that_its_run_failed_when_it_was_resumed() -> None:
+    agent = made([DEPLOY, ValueError("odd")])
+    run = agent.session().start("x")
+    (ask,) = (await run.wait()).asks
+    for ending in (agent.resume(run.run_id, {ask.id: True}), run.wait()):
+        with pytest.raises(NodeError, match="odd"):
+            await ending
+    assert run.state is RunState.FAILED
+
+
+def test_a_handle_goes_on_with_a_run_that_another_thread_resumed() -> None:
+    agent = made([DEPLOY, "It is out"])
+
+    async def work(_: int) -> None:
+        run = agent.session(SessionConfig(id="s")).start("x")
+        (ask,) = (await run.wait()).asks
+        await asyncio.to_thread(asyncio.run, agent.resume(run.run_id, {ask.id: True}))
+        assert ((await run.wait()).output, run.state) == ("It is out", RunState.COMPLETED)
+
+    in_threads(work, 1)
+
+
+async def test_a_handle_that_nobody_has_is_not_kept_and_its_run_is_resumed_all_the_same() -> None:
+    agent = made([DEPLOY, "It is out"], Runtime(checkpointer=MemoryCheckpointer()))
+    run: Run | None = agent.session().start("x")
+    assert run
+    (ask,), run_id, kept = (await run.wait()).asks, run.run_id, weakref.ref(run)
+    run = None
+    gc.collect()
+    assert kept() is None
+    assert (await agent.resume(run_id, {ask.id: True})).output == "It is out"
+
+
 async def test_at_the_limit_of_turns_a_run_is_stopped() -> None:
     agent = made(ScriptedModel([call("add", a=1, b=1)] * 3), limits=RuntimeLimits(max_iterations=3))
     result = await agent.session().run("x")
@@ -359,12 +479,50 @@ async def test_a_context_of_another_kind_is_refused() -> None:
         made([]).session().start("x", wrong)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-async def test_a_prompt_of_another_kind_is_refused() -> None:
-    run = begun(ScriptedModel([]), 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ConfigError, match="prompt"):
-        await run.wait()
-    assert run.state is RunState.FAILED
-    assert [event async for event in run.events()] == []
+@pytest.mark.parametrize(
+    ("prompt", "says"),
+    [
+        (5, "got int: Input should be a valid tuple"),
+        ([TextBlock(text="a"), 5], "got list: 1: Input should be"),
+        ([{"type": "picture"}], "got list: 0: Input tag 'picture' found"),
+        ({"type": "text", "text": "a"}, "got dict: "),
+    ],
+)
+async def test_a_prompt_of_another_kind_is_refused_at_once_and_nothing_is_saved(prompt: Any, says: str) -> None:
+    store = MemoryCheckpointer()
+    session = made([], Runtime(checkpointer=store)).session()
+    with pytest.raises(ConfigError, match=f"prompt must be a text, or a list of blocks .*; {says}"):
+        session.start(prompt)
+    assert (session.list_runs(), await store.runs(), tasks()) == ([], [], set())
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        [{"type": "text", "text": "hi"}],
+        [TextBlock(text="hi")],
+        (TextBlock(text="hi"),),
+        iter([TextBlock(text="hi")]),
+        (TextBlock(text=text) for text in ["hi"]),
+        b"hi",
+    ],
+)
+async def test_a_prompt_is_read_once_and_told_as_the_model_saw_it(prompt: Any) -> None:
+    model = ScriptedModel(["hello"])
+    run = begun(model, prompt)
+    await run.wait()
+    asked = model.requests[0].messages[-1]
+    assert (asked.text, asked.content) == ("hi", run.prompt)
+    told = json.loads(json.dumps(await run.transcript()))["prompt"]
+    assert told == ("hi" if isinstance(prompt, bytes) else [{"type": "text", "text": "hi"}])
+
+
+async def test_blocks_that_are_added_to_a_list_later_are_no_part_of_the_prompt() -> None:
+    blocks = [TextBlock(text="hi")]
+    run = made(["hello"]).session().start(blocks)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    blocks.append(TextBlock(text="late"))
+    await run.wait()
+    assert (await run.transcript())["prompt"] == [{"type": "text", "text": "hi"}]
 
 
 def test_a_run_begun_where_no_loop_runs_says_what_to_call() -> None:
