@@ -8,20 +8,20 @@ from typing import Any
 import typer
 
 from loom.cli.drive import attend
-from loom.cli.exits import Exit
+from loom.cli.exits import Exit, OutputError, writing
 from loom.cli.inputs import answer_of, inputs_from, pairs
 from loom.cli.options import Format, Given, Kind, OnChange, Status
 from loom.cli.output import Output, hint, output
 from loom.cli.settings import Settings, make, settings_from
 from loom.cli.store import CommandStore, existing, settings_of
 from loom.cli.tables import show_problems, show_run, show_runs, stdout
-from loom.cli.view import RunView, point_json, view_of
+from loom.cli.view import RunView, asks_of, point_json, view_of
 from loom.core.graph import Graph
 from loom.core.result import Checkpoint, RunInfo
 from loom.core.runtime import Limits, Runtime
 from loom.errors import ConfigError, GraphError, NodeError, NoEdgeError, Problem, quoted
 from loom.runs.app import CompiledGraph
-from loom.runs.inputs import new_run_id
+from loom.runs.inputs import checked_run_id
 from loom.types.events import Event
 from loom.types.models import ModelRef
 from loom.types.outline import Outline
@@ -39,13 +39,21 @@ def run(given: Given, inputs: Sequence[str], run_id: str | None, store: Path, ki
     """Run a graph to its end."""
     with output(kind) as out:
         settings = settings_from(given)
-        saved, new_id = CommandStore(store, settings), run_id or new_run_id()
+        saved, new_id = CommandStore(store, settings), checked_run_id(run_id)
         app, runtime = _ready(settings, saved)
         values = _guarded(inputs_from(inputs, app.state_type), settings, app)
         _walk(app, saved, new_id, out, lambda hear: attend(app.start(values, run_id=new_id, runtime=runtime), hear))
 
 
-def resume(run_id: str, given: Given, answers: Sequence[str], on_change: OnChange, store: Path, kind: Kind) -> None:
+def resume(
+    run_id: str,
+    given: Given,
+    answers: Sequence[str],
+    on_change: OnChange,
+    renames: Sequence[str],
+    store: Path,
+    kind: Kind,
+) -> None:
     """Go on with a run."""
     with output(kind) as out:
         saved = existing(store, run_id)
@@ -53,9 +61,10 @@ def resume(run_id: str, given: Given, answers: Sequence[str], on_change: OnChang
         app, runtime = _ready(settings, saved)
 
         async def go(hear: Callable[[Event], None]) -> int:
-            asks = {ask.id: ask.answer_type for ask in (await view_of(app, saved, run_id)).asks} if answers else {}
+            asks = {ask.id: ask.answer_type for ask in await asks_of(saved, run_id)} if answers else {}
             values = {key: answer_of(text, asks.get(key, {})) for key, text in pairs(answers, "--answer").items()}
-            handle = app.start_resume(run_id, answers=values, on_change=on_change.value, runtime=runtime)
+            names = pairs(renames, "--rename")
+            handle = app.start_resume(run_id, answers=values, on_change=on_change.value, rename=names, runtime=runtime)
             return await attend(handle, hear)
 
         _walk(app, saved, run_id, out, go)
@@ -75,7 +84,8 @@ def runs(status: Status | None, store: Path, kind: Kind) -> None:
         if out.kind == "json":
             out.write({"runs": [{name: getattr(one, name) for name in RunInfo.__slots__} for one in found]})
         else:
-            show_runs(stdout(), found)
+            with writing():
+                show_runs(stdout(), found)
 
 
 def show(run_id: str, graph: str, store: Path, kind: Kind) -> None:
@@ -94,7 +104,8 @@ def show(run_id: str, graph: str, store: Path, kind: Kind) -> None:
         if out.kind == "json":
             out.write(view.model_dump(mode="json") | {"history": [point_json(point) for point in points]})
         else:
-            show_run(stdout(), view, points)
+            with writing():
+                show_run(stdout(), view, points)
 
 
 # Any: inputs, whose types are the user's.
@@ -111,11 +122,10 @@ def render(given: Given, path: Path | None, wish: Format | None) -> None:
     """Draw a graph."""
     chosen = _format(path, wish)
     drawn = _compiled(make(settings_from(given), stand_in=_ANY_MODEL).graph).draw(chosen.value)
-    if path is None:
-        typer.echo(str(drawn).removesuffix("\n"))
-    else:
+    if path is not None:
         _write(path, drawn if isinstance(drawn, bytes) else drawn.encode())
-        typer.echo(path)
+    with writing():
+        typer.echo(path or str(drawn).removesuffix("\n"))
 
 
 def check(given: Given, kind: Kind) -> None:
@@ -127,7 +137,8 @@ def check(given: Given, kind: Kind) -> None:
             found = [{key: getattr(problem, key) for key in Problem._fields} for problem in problems]
             out.write({"graph": name, "ok": not has_errors, "problems": found})
         else:
-            show_problems(stdout(), name, problems)
+            with writing():
+                show_problems(stdout(), name, problems)
     raise typer.Exit(Exit.GRAPH if has_errors else Exit.OK)
 
 
@@ -155,22 +166,29 @@ def _asks_models(outline: Outline) -> bool:
 def _walk(app: App, store: CommandStore, run_id: str, out: Output, go: Go) -> None:
     """Run or resume, print how it ended, and end the command."""
 
-    async def walked() -> tuple[RunView, int, NodeError | NoEdgeError | None]:
+    async def walked() -> tuple[RunView, int, NodeError | NoEdgeError | OutputError | None]:
         signal, failure = 0, None
         try:
             with out.heard(app.outline()) as hear:
                 try:
                     signal = await go(hear)
-                except (NodeError, NoEdgeError) as error:
+                except (NodeError, NoEdgeError, OutputError) as error:
                     failure = error
             return await view_of(app, store, run_id), signal, failure
         finally:
             await store.close()
 
     view, signal, failure = asyncio.run(walked())
-    out.end(view, store.path)
+    try:
+        out.end(view, store.path)
+    except OutputError as error:
+        if failure:
+            failure.add_note(str(error))
+        else:
+            failure = error
     if failure:
-        failure.add_note(hint(view, store.path))
+        is_saved = "the run is saved; " if isinstance(failure, OutputError) else ""
+        failure.add_note(f"{is_saved}{hint(view, store.path)}")
         raise failure
     codes = {"completed": Exit.OK, "cancelled": 128 + signal if signal else Exit.CANCELLED}
     raise typer.Exit(codes.get(view.status, Exit.STOPPED))

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from loom.cli.exits import reported
+from loom.cli.exits import Exit, OutputError, reported, tell, writing
 from loom.cli.options import (
     DEFAULT_STORE,
     AnswerOption,
@@ -29,6 +29,7 @@ from loom.cli.options import (
     OnChange,
     OnChangeOption,
     OutOption,
+    RenameOption,
     RunArgument,
     RunIdOption,
     SetOption,
@@ -45,13 +46,14 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Run, resume, look into and draw graphs.",
     epilog="Exit codes: 0 fine, 1 a problem of the graph, 2 usage, 3 the run failed, 4 it stopped at a limit or is "
-    "paused, 5 the store or the run in it, 130 cancelled.",
+    "paused, 5 the store or the run in it, 6 stdout cannot be written, 130 cancelled.",
 )
 
 
 def _tell_version(is_wanted: bool) -> None:
     if is_wanted:
-        typer.echo(f"loom {version_of('loom-agent')}")
+        with reported(is_debug=False), writing():
+            typer.echo(f"loom {version_of('loom-agent')}")
         raise typer.Exit
 
 
@@ -102,6 +104,7 @@ def resume(  # noqa: PLR0913 - each parameter is an option
     max_steps: MaxStepsOption = None,
     answers: AnswerOption = None,
     on_change: OnChangeOption = OnChange.refuse,
+    renames: RenameOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     events: EventsOption = False,
@@ -112,7 +115,7 @@ def resume(  # noqa: PLR0913 - each parameter is an option
         from loom.cli import actions  # noqa: PLC0415 - as above
 
         given = Given(graph, model, api_base, checks, workspace, sets, max_steps)
-        actions.resume(run_id, given, answers or (), on_change, store, _kind(as_json, events))
+        actions.resume(run_id, given, answers or (), on_change, renames or (), store, _kind(as_json, events))
 
 
 @cli.command()
@@ -191,12 +194,31 @@ def main() -> NoReturn:
         cli()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    code = _flushed(code)
     # A sync node's thread cannot be stopped, and Python would wait for it: leave without it.
     if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _flushed(code: int) -> int:
+    """Write what is left for stdout, and return the code to end with. What cannot be written is dropped."""
+    stream = sys.__stdout__
+    if stream is None or stream.closed:
+        return code
+    try:
+        with writing():
+            stream.flush()
+    except BrokenPipeError:
+        return code
+    except OutputError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python would tell of it once more at its end
+        if code == 0:
+            tell(error, is_debug=False)
+            return Exit.OUTPUT
+    return code
 
 
 def _kind(as_json: bool, events: bool = False) -> Kind:

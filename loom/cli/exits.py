@@ -1,11 +1,14 @@
 """How a command ends: its exit code, and an error as one message without our traceback."""
 
+import re
+import sys
 import sysconfig
-import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+from shlex import quote
+from traceback import TracebackException
 from types import TracebackType
 
 import typer
@@ -37,11 +40,16 @@ class Exit(IntEnum):
     FAILED = 3
     STOPPED = 4
     STORE = 5
+    OUTPUT = 6
     CANCELLED = 130
 
 
 class LoadError(LoomError):
     """The code that makes a graph raised."""
+
+
+class OutputError(LoomError):
+    """What a command prints cannot be written."""
 
 
 def code_of(error: LoomError) -> Exit:
@@ -51,6 +59,8 @@ def code_of(error: LoomError) -> Exit:
     stored = (CheckpointError, GraphChangedError, RunConflictError, RunExistsError, RunNotFoundError)
     if isinstance(error, stored):
         return Exit.STORE
+    if isinstance(error, OutputError):
+        return Exit.OUTPUT
     if isinstance(error, RunError):
         return Exit.FAILED
     return Exit.GRAPH
@@ -68,14 +78,45 @@ def reported(*, is_debug: bool) -> Generator[None, None, None]:
         raise typer.Exit(Exit.CANCELLED) from None
 
 
+@contextmanager
+def writing() -> Generator[None, None, None]:
+    """Tell apart what goes wrong in printing to stdout; a reader that went away is none of it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write to stdout: {error.strerror or error}") from error
+
+
 def tell(error: LoomError, *, is_debug: bool) -> None:
     """Write an error to stderr: what it says, its notes, where in the user's code it came from."""
     if is_debug:
-        traceback.print_exception(error)
+        story = TracebackException.from_exception(error)
+        message = list(story.format_exception_only())  # told below, as ever
+        sys.stderr.writelines(list(story.format())[: -len(message)])
     place = place_of(error.__cause__) if isinstance(error, NodeError) else ""
-    lines = [str(error), *([f"  raised at {place}"] if place else []), *getattr(error, "__notes__", ())]
+    lines = [_as_options(error), *([f"  raised at {place}"] if place else []), *getattr(error, "__notes__", ())]
     said = Text.assemble(("error: ", "bold red"), printable("\n".join(lines)))
     Console(stderr=True).print(said, soft_wrap=True)
+
+
+def _as_options(error: LoomError) -> str:
+    """Return what an error says, arguments in Python as the options that give them."""
+    said = str(error)
+    if isinstance(error, (ConfigError, GraphChangedError)):
+        said = said.replace(
+            'resume(on_change="continue"), rename={"old": "new"} for nodes',
+            "--on-change continue, and --rename old=new for nodes",
+        )
+        said = re.sub("^run_id (?=must )", "--run-id ", said)
+        said = re.sub(r"^resume\(rename=\{.*\}\)(?=: run )", "--rename", said)
+        said = re.sub(r'^rename=\{"(.*?)": "(.*?)"\}', lambda pair: f"--rename {quote('='.join(pair.groups()))}", said)
+    return said
 
 
 def place_of(error: BaseException | None) -> str:

@@ -33,11 +33,11 @@ def find(wish: str) -> AnyGraph | Maker:
         SpecError: the name of a graph stands for several, or its package raised.
     """
     if wish.endswith(SUFFIXES):
-        return _reader(Path(wish))
+        return _reader(_file(wish))
     source, name = (wish, "") if wish.endswith(".py") else _split(wish)
     if not name and source in prebuilt():
         return _graph_or_maker(load_registered(GRAPHS, source), wish)
-    module = _executed(Path(source)) if source.endswith(".py") else _imported(source, prebuilt())
+    module = _executed(_file(source)) if source.endswith(".py") else _imported(source, prebuilt())
     return _attribute(module, name, wish) if name else _only(module, wish)
 
 
@@ -70,6 +70,15 @@ def _split(wish: str) -> tuple[str, str]:
     return (source, name) if colon else (wish, "")
 
 
+def _file(source: str) -> Path:
+    path = Path(source)
+    if not path.is_file():
+        raise ConfigError(
+            f'there is no file "{path}"; GRAPH is "file.py:name", "package.module:name", "graph.yaml" or a prebuilt one'
+        )
+    return path
+
+
 def _reader(path: Path) -> Maker:
     """Return what reads a graph from a file; modules beside the file come first, as they do beside a program."""
 
@@ -82,10 +91,6 @@ def _reader(path: Path) -> Maker:
 
 def _executed(path: Path) -> ModuleType:
     """Run a file as a module, as `python file.py` would: its folder comes first, no bytecode is written."""
-    if not path.is_file():
-        raise ConfigError(
-            f'there is no file "{path}"; GRAPH is "file.py:name", "package.module:name" or a prebuilt one'
-        )
     path = path.resolve()
     sys.path.insert(0, str(path.parent))
     # A file called like a module of Python or of ours must not stand in for it.

@@ -17,6 +17,7 @@ _FORMS = {
     "--answer": "ask=value",
     "--check": "name=command, as in 'tests pass=pytest -q'",
     "--input": "key=value, @file.json or -",
+    "--rename": "old=new",
     "--set": "name=value",
 }
 

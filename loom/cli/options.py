@@ -91,6 +91,10 @@ AnswerOption = Annotated[
 OnChangeOption = Annotated[
     OnChange, typer.Option("--on-change", help="Whether to go on where the graph was changed since the run began.")
 ]
+RenameOption = Annotated[
+    list[str] | None,
+    typer.Option("--rename", metavar="OLD=NEW", help="A node that has another name since the run began; repeatable."),
+]
 RunIdOption = Annotated[
     str | None, typer.Option("--run-id", metavar="ID", help="The id of the new run, else one is made up.")
 ]

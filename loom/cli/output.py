@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from loom.cli.exits import writing
 from loom.cli.options import DEFAULT_STORE, Kind
 from loom.cli.progress import Progress
 from loom.cli.tables import show_state, stdout, summary
@@ -38,7 +39,7 @@ class Output:
     # Any: JSON.
     def write(self, found: dict[str, Any]) -> None:
         """Print one JSON object."""
-        self._stream.write(json.dumps(found, ensure_ascii=False, indent=2) + "\n")
+        self._write(json.dumps(found, ensure_ascii=False, indent=2))
 
     def end(self, view: RunView, store: Path) -> None:
         """Print how a run ended: the state to stdout, the rest to stderr."""
@@ -49,11 +50,16 @@ class Output:
             said.print(summary(view), soft_wrap=True, highlight=False)
             if view.status != "failed":  # then the error follows, and after it the hint
                 said.print(Text(hint(view, store), style="dim"), soft_wrap=True, highlight=False)
-                show_state(stdout(), view)
+                with writing():
+                    show_state(stdout(), view)
 
     def _write_event(self, event: Event) -> None:
-        self._stream.write(event.model_dump_json() + "\n")
-        self._stream.flush()
+        self._write(event.model_dump_json())
+
+    def _write(self, text: str) -> None:
+        with writing():
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """How a run was started: the graph and what was set, kept with the run so that `resume` finds it again."""
 
 import inspect
+import re
 import shlex
 from collections.abc import Sequence
 from typing import Any, NamedTuple, get_args
@@ -14,6 +15,7 @@ from loom.core.graph import Graph
 from loom.core.values import bare, is_union, type_name, values_of
 from loom.errors import ConfigError, did_you_mean, quoted, short
 from loom.models.litellm import client
+from loom.models.providers import provider_of
 from loom.runs.app import CompiledGraph
 from loom.types.models import Model, ModelRef
 from loom.types.saving import first_finding
@@ -78,7 +80,8 @@ def make(settings: Settings, *, stand_in: ModelRef | None = None) -> Made:
     """Find the graph and set it up; `stand_in` is the model of one that will not run.
 
     Raises:
-        ConfigError: there is no such graph, it lacks a setting, or takes none of this name.
+        ConfigError: there is no such graph, it lacks a setting, or takes none of this name; or a model that is to
+            be asked is none.
         GraphError: it has problems that show while it is made.
         LoadError: the user's code raised.
     """
@@ -89,10 +92,22 @@ def make(settings: Settings, *, stand_in: ModelRef | None = None) -> Made:
             raise ConfigError(
                 f'"{settings.graph}" takes no {_option(name)}: it is a graph, not a function that makes one'
             )
-        return Made(found, client(reference) if reference else None)
+        return Made(found, _client(reference) if reference and not stand_in else None)
     arguments, takes_model = _arguments(found, settings, reference or stand_in)
-    graph = made(found, arguments, settings.graph)
-    return Made(graph, client(reference) if reference and not takes_model else None)
+    model = _client(reference) if reference and not stand_in else None
+    for value in arguments.values():
+        if isinstance(value, ModelRef) and not stand_in:
+            provider_of(value)
+    return Made(made(found, arguments, settings.graph), None if takes_model else model)
+
+
+def _client(reference: ModelRef) -> Model:
+    """Return the client of a model that the options name; what is wrong with it is told in their words."""
+    try:
+        return client(reference)
+    except ConfigError as error:
+        said = str(error).replace("ModelRef.local(api_base)", "--model local/NAME --api-base URL")
+        raise ConfigError(re.sub("(?<=: )api_base(?= must)|(?<=needs )api_base", "--api-base", said)) from None
 
 
 def _checks(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:

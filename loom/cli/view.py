@@ -1,5 +1,6 @@
 """A saved run as one record: what `show` prints, and what `run` and `resume` end with."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -48,6 +49,17 @@ class RunView(BaseModel):
     state: dict[str, Any]
 
 
+async def asks_of(store: CommandStore, run_id: str) -> list[AskView]:
+    """Return the asks of a run that are open, whatever its graph has become.
+
+    Raises:
+        RunNotFoundError: the store has no run of this id.
+        CheckpointError: the store failed.
+    """
+    journal = await store.read(run_id)
+    return _asks([decode(record, run_id) for record in journal.records])
+
+
 async def view_of(app: CompiledGraph[Any], store: CommandStore, run_id: str) -> RunView:
     """Read a run.
 
@@ -66,7 +78,7 @@ async def view_of(app: CompiledGraph[Any], store: CommandStore, run_id: str) -> 
         graph=app.name,
         status=journal.status,
         stop_reason=ended.get("reason"),
-        asks=[AskView.model_validate(ask, from_attributes=True) for ask in open_asks(records)],
+        asks=_asks(records),
         error=ended.get("error"),
         steps=sum(record["kind"] == "step" for record in records),
         usage=sum(usages, Usage()),
@@ -74,6 +86,10 @@ async def view_of(app: CompiledGraph[Any], store: CommandStore, run_id: str) -> 
         updated_at=records[-1]["at"],
         state=state_json(state),
     )
+
+
+def _asks(records: Iterable[Mapping[str, Any]]) -> list[AskView]:
+    return [AskView.model_validate(ask, from_attributes=True) for ask in open_asks(records)]
 
 
 def state_json(state: State) -> dict[str, Any]:

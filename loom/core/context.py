@@ -51,7 +51,10 @@ class Host(Protocol):
 
 
 class Context:
-    """A node's view of its run. `visit` and `attempt` count from 1; `deadline` is a Unix time or None."""
+    """A node's view of its run. `visit` and `attempt` count from 1; `deadline` is a Unix time or None.
+
+    All items of an `each` are one visit.
+    """
 
     __slots__ = ("_host", "_usage", "attempt", "branch", "deadline", "node", "visit")
 

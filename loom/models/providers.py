@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
-from loom.errors import ConfigError, ProviderUnavailableError, did_you_mean, quoted
+from loom.errors import ConfigError, ProviderUnavailableError, did_you_mean, quoted, short
 from loom.types.models import ModelRef
 
 # How a provider is made to answer in the shape of a type:
@@ -110,12 +111,13 @@ class Route:
 def provider_of(ref: ModelRef) -> Provider:
     """Return the table's row for `ref`.
 
-    Raises `ConfigError` for an unknown provider, and for extensions that say how to ask.
+    Raises `ConfigError` for an unknown provider, for an `api_base` that is no address, for a `local` model without
+    one, and for extensions that say how to ask.
     """
     if taken := HOW_TO_ASK & ref.extensions.keys():
         raise ConfigError(f'model "{ref.identifier}": extensions must not set {quoted(taken)}, which the client sets')
     try:
-        return PROVIDERS[ref.provider]
+        provider = PROVIDERS[ref.provider]
     except KeyError:
         if ref.provider == "given":  # as agents and harnesses name an object
             raise ConfigError(
@@ -126,13 +128,18 @@ def provider_of(ref: ModelRef) -> Provider:
             f'model "{ref.identifier}": unknown provider "{ref.provider}".{did_you_mean(ref.provider, PROVIDERS)} '
             f"Known: {quoted(PROVIDERS)}; any server that speaks OpenAI's protocol is ModelRef.local(api_base)"
         ) from None
+    if ref.api_base:
+        _check_address(ref, "api_base", ref.api_base)
+    elif ref.provider == "local":
+        raise ConfigError(f'model "{ref.identifier}" needs api_base, the address of its server, as in "{_EXAMPLE}"')
+    return provider
 
 
 def route(ref: ModelRef, environ: Mapping[str, str]) -> Route:
     """Return how to reach `ref`, given the environment's variables.
 
-    Raises `ConfigError` as `provider_of`, and for a `local` model without `api_base`, and
-    `ProviderUnavailableError` naming the variable where a key is missing.
+    Raises `ConfigError` as `provider_of`, and for a variable that holds no address, and `ProviderUnavailableError`
+    naming the variable where a key is missing.
     """
     provider = provider_of(ref)
     key = _key(ref, provider, environ)
@@ -154,16 +161,30 @@ def _key(ref: ModelRef, provider: Provider, environ: Mapping[str, str]) -> str:
 
 
 def _base(ref: ModelRef, provider: Provider, environ: Mapping[str, str]) -> str:
-    given = ref.api_base or (provider.base_env and environ.get(provider.base_env, "").strip()) or provider.base or ""
-    base = given.rstrip("/")
-    if ref.provider == "local" and not base:
-        raise ConfigError(
-            f'model "{ref.identifier}" needs api_base, the address of its server, as in "http://127.0.0.1:8080/v1"'
-        )
+    given = ref.api_base
+    if not given and provider.base_env and (given := environ.get(provider.base_env, "").strip()):
+        _check_address(ref, provider.base_env, given)
+    base = (given or provider.base or "").rstrip("/")
     if ref.provider == "ollama" and not base.endswith("/v1"):
         # Users know the server's own address; OpenAI's protocol is served below it.
         return f"{base}/v1"
     return base
+
+
+def _check_address(ref: ModelRef, name: str, given: str) -> None:
+    try:
+        address = urlsplit(given)
+        is_one = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:  # a port that is no number, an open bracket
+        is_one = False
+    if not is_one:
+        raise ConfigError(
+            f'model "{ref.identifier}": {name} must be an http:// or https:// address, as in "{_EXAMPLE}"; '
+            f"got {short(given)}"
+        )
+
+
+_EXAMPLE = "http://127.0.0.1:8080/v1"
 
 
 def secrets_in(ref: ModelRef, environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -192,8 +192,37 @@ def test_a_run_goes_on_under_a_changed_graph_only_when_told_to(loom: "Loom", fol
     done = loom("resume", "r1")
     assert done.code == 5
     assert done.err.startswith('error: run "r1" was begun with another form of graph "fragile" ("broken": body).')
+    assert done.err.endswith("or go on with --on-change continue, and --rename old=new for nodes\n")
     done = loom("resume", "r1", "--on-change", "continue", "--json")
     assert done.json["state"]["words"] == ["right", "mended"]
+
+
+def test_a_node_that_has_another_name_is_told_with_a_rename(loom: "Loom", folder: Path) -> None:
+    loom("run", "graphs.py:asking", "--run-id", "r1")
+    (ask,) = loom("show", "r1", "--json").json["asks"]
+    text = (folder / "graphs.py").read_text()
+    text = text.replace('asking.node("right"', 'asking.node("begin"').replace(
+        '(START, "right", "ship"', '(START, "begin", "ship"'
+    )
+    (folder / "graphs.py").write_text(text)
+    answer = ("resume", "r1", "--answer", f"{ask['id']}=true", "--json")
+    assert loom(*answer).code == 5
+
+    unknown = loom(*answer, "--rename", "rigth=begin")
+    assert (unknown.code, unknown.err) == (
+        2,
+        'error: --rename rigth=begin: "rigth" is no node of the run. Did you mean "right"?\n',
+    )
+    gone = loom(*answer, "--rename", "right=")
+    assert (gone.code, gone.err) == (2, 'error: --rename right=: "" is no node of the graph.\n')
+    formless = loom(*answer, "--rename", "right")
+    assert (formless.code, formless.err) == (2, 'error: --rename takes old=new; got "right"\n')
+
+    done = loom(*answer, "--rename", "right=begin")
+    assert (done.code, [ask["question"] for ask in done.json["asks"]]) == (4, ["Under which name?"])
+    again = loom("resume", "r1", "--rename", "ship=begin")
+    assert again.code == 2
+    assert again.err.startswith('error: --rename: run "r1" was begun with this very form of graph "asking"')
 
 
 def test_a_run_that_asks_is_paused_and_goes_on_with_answers(loom: "Loom") -> None:

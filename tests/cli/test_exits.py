@@ -1,10 +1,12 @@
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 import typer
 
-from loom.cli.exits import Exit, LoadError, code_of, place_of, reported, shown, tell
+from loom.cli.exits import Exit, LoadError, OutputError, code_of, place_of, reported, shown, tell, writing
 from loom.errors import (
     AnswerError,
     CheckpointError,
@@ -38,6 +40,7 @@ from loom.errors import (
         (RunConflictError(""), 5),
         (RunExistsError(""), 5),
         (RunNotFoundError(""), 5),
+        (OutputError(""), 6),
     ],
 )
 def test_each_kind_of_error_has_its_code(error: LoomError, code: int) -> None:
@@ -68,6 +71,44 @@ def test_notes_follow_the_message_and_nothing_in_it_steers_the_terminal(capsys: 
     error.add_note("asked 3 times")
     tell(error, is_debug=False)
     assert capsys.readouterr().err == "error: said \N{REPLACEMENT CHARACTER}[2Jthat\nasked 3 times\n"
+
+
+def test_a_traceback_leaves_the_message_to_what_follows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ConfigError("no such thing")
+    error.add_note("try another")
+    with pytest.raises(typer.Exit), reported(is_debug=True):
+        raise error from KeyError("x")
+    said = capsys.readouterr().err
+    assert "KeyError: 'x'\n" in said
+    assert said.endswith('raise error from KeyError("x")\nerror: no such thing\ntry another\n')
+    assert (said.count("no such thing"), said.count("try another")) == (1, 1)
+
+
+def test_what_python_would_write_in_a_call_is_told_as_options(capsys: pytest.CaptureFixture[str]) -> None:
+    said = {
+        'go on with resume(on_change="continue"), rename={"old": "new"} for nodes': (
+            "go on with --on-change continue, and --rename old=new for nodes"
+        ),
+        'rename={"a": "b c"}: "a" is no node of the run.': "--rename 'a=b c': \"a\" is no node of the run.",
+        "resume(rename={'a': 'b', 'c': 'd'}): run \"r1\" was begun": '--rename: run "r1" was begun',
+        "run_id must be a text; got ''": "--run-id must be a text; got ''",
+    }
+    for python, options in said.items():
+        for error in (GraphChangedError(python, ()), ConfigError(python)):
+            tell(error, is_debug=False)
+            assert capsys.readouterr().err == f"error: {options}\n"
+    tell(ProviderError('said rename={"a": "b"}'), is_debug=False)
+    assert capsys.readouterr().err == 'error: said rename={"a": "b"}\n'
+
+
+def test_what_cannot_be_written_to_stdout_is_told() -> None:
+    with pytest.raises(OutputError, match=r"^cannot write to stdout: No space left on device$"), writing():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_reader_that_went_away_is_no_error_of_ours() -> None:
+    with pytest.raises(BrokenPipeError), writing():
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def test_the_place_of_an_error_is_the_last_line_of_the_users() -> None:

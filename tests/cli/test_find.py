@@ -85,10 +85,16 @@ def test_a_graph_is_read_from_a_file_beside_which_its_modules_stand(folder: Path
 
 def test_a_file_that_holds_no_graph_is_told(folder: Path, loom: "Loom") -> None:
     (folder / "broken.yaml").write_text("name: x\nname: y\n")
-    for wish, said in [("broken.yaml", '"broken.yaml", line 2: the key "name"'), ("no.json", 'cannot read "no.json"')]:
-        done = loom("check", wish)
-        assert (done.code, done.out) == (1, "")
-        assert said in done.err
+    done = loom("check", "broken.yaml")
+    assert (done.code, done.out) == (1, "")
+    assert '"broken.yaml", line 2: the key "name"' in done.err
+
+
+@pytest.mark.parametrize("name", ["no.py", "no.py:review", "no.yaml", "no.yml", "no.json"])
+def test_a_file_that_is_not_there_is_a_mistake_of_usage(loom: "Loom", name: str) -> None:
+    done = loom("check", name)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f'error: there is no file "{name.removesuffix(":review")}"; GRAPH is ')
 
 
 @pytest.mark.parametrize(

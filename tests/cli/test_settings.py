@@ -125,6 +125,36 @@ def test_a_model_stands_in_for_all_models_of_a_graph(folder: Path) -> None:
     assert make(Settings(graph="graphs.py:talking")).model is None
 
 
+@pytest.mark.parametrize("graph", ["maker.py", "graphs.py:talking"])
+@pytest.mark.parametrize(
+    ("model", "api_base", "said"),
+    [
+        (
+            "nope/x",
+            None,
+            'model "nope:x": unknown provider "nope".*; any server that .* is --model local/NAME --api-base URL$',
+        ),
+        ("local/x", None, 'model "local:x" needs --api-base, the address of its server, as in "http://'),
+        ("openai/x", "box/v1", "model \"openai:x\": --api-base must be an http:// or .* address, .*; got 'box/v1'$"),
+    ],
+)
+def test_a_model_that_cannot_be_asked_is_refused_where_the_graph_is_to_run(
+    maker: Path, graph: str, model: str, api_base: str | None, said: str
+) -> None:
+    settings = Settings(graph=graph, model=model, api_base=api_base)
+    with pytest.raises(ConfigError, match=said):
+        make(settings)
+    # A run that was begun so, by an earlier version, can be shown.
+    assert make(settings, stand_in=ModelRef("any", "model")).model is None
+
+
+def test_a_model_that_is_set_apart_must_be_one_too(maker: Path) -> None:
+    other = '{"provider": "openai", "name": "y", "api_base": "box"}'
+    settings = Settings(graph="maker.py", model="openai/x", set={"evaluator": other})
+    with pytest.raises(ConfigError, match='model "openai:y": api_base must be an http:// or'):
+        make(settings)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

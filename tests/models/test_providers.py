@@ -95,9 +95,31 @@ def test_a_local_server_gets_no_key_that_was_not_meant_for_it() -> None:
     assert route(ModelRef.local("http://box/v1", api_key_env="LOCAL_KEY"), environ).api_key == "l"
 
 
-def test_a_local_model_needs_an_address() -> None:
+def test_a_local_model_needs_an_address_before_anything_is_asked() -> None:
     with pytest.raises(ConfigError, match='model "local:m" needs api_base'):
-        route(ModelRef("local", "m"), {})
+        provider_of(ModelRef("local", "m"))
+
+
+@pytest.mark.parametrize(
+    "address", ["notaurl", "box:8080/v1", "ftp://box/v1", "http://", "http:///v1", "http://[box/v1", "http://box:v1"]
+)
+def test_an_address_that_is_none_is_refused_before_anything_is_asked(address: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        provider_of(ModelRef.openai("g", api_base=address))
+    assert str(caught.value) == (
+        f'model "openai:g": api_base must be an http:// or https:// address, as in "http://127.0.0.1:8080/v1"; '
+        f"got {address!r}"
+    )
+
+
+def test_an_address_of_the_environment_that_is_none_is_refused_by_its_variable() -> None:
+    with pytest.raises(ConfigError, match=r"OPENAI_BASE_URL must be an http:// or https:// address, .* got 'box/v1'"):
+        route(ModelRef.openai("g"), {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "box/v1"})
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8080/v1", "HTTPS://box/v1/", "http://[::1]:1/v1"])
+def test_an_address_has_a_scheme_and_a_server(address: str) -> None:
+    assert provider_of(ModelRef.openai("g", api_base=address)) is PROVIDERS["openai"]
 
 
 def test_an_unknown_provider_is_refused_with_the_closest_known() -> None:
