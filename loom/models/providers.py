@@ -1,8 +1,9 @@
 """Where each provider is reached: its protocol, its key, its server. No network, no litellm."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from loom.errors import ConfigError, ProviderUnavailableError, did_you_mean, quoted, short
@@ -175,8 +176,14 @@ def _check_address(ref: ModelRef, name: str, given: str) -> None:
     try:
         address = urlsplit(given)
         is_one = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+        has_user = address.username is not None
     except ValueError:  # a port that is no number, an open bracket
-        is_one = False
+        is_one = has_user = False
+    if has_user:  # who is not shown
+        raise ConfigError(
+            f'model "{ref.identifier}": {name} must hold no user and no password; put a key into the environment, and '
+            "name its variable with api_key_env"
+        )
     if not is_one:
         raise ConfigError(
             f'model "{ref.identifier}": {name} must be an http:// or https:// address, as in "{_EXAMPLE}"; '
@@ -188,11 +195,19 @@ _EXAMPLE = "http://127.0.0.1:8080/v1"
 
 
 def secrets_in(ref: ModelRef, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the keys of a model's provider that the environment holds: they must be shown nowhere."""
+    """Return what of a model must be shown nowhere: keys that the environment holds, headers that are keys."""
     provider = PROVIDERS.get(ref.provider)
     names = (ref.api_key_env,) if ref.api_key_env else provider.keys if provider else ()
-    return tuple(key for name in names if len(key := environ.get(name, "").strip()) >= SHORTEST_SECRET)
+    found = [environ.get(name, "").strip() for name in names]
+    for setting in ("headers", "extra_headers"):
+        headers = ref.extensions.get(setting)
+        for name, value in cast("Mapping[object, object]", headers).items() if isinstance(headers, Mapping) else ():
+            if _IS_KEY.search(str(name)) and isinstance(value, str):
+                found += {value.strip(), *value.split()[-1:]}  # a scheme may stand before it
+    return tuple(secret for secret in found if len(secret) >= SHORTEST_SECRET)
 
 
 SHORTEST_SECRET = 8
 """Characters of a key; a shorter one is a placeholder."""
+
+_IS_KEY = re.compile("auth|key|token|secret|password|cookie", re.IGNORECASE)

@@ -3,7 +3,7 @@ import pytest
 from loom import AgentConfig, create_agent
 from loom.config import GenerationConfig
 from loom.errors import ConfigError, ProviderUnavailableError
-from loom.models.providers import PROVIDERS, provider_of, route
+from loom.models.providers import PROVIDERS, provider_of, route, secrets_in
 from loom.types.models import ModelRef
 
 
@@ -142,3 +142,21 @@ def test_an_agent_is_not_made_with_extensions_that_say_how_to_ask() -> None:
     config = AgentConfig(model=ModelRef.openai("gpt-4o"), generation=GenerationConfig(extensions={"stream": True}))
     with pytest.raises(ConfigError, match='extensions must not set "stream"'):
         create_agent(config)
+
+
+def test_headers_that_are_keys_are_secrets() -> None:
+    headers = {
+        "Authorization": "Bearer canary-1234",
+        "X-Api-Key": "canary-5678",
+        "X-Title": "My application",
+        "key": "-",
+    }
+    found = secrets_in(ModelRef.openai("g", extensions={"extra_headers": headers}), {"OPENAI_API_KEY": "canary-9012"})
+    assert set(found) == {"Bearer canary-1234", "canary-1234", "canary-5678", "canary-9012"}
+    assert secrets_in(ModelRef.openai("g", extensions={"headers": None}), {}) == ()
+
+
+def test_an_address_holds_no_password_and_a_message_neither() -> None:
+    with pytest.raises(ConfigError, match="must hold no user and no password; put a key into the environment") as caught:
+        provider_of(ModelRef.openai("g", api_base="http://user:canary@host/v1"))
+    assert "canary" not in str(caught.value)

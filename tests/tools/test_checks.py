@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from loom.errors import ConfigError, ToolExecutionError
-from loom.tools.checks import SHOWN, CheckResult, checked, run_check, shown
+from loom.tools.checks import (
+    SHOWN,
+    CheckResult,
+    checked,
+    make_workspace,
+    refuse_missing,
+    refuse_no_folder,
+    run_check,
+    shown,
+)
 from loom.tools.checks import tests_passed as count_of_passed
 
 pytestmark = pytest.mark.anyio
@@ -107,8 +116,33 @@ async def test_a_traceback_does_not_say_where_python_is(tmp_path: Path) -> None:
 
 def test_checks_are_commands_by_name() -> None:
     assert checked({"tests pass": ["pytest", "-q"]}) == {"tests pass": ("pytest", "-q")}
-    with pytest.raises(ConfigError, match="a check needs a name"):
-        checked({" ": ["pytest"]})
-    for wrong in ("pytest -q", [], ["pytest", 1]):
+    for name in (" ", 1):
+        with pytest.raises(ConfigError, match="a check needs a name"):
+            checked({name: ["pytest"]})  # type: ignore[dict-item]
+    for wrong in ("pytest -q", [], ["pytest", 1], 3):
         with pytest.raises(ConfigError, match='check "t" must be a command as a list of texts'):
             checked({"t": wrong})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("wrong", ["pytest", ["pytest"], 3])
+def test_checks_that_have_no_names_are_refused(wrong: object) -> None:
+    with pytest.raises(ConfigError, match=r'checks must be commands by name, as in \{"t": \["pytest", "-q"\]\}; got '):
+        checked(wrong)  # type: ignore[arg-type]
+
+
+def test_a_program_that_is_not_installed_is_told_with_its_check() -> None:
+    refuse_missing({"tests pass": ["python", "-m", "unittest"], "mine": ["./run_tests"]})
+    said = 'check "t": there is no program "no-such-program" in a folder of PATH; install it, or name one in the'
+    with pytest.raises(ConfigError, match=said):
+        refuse_missing({"t": ["no-such-program"]})
+
+
+def test_a_workspace_is_a_folder_or_made_one(tmp_path: Path) -> None:
+    make_workspace(tmp_path / "a" / "b")
+    make_workspace(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for wrong in ("file", "file/inner", "link"):
+        with pytest.raises(ConfigError, match=rf'workspace ".*{wrong}" cannot be used: ".*" is no folder; name'):
+            refuse_no_folder(tmp_path / wrong)
