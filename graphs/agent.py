@@ -13,8 +13,8 @@ flowchart TD
     act["<b>act</b><br/>write"]:::kind_act
     END((END)):::terminal
     START --> observe
-    observe -->|"rho >= 0.95"| renew
-    observe -->|"rho >= 0.7"| compress
+    observe -->|"<b>1.</b> rho >= 0.95"| renew
+    observe -->|"<b>2.</b> rho >= 0.7"| compress
     observe -.->|"otherwise"| reason
     compress -->|"rho >= 0.95"| renew
     compress -.->|"otherwise"| reason
@@ -44,6 +44,7 @@ from loom.context.window import Edits, Window
 from loom.core.declared import END, START
 from loom.core.graph import Graph
 from loom.core.state import State, append, merge
+from loom.errors import ConfigError, short
 from loom.nodes.act import Act
 from loom.nodes.approve import Approve
 from loom.nodes.compress import Compress
@@ -100,7 +101,14 @@ def agent(
     It ends when the model calls no tool. After `max_iterations` turns of the model a run is stopped, as by a limit;
     a resource `max_turns` of the runtime stands above that. From a pressure of `compress_at` on large tool results are
     put aside; from `renew_at` on the conversation begins anew with a handoff.
+
+    Raises:
+        ConfigError: `model` is no `ModelRef`.
     """
+    if not isinstance(model, ModelRef):
+        raise ConfigError(
+            f'graph "agent": model must be a ModelRef, as ModelRef.parse("openai/gpt-5"); got {short(model)}'
+        )
     window = Window(max_tokens=max_context_tokens, reserved_output_tokens=max_output_tokens or 0)
     graph = Graph("agent", AgentState)
     graph.node("observe", Observe(instructions=instructions, window=window, max_turns=max_iterations))

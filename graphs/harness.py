@@ -13,9 +13,9 @@ flowchart TD
     plan --> negotiate
     negotiate --> generate
     generate --> evaluate
-    evaluate -->|"passed"| END
-    evaluate -->|"stalled"| END
-    evaluate -->|"len(sprints) >= 5"| END
+    evaluate -->|"<b>1.</b> passed"| END
+    evaluate -->|"<b>2.</b> stalled"| END
+    evaluate -->|"<b>3.</b> len(sprints) >= 5"| END
     evaluate -.->|"otherwise"| negotiate
     classDef terminal fill:#0f172a,stroke:#0f172a,color:#ffffff
     classDef kind_plan fill:#e0f2fe,stroke:#0284c7,color:#0f172a
@@ -43,6 +43,7 @@ from loom.nodes.generate_files import GenerateFiles
 from loom.nodes.negotiate import Negotiate
 from loom.nodes.plan import Plan
 from loom.tools.checks import checked
+from loom.tools.given import check_count, check_seconds
 from loom.types.contracts import SprintContract, SprintResult
 from loom.types.models import ModelRef
 
@@ -83,13 +84,18 @@ def harness(
     there is one sprint that nobody judges.
 
     Raises:
-        ConfigError: `max_sprints` is below 1, or a check is no command.
+        ConfigError: a setting is of the wrong kind, `max_sprints` is below 1, or a check is no command.
     """
-    if max_sprints < 1:
-        raise ConfigError(f'graph "harness": max_sprints must be at least 1; got {short(max_sprints)}')
-    if check_timeout_s <= 0:
-        raise ConfigError(f'graph "harness": check_timeout_s must be above 0; got {short(check_timeout_s)}')
-    commands = checked(checks or {})
+    for role, given in {"generator": generator, "evaluator": evaluator, "planner": planner}.items():
+        if not isinstance(given, ModelRef) and (given is not None or role == "generator"):
+            raise ConfigError(
+                f'graph "harness": {role} must be a ModelRef, as ModelRef.parse("openai/gpt-5"); got {short(given)}'
+            )
+    check_count('graph "harness": max_sprints', max_sprints)
+    check_seconds('graph "harness": check_timeout_s', check_timeout_s)
+    if workspace is not None and not isinstance(workspace, str | PathLike):
+        raise ConfigError(f'graph "harness": workspace must be the path of a folder; got {short(workspace)}')
+    commands = checked({} if checks is None else checks)
     folder = str(Path(workspace or ".").absolute())
 
     graph = Graph("harness", HarnessState)

@@ -95,7 +95,13 @@ class MemoryBackend(Settings):
 
     @classmethod
     def sqlite(cls, path: str | PathLike[str]) -> Self:
-        """Keep sessions in the file `path`, which is made on first use."""
+        """Keep sessions in the file `path`, which is made on first use.
+
+        Raises:
+            ConfigError: it is no path.
+        """
+        if not isinstance(path, (str, PathLike)):
+            raise ConfigError(f"MemoryBackend.sqlite(path) must be the path of a file; got {short(path)}")
         return cls(name="sqlite", path=fspath(path))
 
     # Any: whatever was meant for another backend.

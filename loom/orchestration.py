@@ -16,7 +16,8 @@ from loom.errors import ConfigError, LoomError, ProviderError, short
 from loom.graphs.harness import HarnessState, harness
 from loom.runs.app import CompiledGraph
 from loom.runs.handle import GraphRun
-from loom.tools.checks import checked
+from loom.tools.checks import checked, refuse_missing, refuse_no_folder
+from loom.tools.given import check_kind
 from loom.tools.workspace import guarded_files
 from loom.types.absent import refused_import
 from loom.types.contracts import SprintContract, SprintResult
@@ -85,6 +86,9 @@ class AgentHarness:
     `evaluator` only `checks` judge, without these nobody does; without `planner` the brief is the specification.
     `checks`, `workspace` and `check_timeout_s` are those of `loom.graphs.harness`. `event_bus` is told `sprint.passed`
     and `sprint.failed`. A run can be resumed where the runtime's checkpointer outlives the process.
+
+    Raises:
+        ConfigError: a setting is of the wrong kind, a check's program is not installed, or `workspace` is no folder.
     """
 
     def __init__(
@@ -100,18 +104,24 @@ class AgentHarness:
         runtime: Runtime | None = None,
     ) -> None:
         models: dict[str, Model] = {}
-        self._checks = checked(checks or {})
+        if runtime is not None:
+            check_kind("AgentHarness(runtime=…)", runtime, Runtime)
+        if event_bus is not None and not callable(getattr(event_bus, "publish", None)):
+            raise ConfigError(f"AgentHarness(event_bus=…) must have a method publish(event); got {short(event_bus)}")
+        self._checks = checked({} if checks is None else checks)
         self._workspace = workspace
         self._bus = event_bus
         self._app = harness(
             _ref("generator", generator, models),
-            _ref("evaluator", evaluator, models) if evaluator else None,
-            _ref("planner", planner, models) if planner else None,
+            _ref("evaluator", evaluator, models) if evaluator is not None else None,
+            _ref("planner", planner, models) if planner is not None else None,
             max_sprints=max_sprints,
             checks=checks,
             workspace=workspace,
             check_timeout_s=check_timeout_s,
         ).compile()
+        refuse_missing(self._checks)
+        refuse_no_folder(workspace or ".")
         refs = [given for given in (generator, evaluator, planner) if isinstance(given, ModelRef)]
         self._runtime = _with_models(runtime or Runtime(), models, refs)
 

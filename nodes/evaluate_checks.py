@@ -9,7 +9,7 @@ from loom.core.node import Node
 from loom.errors import quoted
 from loom.nodes.evaluate import Evaluate, EvaluateIn, EvaluateOut, conclude, contract_of
 from loom.prompts.judgement import Judgement
-from loom.tools.checks import CheckResult, run_check
+from loom.tools.checks import CheckResult, make_workspace, refuse_missing, run_check
 from loom.tools.workspace import changed_files
 from loom.types.contracts import Verdict
 from loom.types.events import Event
@@ -39,6 +39,8 @@ class EvaluateChecks(Node[EvaluateChecksIn, EvaluateOut]):
 
     async def run(self, inputs: EvaluateChecksIn, ctx: Context) -> EvaluateOut:
         """Run each check, one after the other; make up to two model calls."""
+        refuse_missing(self.checks)  # the machine may be another than the one where the run was begun
+        make_workspace(self.workspace)
         contract = contract_of(inputs, tuple(self.checks))
         checked = [await self.check(key, name, inputs, ctx) for key, name in contract.numbered() if name in self.checks]
         judgement = Judgement()

@@ -10,6 +10,7 @@ from loom.core.context import Context, Effect
 from loom.core.node import Node
 from loom.errors import ToolPermissionError
 from loom.nodes.generate import Generate, GenerateIn
+from loom.tools.checks import make_workspace
 from loom.tools.workspace import STEERING, files_in, write_file
 from loom.types.models import ModelRef
 
@@ -44,6 +45,7 @@ class GenerateFiles(Node[GenerateFilesIn, GenerateFilesOut]):
 
     async def run(self, inputs: GenerateFilesIn, ctx: Context) -> GenerateFilesOut:
         """Make one model call and write what it says."""
+        make_workspace(self.workspace)
         output = (await Generate(model=self.model, in_files=True).run(inputs, ctx)).output
         reply = files_in(output)
         forbidden = STEERING if self.is_checked else frozenset[str]()

@@ -137,3 +137,9 @@ def test_a_backend_takes_a_path_of_any_kind() -> None:
 def test_every_name_of_the_room_is_there() -> None:
     assert all(hasattr(loom.config, name) for name in loom.config.__all__)
     assert PolicyConfig.__name__ in loom.config.__all__
+
+
+def test_a_file_of_sessions_is_named_by_a_path() -> None:
+    nothing: Any = None
+    with pytest.raises(ConfigError, match=r"MemoryBackend.sqlite\(path\) must be the path of a file; got None"):
+        MemoryBackend.sqlite(nothing)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -282,3 +283,39 @@ def test_a_check_is_a_list_of_texts() -> None:
     assert AgentHarness(ScriptedModel([]), checks={"tests pass": COMMAND}).graph.name == "harness"
     with pytest.raises(ConfigError, match="as a list of texts"):
         AgentHarness(ScriptedModel([]), checks={"tests pass": "pytest -q"})
+
+
+# Any: what untyped code may give.
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"checks": "pytest"}, r"checks must be commands by name, as in .*; got .pytest."),
+        ({"checks": ["pytest"]}, r"checks must be commands by name"),
+        ({"workspace": 3}, "workspace must be the path of a folder; got 3"),
+        ({"runtime": 3}, r"AgentHarness\(runtime=…\) must be Runtime; got int: 3"),
+        ({"event_bus": 3}, r"AgentHarness\(event_bus=…\) must have a method publish\(event\); got 3"),
+        ({"max_sprints": "3"}, "max_sprints must be a whole number of at least 1; got str: '3'"),
+        ({"evaluator": ""}, "evaluator must be a ModelRef, a model, or have async run"),
+    ],
+)
+def test_a_setting_of_the_wrong_kind_is_named(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        AgentHarness(ScriptedModel([]), **settings)
+
+
+def test_what_no_check_can_run_in_or_with_is_refused_before_a_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match='check "t": there is no program "no-such-program" in a folder of PATH'):
+        AgentHarness(ScriptedModel([]), checks={"t": ["no-such-program"]})
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r'workspace ".*file" cannot be used: ".*file" is no folder'):
+        AgentHarness(ScriptedModel([]), workspace=tmp_path / "file")
+    AgentHarness(ScriptedModel([]), checks={"t": ["./run_tests"]}, workspace=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+async def test_a_first_reply_without_a_file_is_followed_by_another_sprint(tmp_path: Path) -> None:
+    program = "```python add.py\nprint('1 passed in 1s')\n```\n"
+    model = ScriptedModel(["I cannot help yet.", program])
+    result = await AgentHarness(model, checks={"t": ["python", "add.py"]}, workspace=tmp_path / "new").run(BRIEF)
+    assert [sprint.passed for sprint in result.sprint_results] == [False, True]
+    assert result.sprint_results[0].critique.startswith("The reply has no file")

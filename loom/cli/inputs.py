@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from loom.core.state import State, fields_of
-from loom.core.values import Values, bare
+from loom.core.values import Values
 from loom.errors import ConfigError
+from loom.types.annotations import bare
 
 # Any, in this module: values of the user's own types.
 

@@ -12,11 +12,12 @@ from loom.cli.find import AnyGraph, Maker, find, made
 from loom.cli.inputs import pair, pairs, value_of
 from loom.cli.options import Given
 from loom.core.graph import Graph
-from loom.core.values import bare, is_union, type_name, values_of
+from loom.core.values import values_of
 from loom.errors import ConfigError, did_you_mean, quoted, short
 from loom.models.litellm import client
 from loom.models.providers import provider_of
 from loom.runs.app import CompiledGraph
+from loom.types.annotations import bare, is_union, type_name
 from loom.types.models import Model, ModelRef
 from loom.types.saving import first_finding
 

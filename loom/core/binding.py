@@ -5,7 +5,6 @@ All of it is closures, made once when a graph is compiled.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from itertools import zip_longest
 from operator import itemgetter
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
@@ -17,8 +16,9 @@ from loom.core.context import Context
 from loom.core.declared import Declared, Each, Placed
 from loom.core.node import FunctionNode, Node, Port
 from loom.core.state import Field
-from loom.core.values import Values, bare, exact_dumper, is_union, list_item, type_name, values_at, values_of
+from loom.core.values import Values, exact_dumper, values_at, values_of
 from loom.errors import ConfigError, LoomError, short
+from loom.types.annotations import list_item, surely_fits, type_name
 from loom.types.exact import completed, is_only_fields
 from loom.types.saving import SURE, first_finding, refuse_unreadable
 
@@ -43,8 +43,6 @@ ITEM = "<item>"
 
 UNBOUND = "<unbound>"
 """Where no view holds anything."""
-
-_CONTAINERS = (list, tuple, set, frozenset, dict)
 
 
 class Read(NamedTuple):
@@ -166,36 +164,12 @@ def _is_checked(read: Read) -> bool:
     return held is read.type or (held == read.type and repr(held) == repr(read.type))
 
 
-def _is_one_of(held: Any, port: Any) -> bool:
-    """Tell whether a value of a field is surely one of the port's type, and may be passed on as it is."""
-    if port is Any or port is object or held is port or (held == port and repr(held) == repr(port)):
-        return True
-    if get_origin(port) is Annotated:
-        return False
-    held = bare(held)
-    if is_union(held):
-        return all(_is_one_of(member, port) for member in get_args(held))
-    if is_union(port):
-        return any(_is_one_of(held, member) for member in get_args(port))
-    of_held, of_port = get_args(held), get_args(port)
-    held, port = get_origin(held) or held, get_origin(port) or port
-    try:
-        if not issubclass(held, port):
-            return False
-    except TypeError:  # one of them is no class, or a protocol
-        return False
-    if not of_held or not of_port:  # a container of anything is checked, a class of its own knows what it holds
-        return not of_port or held not in _CONTAINERS
-    parts = zip_longest((one for one in of_held if one is not ...), (one for one in of_port if one is not ...))
-    return all(_is_one_of(of_one, of_other) for of_one, of_other in parts)
-
-
 def _checking(function: str, read: Read) -> Read:
     """Return how a function takes an input: checked, where the port is of another type than the field.
 
     What was saved has the names of the fields, what a node gave may have aliases.
     """
-    if read.values.type == read.type or (read.values.is_stable and _is_one_of(read.values.type, read.type)):
+    if read.values.type == read.type or (read.values.is_stable and surely_fits(read.values.type, read.type)):
         return read
     try:
         values = values_at(f'node function "{function}", port "{read.port}"', read.type)

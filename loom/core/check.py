@@ -13,8 +13,8 @@ from loom.core.declared import END, START, Declared, Drawing, Each, Placed
 from loom.core.flow import branch_problems, reachable, unwritten_reads
 from loom.core.node import FunctionNode, GraphNode, Port
 from loom.core.state import Field, reducer_flaw
-from loom.core.values import fits, list_item, type_name
 from loom.errors import Problem, did_you_mean, quoted
+from loom.types.annotations import fits, list_item, type_name
 
 _RESERVED = (START, END)
 

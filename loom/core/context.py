@@ -53,7 +53,7 @@ class Host(Protocol):
 class Context:
     """A node's view of its run. `visit` and `attempt` count from 1; `deadline` is a Unix time or None.
 
-    All items of an `each` are one visit.
+    The items of an `each` are visits in their order, whichever begins first.
     """
 
     __slots__ = ("_host", "_usage", "attempt", "branch", "deadline", "node", "visit")

@@ -22,7 +22,7 @@ from pydantic_core import to_json
 from loom.core.declared import START, Declared, Drawing, Placed
 from loom.core.node import FunctionNode, GraphNode, Node
 from loom.core.state import Field, add, append, merge
-from loom.core.values import type_name
+from loom.types.annotations import type_name
 
 # Any, in this module: syntax trees, and the users' own values.
 

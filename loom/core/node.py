@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
 from pydantic_core import PydanticUndefined
 
 from loom.core.context import Context, Effect
-from loom.core.values import bare, is_union, type_name
 from loom.errors import ConfigError, short
+from loom.types.annotations import bare, is_union, type_name
 
 # Any, in this module: port types and values are the user's.
 

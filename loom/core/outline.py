@@ -1,6 +1,6 @@
 """A declared graph as an outline, for those who draw or compare it."""
 
-from loom.core.declared import Declared, Drawing, Placed
+from loom.core.declared import Declared, Drawing, Placed, Way
 from loom.core.node import GraphNode
 from loom.core.plan import Plan
 from loom.types.outline import Outline, OutlineEdge, OutlineNode, Style
@@ -36,5 +36,11 @@ def _edges(drawing: Drawing) -> list[OutlineEdge]:
             style = "switch" if way.condition else "otherwise"
         elif drawing.each:
             style = "each"
-        found += [OutlineEdge(drawing.source, target, way.label, style) for target in way.targets]
+        found += [OutlineEdge(drawing.source, target, _label(way), style) for target in way.targets]
     return found
+
+
+def _label(way: Way) -> str:
+    """Return what a way says; a lambda, which has no name, says what it reads."""
+    reads = ", ".join(way.condition.reads) if way.condition and way.label == "<lambda>" else ""
+    return f"{way.label} of {reads}" if reads else way.label

@@ -12,8 +12,9 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
 from pydantic_core import PydanticUndefined, to_json
 
-from loom.core.values import Values, bare, is_union, type_name, values_at
+from loom.core.values import Values, values_at
 from loom.errors import ConfigError, LoomError, error_text, short
+from loom.types.annotations import bare, is_union, type_name
 from loom.types.frozen import BIG
 from loom.types.saving import first_finding
 

@@ -175,9 +175,11 @@ class Walk:
         return sorted(self._working, key=lambda branch: branch.place)
 
     def visit(self, branch: Branch) -> int:
-        """Return the number of the visit that is due on a branch, from 1; the items of an `each` are one visit."""
-        items = branch.frames[-1].items if branch.frames else None
-        return (items.visits if items else self.visits.get(branch.at, 0)) + 1
+        """Return the number of the visit that is due on a branch, from 1; items are numbered in their order."""
+        frame = branch.frames[-1] if branch.frames else None
+        if frame and frame.items:
+            return frame.items.visits + branch.prefix[len(frame.place)] + 1
+        return self.visits.get(branch.at, 0) + 1
 
     def view(self, branch: str | None = None) -> Mapping[str, Any]:
         """Return the fields as a branch sees them; by default the trunk, with finished joins.

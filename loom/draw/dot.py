@@ -11,10 +11,10 @@ from graphviz import Digraph  # type: ignore[import-untyped]
 
 from loom.draw.legend import legend
 from loom.draw.looks import DANGER, EACH, FAN_OUT, INK, LINE, MUTED, PAPER, SHADE, Badge, badge, look
-from loom.draw.places import END, START, Path, arrows, check, identifiers
+from loom.draw.places import END, START, Arrow, Path, arrows, check, identifiers
 from loom.draw.table import badges, table, text_cell
 from loom.draw.words import arrow_text, lines, shown
-from loom.types.outline import Outline, OutlineEdge, OutlineNode, Style
+from loom.types.outline import Outline, OutlineNode, Style
 
 # Names that need no care in DOT, where a colon names a port and a backslash escapes.
 _PLAIN: Final = re.compile(r"[\w .,+/-]+")
@@ -54,7 +54,7 @@ def dot_text(outline: Outline) -> str:
     names = identifiers(outline, "/", _PLAIN)
     name = outline.name if _PLAIN.fullmatch(outline.name) else "graph"
     dot = cast(_Dot, Digraph(name))
-    dot.attr("graph", bgcolor=PAPER, fontname=_FONT, nodesep="0.4", ranksep="0.42", pad="0.2")
+    dot.attr("graph", bgcolor=PAPER, fontname=_FONT, nodesep="0.4", ranksep="0.42", pad="0.2", compound="true")
     dot.attr("graph", label=legend(outline), labelloc="b", labeljust="l")
     dot.attr("node", fontname=_FONT, fontcolor=INK, style="filled", height="0.3", width="0.5")
     dot.attr("edge", fontname=_FONT, fontcolor=INK, fontsize="10", color=LINE, arrowsize="0.7")
@@ -75,7 +75,7 @@ def _fill(dot: _Dot, outline: Outline, within: Path, names: dict[Path, str]) -> 
             _node(dot, names[path], node)
     _terminal(dot, names[(*within, END)], END)
     for arrow in arrows(outline, within):
-        dot.edge(names[arrow.tail], names[arrow.head], _arrow_label(arrow.edge), **_ARROWS[arrow.edge.style])
+        _arrow(dot, arrow, names, SHADE if within else PAPER)
 
 
 def _terminal(dot: _Dot, name: str, text: str) -> None:
@@ -114,6 +114,25 @@ def _label(node: OutlineNode) -> str:
     return table(rows)
 
 
-def _arrow_label(edge: OutlineEdge) -> str | None:
-    text = arrow_text(edge)
-    return table([text_cell(lines(text), 10, INK)], padding=4) if text else None
+def _arrow(dot: _Dot, arrow: Arrow, names: dict[Path, str], ground: str) -> None:
+    tail, head = names[arrow.tail], names[arrow.head]
+    its = _ARROWS[arrow.edge.style]
+    if arrow.enters:
+        # Beyond the border it could strike the title.
+        dot.edge(tail, head, _arrow_label(arrow, ground), **its, lhead=f"cluster {names[arrow.head[:-1]]}")
+    elif arrow.head[-1] != arrow.edge.target:
+        # From an inner graph back to its START: told from there, or Graphviz may lay out END above START.
+        dot.edge(head, tail, _arrow_label(arrow, SHADE), **its | {"dir": "back", "arrowtail": "normal"})
+    else:
+        dot.edge(tail, head, _arrow_label(arrow, ground), **its)
+
+
+def _arrow_label(arrow: Arrow, ground: str) -> str | None:
+    text = arrow_text(arrow.edge)
+    if not text:
+        return None
+    number = f"{arrow.turn}. " if arrow.turn else ""
+    first, *others = lines(text)
+    cell = text_cell([number + first, *others], 10, INK, ground=ground)
+    # Graphviz would let a second loop of the node strike the label of its first.
+    return table([cell + '<td width="12"></td>' if arrow.tail == arrow.head else cell], spacing=4)

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator
 
 from loom.draw.looks import EFFECTS, INK, KINDS, MUTED, Badge, badge, look
-from loom.draw.places import all_edges, all_nodes
+from loom.draw.places import all_graphs, all_nodes
 from loom.draw.table import plate, table, text_cell
-from loom.draw.words import shown
+from loom.draw.words import shown, turns
 from loom.types.outline import Outline, OutlineNode, Style
 
 _COLUMNS = 6
+# Graphviz shares the width of a text among the columns below it: with many, the plates keep theirs.
+_SPAN = 3 * _COLUMNS
 _LINES: dict[Style, str] = {
     "otherwise": "dashed: otherwise",
     "fan_out": "dot at the tail: all at once",
@@ -21,8 +23,10 @@ def legend(outline: Outline) -> str:
     nodes = [node for _, node in all_nodes(outline) if not node.inner]
     kinds = [_kind_plate(kind) for kind in _ordered(KINDS, {node.kind for node in nodes})]
     effects = [plate(shown(effect), badge(effect)) for effect in _ordered(EFFECTS, {node.effect for node in nodes})]
-    styles = {edge.style for edge in all_edges(outline)}
-    lines = [text for style, text in _LINES.items() if style in styles]
+    graphs = list(all_graphs(outline))
+    styles = {edge.style for graph in graphs for edge in graph.edges}
+    lines = ["1. 2.: tried in this order"] if any(any(turns(graph)) for graph in graphs) else []
+    lines += [text for style, text in _LINES.items() if style in styles]
     rows = [*_grid("kind", kinds), *_grid("effect", effects), *_list("border", _borders(nodes)), *_list("line", lines)]
     return table(rows, spacing=3) if rows else ""
 
@@ -37,9 +41,9 @@ def _grid(heading: str, plates: list[str]) -> Iterator[str]:
 
 
 def _list(heading: str, texts: Iterable[str]) -> Iterator[str]:
-    text = ", ".join(texts)
+    text = "; ".join(texts)
     if text:
-        yield _words(f"{heading}  ") + _words(text, span=_COLUMNS)
+        yield _words(f"{heading}  ") + _words(text, span=_SPAN)
 
 
 def _borders(nodes: Iterable[OutlineNode]) -> Iterator[str]:

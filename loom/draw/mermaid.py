@@ -65,9 +65,13 @@ def _graph(outline: Outline, within: Path, names: dict[Path, str], drawn: list[O
     yield f"{names[(*within, END)]}(({END})):::terminal"
     for arrow in arrows(outline, within):
         drawn.append(arrow.edge)
+        # A plain "1. " would begin a list, for which Mermaid 11.4 says "Unsupported markdown: list".
+        number = f"<b>{arrow.turn}.</b> " if arrow.turn else ""
         text = arrow_text(arrow.edge)
-        label = f'|"{_text(text)}"|' if text else ""
-        yield f"{names[arrow.tail]} {_STROKES[arrow.edge.style]}{label} {names[arrow.head]}"
+        label = f'|"{number}{_text(text)}"|' if text else ""
+        # An arrow that went on into an inner graph would strike its title.
+        head = arrow.head[:-1] if arrow.enters else arrow.head
+        yield f"{names[arrow.tail]} {_STROKES[arrow.edge.style]}{label} {names[head]}"
 
 
 def _label(node: OutlineNode) -> str:

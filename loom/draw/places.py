@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from loom.draw.words import turns
 from loom.errors import LoomError, quoted
 from loom.types.outline import Outline, OutlineEdge, OutlineNode
 
@@ -20,11 +21,17 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """An edge between two paths."""
+    """An edge between two paths; `turn` is when its condition is tried, as in `turns`."""
 
     tail: Path
     head: Path
     edge: OutlineEdge
+    turn: int
+
+    @property
+    def enters(self) -> bool:
+        """Tell whether it leads from outside into an inner graph, at whose border it is drawn to end."""
+        return self.head[-1] != self.edge.target != self.edge.source
 
 
 def check(outline: Outline) -> None:
@@ -54,12 +61,12 @@ def all_nodes(outline: Outline, within: Path = ()) -> Iterator[tuple[Path, Outli
             yield from all_nodes(node.inner, path)
 
 
-def all_edges(outline: Outline) -> Iterator[OutlineEdge]:
-    """Yield every edge, those of inner graphs last."""
-    yield from outline.edges
+def all_graphs(outline: Outline) -> Iterator[Outline]:
+    """Yield the graph and every inner graph."""
+    yield outline
     for node in outline.nodes:
         if node.inner:
-            yield from all_edges(node.inner)
+            yield from all_graphs(node.inner)
 
 
 def paths(outline: Outline, within: Path = ()) -> Iterator[Path]:
@@ -75,10 +82,10 @@ def paths(outline: Outline, within: Path = ()) -> Iterator[Path]:
 def arrows(outline: Outline, within: Path = ()) -> Iterator[Arrow]:
     """Yield one graph's own edges between the stops that are really drawn."""
     inner = {node.name for node in outline.nodes if node.inner}
-    for edge in outline.edges:
+    for edge, turn in zip(outline.edges, turns(outline), strict=True):
         tail = (edge.source, END) if edge.source in inner else (edge.source,)
         head = (edge.target, START) if edge.target in inner else (edge.target,)
-        yield Arrow(within + tail, within + head, edge)
+        yield Arrow(within + tail, within + head, edge, turn)
 
 
 def identifiers(outline: Outline, joint: str, plain: re.Pattern[str]) -> dict[Path, str]:

@@ -21,6 +21,10 @@ _TIMEOUT_S: Final = 60.0
 # Texts are placed by the widths of Helvetica; the others named here have the same.
 _FONT: Final = 'font-family="Helvetica,sans-Serif"'
 _FONTS: Final = 'font-family="Helvetica,Arial,Liberation Sans,sans-serif"'
+# The words of an arrow follow its line and head, on a ground without a border.
+_WORDS: Final = re.compile(
+    r'(<g id="edge\d+" class="edge">\n(?:(?!</g>).*\n)*?)(<polygon [^>]*stroke="none".*\n(?:<text .*\n)+)'
+)
 
 
 def svg(dot: str, *, title: str, description: str) -> str:
@@ -31,7 +35,7 @@ def svg(dot: str, *, title: str, description: str) -> str:
     """
     drawn = _render(dot, "-Tsvg").decode()
     words = f"<title>{escape(shown(title))}</title>\n<desc>{escape(shown(description))}</desc>"
-    drawn = drawn.replace(_FONT, _FONTS)
+    drawn = _over_lines(drawn.replace(_FONT, _FONTS))
     return re.sub(r"<svg ([^>]*)>", lambda tag: f'<svg role="img" {tag[1]}>\n{words}', drawn, count=1)
 
 
@@ -42,6 +46,13 @@ def png(dot: str) -> bytes:
         LoomError: the renderer is missing, fails or takes over a minute.
     """
     return _render(dot, "-Tpng", "-Gdpi=144")
+
+
+def _over_lines(drawn: str) -> str:
+    """Draw the words of arrows after all lines, of which Graphviz draws some over them."""
+    texts = "".join(found[2] for found in _WORDS.finditer(drawn))
+    rest, *end = _WORDS.sub(r"\1", drawn).rpartition("</g>")
+    return "".join((rest, texts, *end))
 
 
 def _render(dot: str, *flags: str) -> bytes:

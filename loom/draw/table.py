@@ -15,10 +15,17 @@ _EMS = {
 }
 
 
-def text_cell(lines: Iterable[str], size: int, ink: str, *, tag: str = "", align: str = "center", span: int = 1) -> str:
-    """Return a cell with the lines in points of `size`, in an element `tag` such as `b` or `i` if given."""
+def text_cell(
+    lines: Iterable[str], size: int, ink: str, *, tag: str = "", align: str = "center", span: int = 1, ground: str = ""
+) -> str:
+    """Return a cell with the lines in points of `size`, in an element `tag` such as `b` or `i` if given.
+
+    Its `ground` hides what is drawn behind it.
+    """
     lines = list(lines)
     attributes = f' colspan="{span}"' if span > 1 else ""
+    if ground:
+        attributes += f' bgcolor="{ground}"'
     if not all(line.isascii() for line in lines):
         # Graphviz takes an unknown letter for as narrow as a space and would let the text leave its box on the right.
         align = "left"

@@ -16,7 +16,7 @@ from loom.core.context import Effect
 from loom.core.node import EFFECTS
 from loom.core.plan import Task
 from loom.core.result import Ask
-from loom.core.values import Values, type_name
+from loom.core.values import Values
 from loom.core.walk import Branch
 from loom.errors import AnswerError, ConfigError, EffectError, LoomError, ProviderUnavailableError, error_text, short
 from loom.runs.notes import Effect as Saved
@@ -24,6 +24,7 @@ from loom.runs.notes import Notes, branch_of, path_of
 from loom.runs.past import Past
 from loom.runs.run import Run
 from loom.runs.wanted import Question, event_of, question_of, result_of, text_of
+from loom.types.annotations import type_name
 from loom.types.events import Event
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest
 from loom.types.saving import first_finding

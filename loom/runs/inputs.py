@@ -10,8 +10,8 @@ from loom.core.branches import OPENED_BY_START
 from loom.core.declared import START
 from loom.core.plan import ConditionError, Plan, Way
 from loom.core.state import Field
-from loom.core.values import type_name
 from loom.errors import ConfigError, NodeError, NoEdgeError, did_you_mean, quoted, short
+from loom.types.annotations import type_name
 from loom.types.saving import first_finding
 
 # Any: inputs, whose types are those of the state's fields.

@@ -13,8 +13,9 @@ from pydantic_core import from_json
 
 from loom.core.binding import View
 from loom.core.state import Field
-from loom.core.values import Values, type_name
+from loom.core.values import Values
 from loom.errors import LoomError, short
+from loom.types.annotations import type_name
 
 # Any, in this module: field values, whose types are the user's.
 

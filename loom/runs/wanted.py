@@ -6,9 +6,10 @@ from typing import Any, get_type_hints
 
 from pydantic import ValidationError
 
-from loom.core.values import Values, type_name, values_of
+from loom.core.values import Values, values_of
 from loom.errors import ConfigError, short
 from loom.runs.answers import Shown
+from loom.types.annotations import type_name
 from loom.types.events import Event
 from loom.types.saving import first_finding
 

@@ -6,10 +6,14 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from pydantic import ValidationError
+
 from loom.core.graph import Graph
-from loom.errors import ConfigError, SpecError, did_you_mean, quoted
+from loom.errors import ConfigError, SpecError, did_you_mean, quoted, short
+from loom.spec.places import written
 from loom.spec.read import graph_from
-from loom.spec.registry import GRAPHS, load_registered
+from loom.spec.records import flaws_in
+from loom.spec.registry import GRAPHS, load_registered, registered
 
 # Any, in this module: the state of a graph, and the settings of what makes it.
 
@@ -25,18 +29,22 @@ def load(wish: str | PathLike[str], *, allow: Collection[str] = (), **settings: 
 
     Raises:
         SpecError: there is no such file or graph; the file is no spec, or names what it may not.
-        ConfigError: a setting is unknown or missing, or `allow` holds no names of modules.
+        ConfigError: `wish` is neither a text nor a path; a setting is unknown, missing or of the wrong kind; or
+            `allow` holds no names of modules.
         GraphError: a graph inside a node has problems.
     """
-    name = fspath(wish)
+    name = fspath(wish) if isinstance(wish, str | PathLike) else wish
+    if not isinstance(name, str):
+        raise ConfigError(f'load takes the path of a file or the name of a graph, as "agent"; got {short(wish)}')
     if name.endswith(SUFFIXES):
         if settings:
             raise ConfigError(f'load("{name}"): a file has no settings; got {quoted(settings)}')
         return from_file(Path(name), allow)
+    is_name = isinstance(wish, str) and (name in registered(GRAPHS) or not ("/" in name or Path(name).suffix))
+    if not is_name:
+        raise SpecError(f'"{name}": a graph is read from a file that ends in {quoted(SUFFIXES)}')
     if allow:
         raise ConfigError(f'load("{name}"): allow is for files; what is registered needs no leave')
-    if isinstance(wish, PathLike):
-        raise SpecError(f'"{name}": a graph is read from a file that ends in {quoted(SUFFIXES)}')
     return _made(name, load_registered(GRAPHS, name), settings)
 
 
@@ -60,7 +68,11 @@ def _made(name: str, found: Any, settings: dict[str, Any]) -> Graph[Any]:
             raise ConfigError(f'load("{name}"): it is a graph, which has no settings; got {quoted(settings)}')
     else:
         _check(name, found, settings)
-        found = found(**settings)
+        try:
+            found = found(**settings)
+        except ValidationError as error:  # of a node, mostly, that was given the setting
+            told = [f"{error.title}({written(place)}=…) {why}" for place, why in flaws_in(error)]
+            raise ConfigError(f'load("{name}"): {"; ".join(told)}') from None
     if not _is_graph(found):
         raise SpecError(f'"{name}" is registered as a graph, but is or returns {type(found).__name__}')
     return found

@@ -127,7 +127,8 @@ class _Reader:
         try:
             return kind.model_validate_json(to_json(spec.settings), by_alias=False, by_name=True)
         except ValidationError as error:
-            flaws = [(place, f'node "{spec.name}", a "{spec.type}": {why}') for place, why in flaws_in(error, at)]
+            found = flaws_in(error, at, kind.model_fields)
+            flaws = [(place, f'node "{spec.name}", a "{spec.type}": {why}') for place, why in found]
             raise self.source.refusal(*flaws) from None
         except Exception as error:  # what a class does with its settings is its own
             why = f'node "{spec.name}", a "{spec.type}": {error_text(error)}'

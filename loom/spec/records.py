@@ -1,6 +1,6 @@
 """What a spec may say: one record for each call that declares a part of a graph."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeGuard, cast
 
 from pydantic import (
@@ -158,7 +158,8 @@ _DRAWN = {"edge": EdgeSpec, "switch": SwitchSpec, "each": EachSpec}
 
 
 def _drawn_by(given: Any) -> str | None:
-    return next((verb for verb in _DRAWN if isinstance(given, Mapping) and verb in given), None)
+    verbs = [verb for verb in _DRAWN if isinstance(given, Mapping) and verb in given]
+    return verbs[0] if len(verbs) == 1 else None
 
 
 DrawnSpec = Annotated[
@@ -199,16 +200,21 @@ def parsed(spec: Mapping[str, Any], source: Source) -> GraphSpec:
 _KINDS = {
     "string_type": "a text", "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
     "bool_type": "true or false", "list_type": "a list", "dict_type": "a mapping", "model_type": "a mapping",
-    "model_attributes_type": "a mapping", "union_tag_not_found": f"a mapping with one of {quoted(_DRAWN)}",
+    "model_attributes_type": "a mapping", "union_tag_not_found": f"a mapping with one of {quoted(_DRAWN)}: "
+    "one edge, switch or each per entry",
 }  # fmt: skip
 
 
-def flaws_in(error: ValidationError, at: Place = ()) -> Iterator[Flaw]:
-    """Yield what pydantic found in the value at a place, in our words."""
+def flaws_in(error: ValidationError, at: Place = (), known: Collection[str] = ()) -> Iterator[Flaw]:
+    """Yield what pydantic found in the value at a place, in our words; `known` are the keys it may have."""
     for found in error.errors(include_url=False):
         place, key = _place(found["loc"]), found["loc"][-1:]
         if found["type"] == "missing":
             yield (*at, *place[:-1]), f'"{key[0]}" is missing'
+        elif found["type"] == "extra_forbidden":
+            name, others = str(key[0]), known if len(place) == 1 else ()
+            listed = f"; there are {quoted(others)}.{did_you_mean(name, others)}" if others else ""
+            yield (*at, *place), f'there is no setting "{name}"{listed}'
         else:
             yield (*at, *place), _told(found)
 

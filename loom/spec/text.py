@@ -70,7 +70,12 @@ class _Loader(yaml.SafeLoader):
 
 
 def _node_of(text: str) -> yaml.Node:
+    has_begun = False
     for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.DocumentStartEvent):
+            if has_begun:
+                _refuse("got another document; a file holds one graph", event.start_mark)
+            has_begun = True
         if isinstance(event, yaml.AliasEvent):
             _refuse(f'got the alias "*{event.anchor}"; write out what it stands for', event.start_mark)
     node = yaml.compose(text, Loader=_Loader)

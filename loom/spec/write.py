@@ -37,7 +37,8 @@ def spec_of(declared: Declared, defaults: Defaults = NONE) -> Data:
     """Return a graph as data, from which `graph_from` makes one of the same fingerprint.
 
     Raises:
-        SpecError: it has a part that no name leads to, such as a lambda, or a setting that is no data.
+        SpecError: it has a part that no name leads to in another process, such as a lambda or what the script that
+            runs defines; or a setting that is no data.
     """
     where = f'graph "{declared.name}"'
     if declared.taken or declared.crooked:
@@ -63,9 +64,14 @@ def _given(data: Data) -> Data:
 
 
 def _name(role: Role, thing: Any, where: str) -> str:
-    if name := name_for(role, thing):
-        return name
     called = getattr(thing, "__qualname__", repr(thing))
+    if name := name_for(role, thing):
+        if name.startswith("__main__:"):
+            raise SpecError(
+                f'{where}: the {role} "{called}" cannot be named in a spec: it is defined in the script that runs, '
+                "which no other process can import. Move it to a module"
+            )
+        return name
     raise SpecError(
         f'{where}: the {role} "{called}" cannot be named in a spec: it is not found under its name in a module. '
         "Define it at the top of one"

@@ -4,11 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from os.path import lexists
 from pathlib import Path
+from shutil import which
 from typing import Final
 
 from loom.errors import ConfigError, ToolExecutionError, short
-from loom.tools.command import run_command
+from loom.tools.command import clean_environment, run_command
 
 SHOWN: Final = 2000  # characters of output that a critique quotes, from the end
 
@@ -59,17 +61,53 @@ def checked(checks: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
     """Return checks by name, each a command as a tuple of texts.
 
     Raises:
-        ConfigError: a name is blank, or a command is no list of texts, or empty.
+        ConfigError: they are no mapping, a name is blank, or a command is no list of texts, or empty.
     """
+    if not isinstance(checks, Mapping):
+        raise ConfigError(f'checks must be commands by name, as in {{"t": ["pytest", "-q"]}}; got {short(checks)}')
     for name, command in checks.items():
-        if not name.strip():
+        if not isinstance(name, str) or not name.strip():
             raise ConfigError(f"a check needs a name, which becomes a criterion; got {short(name)}")
-        if isinstance(command, str) or not command or not all(isinstance(part, str) for part in command):
+        is_list = isinstance(command, Sequence) and not isinstance(command, str)
+        if not is_list or not command or not all(isinstance(part, str) for part in command):
             raise ConfigError(
                 f'check "{name}" must be a command as a list of texts, as in ["pytest", "-q"]; there is no shell. '
                 f"Got {short(command)}"
             )
     return {name: tuple(command) for name, command in checks.items()}
+
+
+def refuse_missing(checks: Mapping[str, Sequence[str]]) -> None:
+    """Make sure that the programs of checks are installed; one with a "/" in its name may be written later.
+
+    Raises:
+        ConfigError: a program is in no folder of PATH, or `checked` raises it.
+    """
+    folders = clean_environment()["PATH"]
+    for name, (program, *_) in checked(checks).items():
+        if "/" not in program and which(program, path=folders) is None:
+            raise ConfigError(
+                f'check "{name}": there is no program "{program}" in a folder of PATH; install it, or name one in the '
+                f'workspace with a "/", as in "./{program}"'
+            )
+
+
+def refuse_no_folder(workspace: str | PathLike[str]) -> None:
+    """Make sure that a workspace is a folder, or a path at which one can be made.
+
+    Raises:
+        ConfigError: it is something else, or lies in it.
+    """
+    folder = Path(workspace)
+    found = next(path for path in (folder, *folder.parents) if lexists(path))
+    if not found.is_dir():
+        raise ConfigError(f'workspace "{folder}" cannot be used: "{found}" is no folder; name another')
+
+
+def make_workspace(workspace: str | PathLike[str]) -> None:
+    """Make the folder of a workspace if it is not there. Raises what `refuse_no_folder` raises."""
+    refuse_no_folder(workspace)
+    Path(workspace).mkdir(parents=True, exist_ok=True)
 
 
 async def run_check(name: str, command: Sequence[str], *, cwd: str | PathLike[str], timeout_s: float) -> CheckResult:

@@ -134,7 +134,7 @@ async def run_command(
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
-        raise ToolExecutionError(f'command "{command[0]}" cannot be started in "{cwd}": {error}') from error
+        raise ToolExecutionError(f'command "{command[0]}" cannot be started in "{cwd}": {_why(error, cwd)}') from error
     tail = _Tail(max_output_bytes)
     exit_status: int | None = None
     try:
@@ -164,6 +164,11 @@ def clean_environment() -> dict[str, str]:
         folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(folder).is_absolute()
     ]
     return passed | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), *inherited])}
+
+
+def _why(error: Exception, cwd: str | os.PathLike[str]) -> str:
+    # To the system a missing folder and a missing program are one error.
+    return str(error) if Path(cwd).is_dir() else "there is no such folder"
 
 
 def _kill_all(process: Process, mark: str) -> None:

@@ -1,7 +1,7 @@
 """How a model is named, asked and answered, whoever provides it."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Strict, field_validator
 
@@ -31,9 +31,9 @@ class ModelRef(Settings):
     # Any: provider parameters, whose types only the provider knows.
     extensions: Annotated[dict[str, Any], Strict(strict=False)] = {}
 
-    # Any: as the field of this name.
-    def __init__(self, provider: str, name: str, **settings: Any) -> None:
-        super().__init__(provider=provider, name=name, **settings)
+    if TYPE_CHECKING:  # by position, too; what is given is judged as that of any settings
+        # Any: as the field of this name.
+        def __init__(self, provider: str, name: str, **settings: Any) -> None: ...
 
     @field_validator("provider", "name")
     @classmethod

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Annotated
 
 from loom import END, START, Graph, State, append, node
@@ -99,3 +100,16 @@ def test_equal_graphs_have_equal_outlines() -> None:
         return graph
 
     assert drawn().compile().outline() == drawn().compile().outline()
+
+
+def test_a_lambda_is_told_by_the_fields_it_reads() -> None:
+    ways: dict[Callable[[str], bool], str] = {lambda text: text == "x": "a"}
+    always: dict[Callable[[], bool], str] = {lambda: True: END}
+    graph = Graph("board", Board)
+    graph.node("a", idle)
+    graph.edge(START, "a")
+    graph.switch("a", {**ways, **always})
+    app = graph.compile()
+    assert [edge.label for edge in app.outline().edges] == ["", "<lambda> of text", "<lambda>"]
+    assert 'a -->|"<b>1.</b> unnamed function of text"| a' in app.draw("mermaid")
+    assert 'a -->|"<b>2.</b> unnamed function"| END' in app.draw("mermaid")

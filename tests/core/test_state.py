@@ -27,7 +27,7 @@ from pydantic import (
 
 from loom import END, START, ConfigError, Graph, LoomError, NodeError, Reducer, State, add, append, merge, node
 from loom.core.state import fields_of, reduce, reducer_flaw, state_from
-from loom.core.values import type_name
+from loom.types.annotations import type_name
 
 T = TypeVar("T")
 BEFORE_312 = pytest.mark.skipif(sys.version_info >= (3, 12), reason="pydantic takes it since then")

@@ -111,6 +111,21 @@ NESTED = Outline(
     ),
 )
 
+# Loops of every sort: two at one node, with words of two lines, and one around an inner graph.
+LOOPS = Outline(
+    "loops",
+    (OutlineNode("poll", "observe", "read"), OutlineNode("draft", "node", "pure", inner=REVIEW)),
+    (
+        OutlineEdge("START", "poll"),
+        OutlineEdge("poll", "poll", "tries < 3", "switch"),
+        OutlineEdge("poll", "draft", "is_ready", "switch"),
+        OutlineEdge("poll", "END", "passed or sprint >= max_sprints", "switch"),
+        OutlineEdge("poll", "poll", "", "otherwise"),
+        OutlineEdge("draft", "END", "<lambda>", "switch"),
+        OutlineEdge("draft", "draft", "", "otherwise"),
+    ),
+)
+
 # Everything that has ever broken a renderer: quotes, markup, escapes, keywords, ports, links, letters of all widths.
 ODD = Outline(
     'odd "graph" <script>alert(1)</script>\\',
@@ -195,6 +210,7 @@ OUTLINES = {
     "fan_out": FAN_OUT,
     "each": EACH,
     "nested": NESTED,
+    "loops": LOOPS,
     "odd": ODD,
     "kinds": KINDS,
     "sixty": SIXTY,

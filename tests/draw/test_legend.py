@@ -1,7 +1,7 @@
 import re
 
 from loom.draw.legend import legend
-from loom.types.outline import Outline
+from loom.types.outline import Outline, OutlineNode
 
 
 def words(label: str) -> list[str]:
@@ -9,7 +9,14 @@ def words(label: str) -> list[str]:
 
 
 def test_a_legend_names_what_occurs_and_nothing_else(outlines: dict[str, Outline]) -> None:
-    assert words(legend(outlines["review"])) == ["kind", "node", "effect", "pure", "line", "dashed: otherwise"]
+    assert words(legend(outlines["review"])) == [
+        "kind",
+        "node",
+        "effect",
+        "pure",
+        "line",
+        "1. 2.: tried in this order; dashed: otherwise",
+    ]
 
 
 def test_a_legend_explains_borders(outlines: dict[str, Outline]) -> None:
@@ -29,6 +36,16 @@ def test_a_legend_covers_inner_graphs(outlines: dict[str, Outline]) -> None:
 
 def test_kinds_of_the_users_own_come_last(outlines: dict[str, Outline]) -> None:
     assert words(legend(outlines["odd"]))[:5] == ["kind", "reason", "act", "node", "unheard_of"]
+
+
+def test_a_legend_explains_numbers_where_there_are_any(outlines: dict[str, Outline]) -> None:
+    assert "1. 2.: tried in this order; dashed: otherwise" in words(legend(outlines["nested"]))
+    assert "dashed: otherwise" in words(legend(outlines["harness"]))
+
+
+def test_entries_with_commas_are_told_apart() -> None:
+    nodes = (OutlineNode("a", "act", "write", ungated="why"), OutlineNode("b", "node", "pure", is_join=True))
+    assert "thick: join; red, dashed: writes without a gate" in words(legend(Outline("g", nodes, ())))
 
 
 def test_a_graph_without_nodes_has_no_legend() -> None:

@@ -91,3 +91,13 @@ def test_a_label_is_no_order_to_turn_the_graph() -> None:
 
 def test_a_blank_label_is_no_label() -> None:
     assert "START --> a\n" in small("a", " \n")
+
+
+def test_a_number_begins_no_list(outlines: dict[str, Outline]) -> None:
+    assert 'judge -->|"<b>1.</b> score >= 0.8"| END' in mermaid_text(outlines["review"])
+
+
+def test_an_arrow_into_an_inner_graph_ends_at_its_border(outlines: dict[str, Outline]) -> None:
+    text = mermaid_text(outlines["loops"])
+    assert 'poll -->|"<b>2.</b> is_ready"| draft\n' in text
+    assert 'draft_END -.->|"otherwise"| draft_START\n' in text

@@ -2,9 +2,9 @@ from hashlib import sha256
 
 import pytest
 
-from loom.draw import draw
+from loom.draw import Format, draw
 from loom.errors import ConfigError
-from loom.types.outline import Outline
+from loom.types.outline import Outline, OutlineEdge, OutlineNode
 from tests.programs import run_python
 
 
@@ -17,9 +17,19 @@ def test_every_format_is_drawn(outlines: dict[str, Outline]) -> None:
     assert draw(review, "png").startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("form", ["dot", "mermaid"])
+def test_another_order_of_conditions_is_another_picture(form: Format) -> None:
+    ways = (OutlineEdge("a", "b", "rho >= 0.7", "switch"), OutlineEdge("a", "END", "rho >= 0.95", "switch"))
+    one, other = (
+        Outline("g", (OutlineNode("a", "node", "pure"), OutlineNode("b", "node", "pure")), edges)
+        for edges in (ways, ways[::-1])
+    )
+    assert sorted(str(draw(one, form)).splitlines()) != sorted(str(draw(other, form)).splitlines())
+
+
 def test_an_svg_tells_the_graph_in_words(outlines: dict[str, Outline]) -> None:
     assert "<title>Graph review</title>" in draw(outlines["review"])
-    assert "judge to END, score &gt;= 0.8; judge to END, len(drafts) &gt;= 5; judge to write" in draw(
+    assert "judge to END, 1. score &gt;= 0.8; judge to END, 2. len(drafts) &gt;= 5; judge to write" in draw(
         outlines["review"]
     )
 

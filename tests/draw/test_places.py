@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from loom.draw.places import all_edges, all_nodes, arrows, check, identifiers, paths
+from loom.draw.places import all_graphs, all_nodes, arrows, check, identifiers, paths
 from loom.errors import LoomError
 from loom.types.outline import Outline, OutlineEdge, OutlineNode
 
@@ -33,11 +33,17 @@ def test_arrows_lead_into_an_inner_graph_by_its_start_and_out_by_its_end() -> No
         (("in", "END"), ("b",)),
         (("b",), ("END",)),
     ]
+    assert [arrow.enters for arrow in arrows(OUTER)] == [True, False, False]
 
 
-def test_nodes_and_edges_of_inner_graphs_are_found() -> None:
+def test_an_arrow_from_an_inner_graph_back_to_itself_does_not_enter_it() -> None:
+    (arrow,) = arrows(Outline("again", OUTER.nodes, (OutlineEdge("in", "in"),)))
+    assert (arrow.tail, arrow.head, arrow.enters) == (("in", "END"), ("in", "START"), False)
+
+
+def test_inner_graphs_and_their_nodes_are_found() -> None:
     assert [path for path, _ in all_nodes(OUTER)] == [("in",), ("in", "a"), ("b",)]
-    assert len(list(all_edges(OUTER))) == 5
+    assert [graph.name for graph in all_graphs(OUTER)] == ["outer", "inner"]
 
 
 def test_names_that_are_not_plain_or_taken_get_a_number() -> None:

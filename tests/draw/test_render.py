@@ -31,7 +31,7 @@ def letters(picture: ElementTree.Element) -> str:
     return "".join("".join(text.itertext()) for text in picture.iter(f"{SVG}text")).translate({160: None, 32: None})
 
 
-@pytest.mark.parametrize("name", ["review", "agent", "harness", "nested", "odd"])
+@pytest.mark.parametrize("name", ["review", "agent", "harness", "nested", "loops", "odd"])
 def test_svg_is_as_reviewed(name: str, outlines: dict[str, Outline], snapshot: SnapshotAssertion) -> None:
     outline = outlines[name]
     picture = svg(dot_text(outline), title=outline.name, description="what it shows")
@@ -70,6 +70,14 @@ def test_a_screen_reader_finds_title_and_description(outlines: dict[str, Outline
 def test_texts_are_set_in_fonts_of_one_width(outlines: dict[str, Outline]) -> None:
     fonts = {text.get("font-family") for text in drawn(outlines["agent"]).iter(f"{SVG}text")}
     assert fonts == {"Helvetica,Arial,Liberation Sans,sans-serif"}
+
+
+def test_no_line_is_drawn_over_words(outlines: dict[str, Outline]) -> None:
+    (graph,) = drawn(outlines["loops"]).findall(f"{SVG}g")
+    parts = list(graph)
+    first = next(at for at, part in enumerate(parts) if "tries < 3" in (part.text or "").replace("\u00a0", " "))
+    assert {part.tag for part in parts[first - 1 :]} == {f"{SVG}polygon", f"{SVG}text"}
+    assert not [edge for edge in parts if edge.get("class") == "edge" and edge.find(f"{SVG}text") is not None]
 
 
 def test_png_is_a_picture_and_the_same_each_time(outlines: dict[str, Outline]) -> None:

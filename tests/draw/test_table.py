@@ -7,6 +7,10 @@ def test_markup_and_backslashes_are_escaped() -> None:
     assert cell == '<td><font point-size="9" color="#000000">&lt;b&gt;&amp;lt;\\\\N &quot;x&quot;</font></td>'
 
 
+def test_a_ground_hides_what_is_behind_the_text() -> None:
+    assert text_cell(["x"], 9, "#000000", ground="#ffffff").startswith('<td bgcolor="#ffffff">')
+
+
 def test_letters_of_unknown_width_get_room_of_their_own() -> None:
     assert text_cell(["日本", "ab"], 10, "#000000").startswith('<td width="22" align="left">')
     assert text_cell(["ab"], 10, "#000000").startswith("<td>")

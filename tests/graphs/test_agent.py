@@ -401,5 +401,5 @@ async def test_a_resume_does_not_run_what_is_denied_by_now(tmp_path: Path) -> No
 
 
 def test_a_model_that_is_no_reference_is_refused() -> None:
-    with pytest.raises(ConfigError, match='graph "agent": model must be ModelRef; got str: .openai/gpt-5.'):
-        agent("openai/gpt-5")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r'model must be a ModelRef, as ModelRef.parse\("openai/gpt-5"\); got 3'):
+        agent(3)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import anyio
 import psutil
@@ -97,12 +98,31 @@ def test_parts_are_removable(snapshot: SnapshotAssertion) -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(ConfigError, match="max_sprints must be at least 1; got 0"):
+    with pytest.raises(ConfigError, match="max_sprints must be a whole number of at least 1; got int: 0"):
         harness(GENERATOR, max_sprints=0)
-    with pytest.raises(ConfigError, match="check_timeout_s must be above 0; got 0"):
+    with pytest.raises(ConfigError, match="check_timeout_s must be more than 0 seconds; got int: 0"):
         harness(GENERATOR, check_timeout_s=0)
     with pytest.raises(ConfigError, match='check "t" must be a command'):
         harness(GENERATOR, checks={"t": "pytest -q"})
+
+
+# Any: what untyped code may give.
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"generator": None}, r'generator must be a ModelRef, as ModelRef.parse\("openai/gpt-5"\); got None'),
+        ({"evaluator": ""}, "evaluator must be a ModelRef, as .*; got ''"),
+        ({"planner": 3}, "planner must be a ModelRef, as .*; got 3"),
+        ({"max_sprints": 2.5}, "max_sprints must be a whole number of at least 1; got float: 2.5"),
+        ({"check_timeout_s": "60"}, "check_timeout_s must be more than 0 seconds; got str: '60'"),
+        ({"workspace": 3}, "workspace must be the path of a folder; got 3"),
+        ({"checks": "pytest"}, "checks must be commands by name, as in .*; got 'pytest'"),
+    ],
+)
+def test_a_setting_of_the_wrong_kind_is_named(settings: dict[str, Any], said: str) -> None:
+    given: dict[str, Any] = {"generator": GENERATOR, **settings}
+    with pytest.raises(ConfigError, match=said):
+        harness(**given)
 
 
 async def test_a_brief_is_met_at_first(workspace: Path) -> None:

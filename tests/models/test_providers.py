@@ -157,6 +157,6 @@ def test_headers_that_are_keys_are_secrets() -> None:
 
 
 def test_an_address_holds_no_password_and_a_message_neither() -> None:
-    with pytest.raises(ConfigError, match="must hold no user and no password; put a key into the environment") as caught:
+    with pytest.raises(ConfigError, match="must hold no user and no password; put a key into the env") as caught:
         provider_of(ModelRef.openai("g", api_base="http://user:canary@host/v1"))
     assert "canary" not in str(caught.value)

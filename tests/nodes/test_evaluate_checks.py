@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from loom.errors import ConfigError
 from loom.nodes.evaluate import EvaluateOut
 from loom.nodes.evaluate_checks import EvaluateChecks
 from loom.testing import ScriptedModel, run_node
@@ -116,3 +117,18 @@ async def test_a_verdict_says_that_a_check_decided_it(folder: Path) -> None:
             id="c1", criterion="tests pass", passed=True, evidence="exit status 0, 1 test passed", decided_by="check"
         ),
     )
+
+
+async def test_a_workspace_into_which_nothing_was_written_is_made(tmp_path: Path) -> None:
+    out = await judged(tmp_path / "none", files=())
+    assert out.sprints[0].critique.startswith("The reply has no file")
+    assert (tmp_path / "none").is_dir()
+
+
+async def test_what_cannot_run_here_is_told_before_a_check_is_run(folder: Path) -> None:
+    with pytest.raises(ConfigError, match='check "tests pass": there is no program "no-such-program"'):
+        await judged(folder, command=("no-such-program",))
+    with pytest.raises(ConfigError, match='check "tests pass" must be a command as a list of texts'):
+        await judged(folder, command=())
+    with pytest.raises(ConfigError, match=r'workspace ".*add\.py" cannot be used'):
+        await judged(folder / "add.py")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from loom.errors import ConfigError
 from loom.nodes.generate_files import GenerateFiles, GenerateFilesOut
 from loom.testing import ScriptedModel, run_node
 from tests.nodes.sprints import BRIEF, MODEL
@@ -51,3 +52,11 @@ async def test_without_checks_nothing_steers_them(tmp_path: Path) -> None:
 async def test_a_reply_without_files_writes_none(tmp_path: Path) -> None:
     result = await written(tmp_path, "I would rather not.")
     assert (result.files, result.refused, names(tmp_path)) == ((), (), [])
+
+
+async def test_a_workspace_that_is_a_file_is_told_before_a_model_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    model = ScriptedModel([fenced("a.py")])
+    with pytest.raises(ConfigError, match=r'workspace ".*file" cannot be used'):
+        await run_node(GenerateFiles(model=MODEL, workspace=str(tmp_path / "file")), {"brief": BRIEF}, model=model)
+    assert model.requests == []

@@ -297,7 +297,7 @@ async def test_a_way_that_is_chosen_late_saves_what_other_branches_have_said() -
     assert "mine.said" in [event.type for event in live]
 
 
-async def test_the_items_of_an_each_are_one_visit_whenever_they_begin() -> None:
+async def test_the_items_of_an_each_are_visits_in_their_order_whenever_they_begin() -> None:
     class Items(State):
         items: list[int] = [0, 1, 2, 3]
         seen: Annotated[list[int], append] = []
@@ -314,7 +314,7 @@ async def test_the_items_of_an_each_are_one_visit_whenever_they_begin() -> None:
     graph.edge("look", END)
     app, runtime = graph.compile(), Runtime(checkpointer=MemoryCheckpointer())
     (ask,) = (await app.run(run_id="r", runtime=runtime)).asks
-    assert (await app.resume("r", answers={ask.id: True}, runtime=runtime)).state.seen == [1, 1, 1, 1]
+    assert (await app.resume("r", answers={ask.id: True}, runtime=runtime)).state.seen == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("shape", ["fan-out", "each"])

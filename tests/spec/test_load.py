@@ -83,11 +83,11 @@ def wrong() -> int:
 
 @pytest.fixture
 def plugin(install: Install) -> None:
-    install(GRAPHS, ready=f"{__name__}:ready", wrong=f"{__name__}:wrong")
+    install(GRAPHS, **{"ready": f"{__name__}:ready", "own.ready": f"{__name__}:ready", "wrong": f"{__name__}:wrong"})
 
 
 def test_an_installed_graph_is_loaded_by_its_name(plugin: None) -> None:
-    assert load("ready") is ready
+    assert load("ready") is load("own.ready") is ready
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,25 @@ def test_an_installed_graph_is_loaded_by_its_name(plugin: None) -> None:
     [
         ("nothing.yaml", {}, SpecError, 'cannot read "nothing.yaml": No such file or directory'),
         (Path("graphs.py"), {}, SpecError, 'a graph is read from a file that ends in ".json", ".yaml", ".yml"'),
+        ("x.txt", {}, SpecError, '"x.txt": a graph is read from a file that ends in ".json", ".yaml", ".yml"'),
+        ("/x/gen", {}, SpecError, '"/x/gen": a graph is read from a file that ends in'),
         ("agnet", {}, SpecError, r'no graph "agnet" is registered; there are .* Did you mean "agent"\?'),
         ("graph.yaml", {"model": 1}, ConfigError, r'load\("graph.yaml"\): a file has no settings; got "model"'),
         ("agent", {}, ConfigError, r"load\(\"agent\"\): missing a required argument: 'model'; its settings are \"appr"),
         ("agent", {"modell": 1, "model": 2}, ConfigError, r"unexpected keyword argument 'modell'.*mean \"model\"\?"),
         ("ready", {"a": 1}, ConfigError, r'load\("ready"\): it is a graph, which has no settings; got "a"'),
         ("agent", {"model": 1, "allow": ("x",)}, ConfigError, "allow is for files; what is registered needs no leave"),
+        (3, {}, ConfigError, 'load takes the path of a file or the name of a graph, as "agent"; got 3'),
+        (None, {}, ConfigError, "load takes .*; got None"),
+        (b"x.yaml", {}, ConfigError, "load takes .*; got b'x.yaml'"),
+        ("agent", {"model": "openai/gpt-5"}, ConfigError, "model must be a ModelRef, as .*; got 'openai/gpt-5'"),
+        ("harness", {"generator": "x"}, ConfigError, "generator must be a ModelRef, as ModelRef.*; got 'x'"),
+        (
+            "agent",
+            {"model": MODEL, "temperature": "hot"},
+            ConfigError,
+            r"load\(\"agent\"\): Reason\(temperature=…\) got 'hot': Input should be a valid number",
+        ),
         ("wrong", {}, SpecError, '"wrong" is registered as a graph, but is or returns int'),
     ],
 )

@@ -97,11 +97,23 @@ def test_nothing_but_what_is_registered_is_let_through_unless_it_is_allowed() ->
         ),
         (
             {"nodes": [{"name": "x", "type": "reason", "settings": {"model": MODEL, "temp": 1}}]},
-            'nodes[0].settings.temp: node "x", a "reason": got 1: Extra inputs are not permitted',
+            'nodes[0].settings.temp: node "x", a "reason": there is no setting "temp"; there are "instructions", ',
+        ),
+        (
+            {"nodes": [{"name": "x", "type": "reason", "settings": {"model": MODEL, "temperatur": 1}}]},
+            'Did you mean "temperature"?',
+        ),
+        (
+            {"nodes": [{"name": "x", "type": "observe", "settings": {"window": {"max_tokens": 1, "max": 1}}}]},
+            'nodes[0].settings.window.max: node "x", a "observe": there is no setting "max"',
         ),
         (
             {"nodes": [{"name": "x", "type": "reason", "settings": {"model": {"provider": "openai"}}}]},
-            'nodes[0].settings: node "x", a "reason": TypeError: ModelRef',
+            "got {'provider': 'openai'}: ModelRef(name=…) is missing",
+        ),
+        (
+            {"nodes": [{"name": "x", "type": "reason", "settings": {"model": {"provder": "openai", "name": "g"}}}]},
+            '"extensions", "name", "organization", "provider". Did you mean "provider"?',
         ),
         (
             {"nodes": [{"name": "x", "type": f"{CORPUS}:left", "settings": {"a": 1}}]},

@@ -44,6 +44,10 @@ WRONG: list[tuple[Any, str]] = [
     ({"nodes": [{"name": "x", "graph": {**LEAST, "name": 1}}]}, "s, nodes[0].graph.name: got 1, expected a text"),
     ({"nodes": [{"name": "x", "type": "act", "reads": {"a": 1}}]}, "s, nodes[0].reads.a: got 1, expected a text"),
     ({"edges": [{}]}, 's, edges[0]: got {}, expected a mapping with one of "each", "edge", "switch"'),
+    (
+        {"edges": [{"edge": ["a", "b"], "switch": "a"}]},
+        'expected a mapping with one of "each", "edge", "switch": one edge, switch or each per entry',
+    ),
     ({"edges": ["a"]}, "s, edges[0]: got 'a', expected a mapping with one of"),
     ({"edges": [{"edge": ["a"]}]}, "s, edges[0].edge: got ['a']: List should have at least 2 items"),
     ({"edges": [{"edge": ["a", 3]}]}, "s, edges[0].edge[1]: got 3, expected a node's name or a list of names"),

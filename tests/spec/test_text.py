@@ -97,7 +97,7 @@ def test_what_a_yaml_writer_wrote_is_read_as_it_was(data: dict[str, Any]) -> Non
         ("a: !!map 5\n", 'line 1: got a value with the tag "map"'),
         ("? [a]\n: 1\n", "line 1: got a key that is no text"),
         ("a: [1\n", "line 2: expected ',' or ']', but got '<stream end>'"),
-        ("a: 1\n---\nb: 2\n", "line 2: but found another document"),
+        ("a: 1\n---\nb: 2\n", '"g.yaml", line 2: got another document; a file holds one graph'),
         ("", '"g.yaml": it is empty'),
         ("# only this\n", '"g.yaml": it is empty'),
         ("a: \x00", '"g.yaml": unacceptable character'),

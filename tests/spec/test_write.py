@@ -13,6 +13,7 @@ from loom.core.node import AnyNode, GraphNode
 from loom.spec.read import graph_from
 from loom.spec.text import data_from
 from tests.core.sketches import Marked, Sketch, Wrote, sketches
+from tests.programs import run_python
 from tests.spec.corpus import GRAPHS, Drafter, Words, broken, classes, declared, fans, left, policies, right, ways
 
 # Any, in this module: specs, the states of graphs, and settings.
@@ -192,6 +193,47 @@ def test_what_cannot_be_data_is_refused_by_the_name_of_its_node(make: Any, said:
     with pytest.raises(SpecError, match=said) as caught:
         make().to_spec()
     assert "s3cret-key" not in str(caught.value)
+
+
+SCRIPT = """
+from loom import END, START, Graph, State, node
+from loom.graphs.agent import AgentState
+from loom.nodes.act import Act
+
+class Own(State):
+    words: list[str] = []
+
+@node(writes="words")
+async def own() -> list[str]:
+    return []
+
+def is_good(words: list[str]) -> bool:
+    return True
+
+def told(graph):
+    try:
+        graph.to_spec()
+    except Exception as error:
+        print(type(error).__name__, error)
+
+told(Graph("g", Own))
+graph = Graph("g", AgentState)
+graph.node("x", own)
+told(graph)
+graph = Graph("g", AgentState)
+graph.node("y", Act())
+graph.switch("y", {is_good: END})
+told(graph)
+"""
+
+
+def test_what_a_script_defines_is_refused_for_no_other_process_can_import_it() -> None:
+    why = "cannot be named in a spec: it is defined in the script that runs, which no other process can import. Move it"
+    assert [line.removesuffix(f" {why} to a module") for line in run_python(SCRIPT).splitlines()] == [
+        'SpecError graph "g": the state "Own"',
+        'SpecError graph "g", node "x": the node "own"',
+        'SpecError graph "g", switch("y"): the condition "is_good"',
+    ]
 
 
 def test_a_secret_is_never_written() -> None:

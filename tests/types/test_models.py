@@ -57,6 +57,20 @@ def test_a_misspelt_setting_is_refused() -> None:
 
 # Any: what untyped code may give.
 @pytest.mark.parametrize(
+    ("placed", "named", "told"),
+    [
+        ((), {"provder": "openai", "name": "gpt-4o"}, 'ModelRef has no setting "provder"; .* mean "provider"'),
+        (("openai",), {}, r"ModelRef\(name=…\) is missing"),
+        (("openai", "gpt-4o"), {"name": "o3"}, r"ModelRef\(name=…\) is given twice"),
+    ],
+)
+def test_a_name_that_is_missing_or_not_known_is_told(placed: Any, named: Any, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        ModelRef(*placed, **named)
+
+
+# Any: as above.
+@pytest.mark.parametrize(
     ("made", "told"),
     [
         (lambda: ModelRef.openai(cast("Any", 5)), r"ModelRef\(name=…\) must be string, got int: 5"),
