@@ -86,6 +86,10 @@ class Relation:
         """Tell whether two nodes may be at work at once."""
         return bool(self._beside[2 * first] >> 2 * second & 1)
 
+    def waited_at(self, node: int, *, waits: bool = False) -> set[int]:
+        """Return the joins that are waited at beside a node that is at work, or `waits` to be."""
+        return {partner // 2 for partner in bits(self._beside[2 * node + waits]) if partner % 2}
+
     def meet(self, position: int, partners: int, *, each_tells: bool = False) -> None:
         """Take in the pairs of a position with partners, which are bits; note those that are new.
 

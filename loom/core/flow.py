@@ -2,8 +2,8 @@
 
 **Branches** (LOOM106, 108, 204). `branches.relate` gives, for every fan-out, the pairs of nodes that
 may be at work at once. A node paired with itself, or the opener met again while a branch lives, is
-LOOM106; two joins that wait for each other are LOOM108; two writers of one field without a reducer
-are LOOM204.
+LOOM106; two joins that wait for each other, in one fan-out or over two of which one opens the other,
+are LOOM108; two writers of one field without a reducer are LOOM204.
 
 **Definite assignment** (LOOM203). For every node the set of fields that are surely written in its
 past is the largest solution of: what all edges into the node bring, plus what the node writes. At a
@@ -22,7 +22,7 @@ branch brings that a switch leads past one join to the next is not followed.
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 
 import networkx as nx
 
@@ -47,12 +47,15 @@ def branch_problems(declared: Declared) -> Iterator[Problem]:
     returns: dict[str, None] = {}
     deadlocks: dict[tuple[str, str], None] = {}
     relations: list[Relation] = []
+    opened: dict[int, list[Relation]] = {}
     for source, targets in declared.fan_outs():
         relation = relate(successors, joins, reach, index[source], [index[target] for target in targets])
         clashes |= {names[number]: source for number in sorted(relation.clashes)}
         returns |= {source: None} if relation.returns else {}
         deadlocks |= {(names[a], names[b]): None for a, b in sorted(relation.deadlocks)}
         relations.append(relation)
+        opened.setdefault(index[source], []).append(relation)
+    deadlocks |= {(names[a], names[b]): None for a, b in sorted(_nested_deadlocks(opened, reach))}
     for name, source in clashes.items():
         message = (
             f'branches from "{source}" may be at work at "{name}" at once; make it a join '
@@ -66,6 +69,19 @@ def branch_problems(declared: Declared) -> Iterator[Problem]:
         message = f'the joins "{first}" and "{second}" wait for each other: each can still be reached from the other'
         yield Problem("LOOM108", f'node "{first}"', message)
     yield from _double_writes(declared, index, relations)
+
+
+def _nested_deadlocks(opened: Mapping[int, list[Relation]], reach: Reach) -> set[tuple[int, int]]:
+    """Return the joins that wait for each other over two fan-outs: one of them is waited at in the outer one too."""
+    found: set[tuple[int, int]] = set()
+    for outer, inner in product(opened, opened):
+        if inner != OPENED_BY_START:
+            for around, inside in product(opened[outer], opened[inner]):
+                for join in around.waited_at(inner):
+                    for other in inside.waited_at(join, waits=True):
+                        if join in reach.of(inner, other) and other in reach.of(outer, join):
+                            found.add((min(join, other), max(join, other)))
+    return found
 
 
 def _double_writes(declared: Declared, index: Mapping[str, int], relations: list[Relation]) -> Iterator[Problem]:

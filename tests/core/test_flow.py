@@ -167,6 +167,28 @@ def test_108_two_joins_that_wait_for_each_other() -> None:
     assert errors(drawn(idles("abjk"), one_way, "jk")) == []
 
 
+@pytest.mark.parametrize(
+    ("names", "edges", "joins", "both"),
+    [
+        ("bdcr", {START: "b", "b": ["d", "r"], "d": "c", "c": (END, ["d", "r"]), "r": "b"}, "bdr", ("d", "r")),
+        ("ab", {START: "a", "a": ["a", "b"], "b": (END, ["a", "b"])}, "ab", ("a", "b")),
+    ],
+)
+def test_108_two_joins_that_wait_for_each_other_over_two_fan_outs(
+    names: str, edges: Edges, joins: str, both: tuple[str, str]
+) -> None:
+    (problem,) = errors(drawn(idles(names), edges, joins))
+    said = f'the joins "{both[0]}" and "{both[1]}" wait for each other: each can still be reached from the other'
+    assert (problem.code, problem.message) == ("LOOM108", said)
+
+
+def test_a_loop_of_fan_outs_in_a_branch_of_another_waits_for_nothing() -> None:
+    edges: Edges = {
+        START: ["s", "z"], "s": ["a", "b"], "a": "k", "b": "k", "k": ("s", "j"), "z": "j", "j": END,
+    }  # fmt: skip
+    assert errors(drawn(idles("szabkj"), edges, "kj")) == []
+
+
 # Branches that write.
 
 
