@@ -189,12 +189,15 @@ class Run:
         """Tell whether nothing may be begun any more, by what was used or by the time; note the limit that was met."""
         limits, usage = self._limits, self.totals.usage
         if limits.max_tokens is not None and usage.total_tokens >= limits.max_tokens:
-            self.stop_reason = "max_tokens"
+            reason = "max_tokens"
         elif limits.max_cost_usd is not None and (usage.cost_usd is None or usage.cost_usd >= limits.max_cost_usd):
-            self.stop_reason = "unknown_cost" if usage.cost_usd is None else "max_cost"
+            reason = "unknown_cost" if usage.cost_usd is None else "max_cost"
         elif self.deadline is not None and self.clock() >= self.deadline:
-            self.stop_reason = "deadline"
-        return bool(self.stop_reason)
+            reason = "deadline"
+        else:
+            return False
+        self.stop_reason = self.stop_reason or reason
+        return True
 
     async def rests(self, pause_s: float) -> bool:
         """Wait between two attempts of a node; tell whether the limits let there be another."""
@@ -207,7 +210,7 @@ class Run:
         """Return how many of the wanted steps the limits let start; note the limit that was met."""
         if not self.has_limits or not wanted:
             return wanted
-        if self.is_spent():
+        if self.is_spent() or self.stop_reason:
             return 0
         if self._limits.max_steps is not None:
             room = max(self._limits.max_steps - self.totals.seq - self.admitted, 0)

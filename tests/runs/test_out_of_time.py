@@ -311,3 +311,14 @@ async def test_no_attempt_follows_one_that_used_up_the_tokens() -> None:
     app = graph_of((START, "a", END), bodies={"a": fails}, retry={"a": NOW}).compile()
     result = await app.run(runtime=Runtime(models=model, limits=Limits(max_tokens=1)))
     assert (result.status, result.stop_reason, len(model.requests)) == ("stopped", "max_tokens", 1)
+
+
+async def test_what_is_at_work_is_tried_again_also_where_nothing_new_may_start() -> None:
+    async def fails_once(ctx: Context) -> None:
+        await anyio.sleep(0.02)
+        if ctx.attempt == 1:
+            raise ValueError("not yet")
+
+    graph = graph_of((START, ["a", "b"]), ("a", "c", END), ("b", END), bodies={"b": fails_once}, retry={"b": NOW})
+    result = await graph.compile().run(runtime=Runtime(limits=Limits(max_steps=2)))
+    assert (result.status, result.stop_reason, result.steps) == ("stopped", "max_steps", 2)
