@@ -74,13 +74,12 @@ def branch_problems(declared: Declared) -> Iterator[Problem]:
 def _nested_deadlocks(opened: Mapping[int, list[Relation]], reach: Reach) -> set[tuple[int, int]]:
     """Return the joins that wait for each other over two fan-outs: one of them is waited at in the outer one too."""
     found: set[tuple[int, int]] = set()
-    for outer, inner in product(opened, opened):
-        if inner != OPENED_BY_START:
-            for around, inside in product(opened[outer], opened[inner]):
-                for join in around.waited_at(inner):
-                    for other in inside.waited_at(join, waits=True):
-                        if join in reach.of(inner, other) and other in reach.of(outer, join):
-                            found.add((min(join, other), max(join, other)))
+    for outer, relations in opened.items():
+        for around, inner in product(relations, opened.keys() - {OPENED_BY_START}):
+            for join in around.waited_at(inner) if around.is_at_work(inner) else ():
+                for other in set[int]().union(*(inside.waited_at(join, waits=True) for inside in opened[inner])):
+                    if join in reach.of(inner, other) and other in reach.of(outer, join):
+                        found.add((min(join, other), max(join, other)))
     return found
 
 
