@@ -83,7 +83,8 @@ def _cut(text: str, width: int) -> int:
     room = width
     while cells(text[:room]) > width:
         room -= 1
-    for place, least in ((_CLAUSE, 1), (_SPACE, width // 3), (_MARK, width // 3), (_ANYWHERE, width // 3)):
+    third = max(1, width // 3)
+    for place, least in ((_CLAUSE, 1), (_SPACE, third), (_MARK, third), (_ANYWHERE, third)):
         ends = [found.start() for found in place.finditer(text, 0, room + 6) if least <= found.start() <= room]
         if ends:
             return ends[-1]
