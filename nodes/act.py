@@ -97,24 +97,19 @@ class _Turn:
 
     async def make(self, number: int) -> None:
         """Make one call, once. Its events are saved together with its result, so they are told once as well."""
-        decision, ctx = self._inputs.decisions[number], self._ctx
-        tool, about = self._tool(decision), {"tool": decision.tool, "call_id": decision.call_id}
+        decision = self._inputs.decisions[number]
+        tool = self._tool(decision)
+        if tool.effect != "write" and len(self._inputs.decisions) == 1:
+            # The record of this step comes right after it and holds all of it; nothing is in doubt in between.
+            self.done[number] = await self._called(decision)
+            return
 
         async def call() -> ToolRun:
-            ctx.emit(Event(type="tool.started", payload=about | {"arguments": dict(decision.arguments)}))
-            try:
-                run = await self._door.run(decision, run_id=ctx.run_id)
-            except ToolPermissionError as error:
-                run = _refused(decision, str(error))
-            return finished(run)
-
-        def finished(run: ToolRun) -> ToolRun:
-            came: dict[str, object] = {"is_error": run.result.is_error, "content": run.result.text}
-            ctx.emit(Event(type="tool.finished", payload=about | came | ({"notes": run.notes} if run.notes else {})))
+            run = await self._called(decision)
             return ToolRun(result=run.result, kept=run.kept, notes=run.notes, is_told=True)
 
         key = _key(number, decision)
-        made: ToolRun | None = await ctx.once(
+        made: ToolRun | None = await self._ctx.once(
             key, call, idempotent=tool.idempotent, effect=tool.effect, result_type=ToolRun
         )
         if made is not None and made.is_told:
@@ -124,9 +119,27 @@ class _Turn:
         answer = made or _refused(decision, f'the call of tool "{decision.tool}" was skipped')
 
         async def answered() -> ToolRun:
-            return finished(answer)
+            self._tell(decision, answer)
+            return answer
 
-        self.done[number] = await ctx.once(f"{key}, as answered", answered, effect="pure", result_type=ToolRun)
+        self.done[number] = await self._ctx.once(f"{key}, as answered", answered, effect="pure", result_type=ToolRun)
+
+    async def _called(self, decision: Decision) -> ToolRun:
+        started = {"tool": decision.tool, "call_id": decision.call_id, "arguments": dict(decision.arguments)}
+        self._ctx.emit(Event(type="tool.started", payload=started))
+        try:
+            run = await self._door.run(decision, run_id=self._ctx.run_id)
+        except ToolPermissionError as error:
+            run = _refused(decision, str(error))
+        self._tell(decision, run)
+        return run
+
+    def _tell(self, decision: Decision, run: ToolRun) -> None:
+        payload: dict[str, object] = {"tool": decision.tool, "call_id": decision.call_id}
+        payload |= {"is_error": run.result.is_error, "content": run.result.text}
+        if run.notes:
+            payload["notes"] = run.notes
+        self._ctx.emit(Event(type="tool.finished", payload=payload))
 
     def _tool(self, decision: Decision) -> Tool:
         if decision.tool not in self._door:
