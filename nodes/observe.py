@@ -73,9 +73,9 @@ class Observe(Node[ObserveIn, ObserveOut]):
             asked = Message(role="user", content=_asked(inputs))
             view, tools = (*ctx.resources.get(HISTORY, ()), asked), as_door(ctx.tools).schemas()
             return ObserveOut(messages=(asked,), rho=self.window.rho(self.instructions, view, tools))
-        told = tuple(_told(call.name, result) for call, result in zip(inputs.calls, inputs.results, strict=True))
+        told = [_told(call.name, result) for call, result in zip(inputs.calls, inputs.results, strict=True)]
         grown = tokens_in((inputs.messages[-1], *told))
-        return ObserveOut(messages=told, rho=inputs.rho + grown / self.window.max_tokens)
+        return ObserveOut(messages=tuple(told), rho=inputs.rho + grown / self.window.max_tokens)
 
 
 def _told(tool: str, result: ToolResult) -> Message:

@@ -55,7 +55,7 @@ class Reason(Node[ReasonIn, ReasonOut]):
         """Make one model call. The last turn, which calls nothing, is an artifact."""
         view = inputs.edits.view(ctx.resources.get(HISTORY, ()), inputs.messages)
         reply = await ctx.model(self.model).complete(
-            (*_system(self.instructions), *view),
+            _system(self.instructions) + view,
             tools=as_door(ctx.tools).schemas(),
             temperature=self.temperature,
             temperature_is_default=self.temperature_is_default,
@@ -93,7 +93,7 @@ def _told_apart(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
 def _whole(call: ToolCall) -> ToolCall:
     """Return a call without halves of characters, with which it could not be saved; those in arguments spoil them."""
     try:
-        to_json((call.id, call.name, call.arguments))
+        to_json((call.id, call.name, dict(call.arguments)))  # to_json takes long to tell what a FrozenDict is
     except ValueError:  # PydanticSerializationError is one
         return ToolCall(id=mended(call.id), name=mended(call.name), arguments=_readable(call.arguments))
     return call

@@ -24,7 +24,9 @@ LEAST_PREVIEW = 200  # characters: of a result put aside fewer would tell nothin
 
 def tokens_in(messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
     """Return about how many tokens messages and tool schemas take, rounded up."""
-    characters = sum(len(tool.name) + len(tool.description) + len(to_json(tool.parameters)) for tool in tools)
+    characters = 0
+    for tool in tools:
+        characters += len(tool.name) + len(tool.description) + len(to_json(tool.parameters))
     return _rounded(characters) + FRAME_TOKENS * len(tools) + sum(map(_tokens_in_message, messages))
 
 

@@ -29,7 +29,7 @@ class Edits(BaseModel):
         """Return what a model is shown of earlier runs and of this one, oldest first."""
         left = shown(messages, dict(self.cleared), dict(self.previews)) if self.cleared else messages
         if self.handoff is None:
-            return (*history, *left)
+            return tuple(history) + tuple(left)  # which copies nothing where there is no history
         return (with_handoff(left[0], self.handoff), *left[self.since :])
 
 

@@ -90,7 +90,7 @@ class ModelPort:
             "node": self._node,
             "model": self._ref.identifier,
             "finish_reason": reply.finish_reason,
-            "usage": reply.usage.model_dump(),
+            "usage": {**vars(reply.usage)},
         }
         self._host.emit(Event(type="model.finished", payload=payload))
         return reply
