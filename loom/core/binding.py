@@ -19,6 +19,7 @@ from loom.core.state import Field
 from loom.core.values import Values, exact_dumper, values_at, values_of
 from loom.errors import ConfigError, LoomError, short
 from loom.types.annotations import list_item, surely_fits, type_name
+from loom.types.assembly import assembled
 from loom.types.exact import completed, is_only_fields
 from loom.types.saving import SURE, first_finding, refuse_unreadable
 
@@ -125,9 +126,8 @@ def _assembler(inputs: type[BaseModel], reads: Sequence[Read]) -> Callable[[View
         return None
     keys = dict.fromkeys(ports, UNBOUND) | {read.port: read.key for read in reads}
     copies = [(read.port, read.take) for read in reads if read.take]
-    new, put = inputs.__new__, object.__setattr__
 
-    def assembled(view: View) -> BaseModel:
+    def made(view: View) -> BaseModel:
         try:
             content = {port: view[key] for port, key in table}
             given = {*content}
@@ -137,18 +137,13 @@ def _assembler(inputs: type[BaseModel], reads: Sequence[Read]) -> Callable[[View
         for port, copy in copies:
             if port in given:
                 content[port] = copy(content[port])
-        made = new(inputs)
-        put(made, "__dict__", content)
-        put(made, "__pydantic_fields_set__", given)
-        put(made, "__pydantic_extra__", None)
-        put(made, "__pydantic_private__", None)
-        return made
+        return assembled(inputs, content, given)
 
     def default_of(port: str) -> Any:
         return ports[port].get_default(call_default_factory=True)
 
     table = [*keys.items()]
-    return assembled
+    return made
 
 
 def _is_checked(read: Read) -> bool:

@@ -53,10 +53,11 @@ class Host(Protocol):
 class Context:
     """A node's view of its run. `visit` and `attempt` count from 1; `deadline` is a Unix time or None.
 
-    The items of an `each` are visits in their order, whichever begins first.
+    The items of an `each` are visits in their order, whichever begins first. `spent` is what this attempt used so far,
+    None where that is nothing.
     """
 
-    __slots__ = ("_host", "_usage", "attempt", "branch", "deadline", "node", "visit")
+    __slots__ = ("_host", "attempt", "branch", "deadline", "node", "spent", "visit")
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class Context:
         self.visit = visit
         self.attempt = attempt
         self.deadline = deadline
-        self._usage: Usage | None = None
+        self.spent: Usage | None = None
 
     @property
     def run_id(self) -> str:
@@ -99,27 +100,22 @@ class Context:
     @property
     def usage(self) -> "Usage":
         """What this attempt used so far. A node that calls a model in a way of its own may add to it."""
-        if self._usage is None:
+        if self.spent is None:
             from loom.types.usage import Usage  # noqa: PLC0415
 
-            self._usage = Usage()
-        return self._usage
+            self.spent = Usage()
+        return self.spent
 
     @usage.setter
     def usage(self, used: "Usage") -> None:
-        self._usage = used
-
-    @property
-    def spent(self) -> "Usage | None":
-        """What this attempt used so far, or None where it used nothing."""
-        return self._usage
+        self.spent = used
 
     def model(self, ref: "ModelRef") -> "ModelPort":
         """Return the model that the runtime has for `ref`, or the provider's client."""
         return _model_port()(self._host, ref, self.node, self._count)
 
     def _count(self, used: "Usage") -> None:
-        self._usage = used if self._usage is None else self._usage + used
+        self.spent = used if self.spent is None else self.spent + used
 
     def now(self) -> float:
         """Return the Unix time in seconds. A step that is run again sees the same times, in the same order."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -37,7 +37,8 @@ class ConditionError(LoomError):
     """A condition raised. Its cause is `__cause__`."""
 
 
-class Way(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Way:
     """One way on: `holds` is None where there is nothing to decide. `taken` is its JSON for records."""
 
     targets: tuple[int, ...]
@@ -46,7 +47,8 @@ class Way(NamedTuple):
     taken: bytes
 
 
-class Task(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Task:
     """One node, ready to run.
 
     `invoke` takes the node's inputs from a view and starts it; `settle` checks what it returned and
@@ -71,7 +73,8 @@ class Task(NamedTuple):
     inner: "Inner | None"
 
 
-class Inner(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Inner:
     """A graph inside a node: its plan, what a view outside holds for its fields, its end as writes outside."""
 
     plan: "Plan"
@@ -79,7 +82,8 @@ class Inner(NamedTuple):
     settle: Settle
 
 
-class EachPlan(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class EachPlan:
     """What runs once for each item of the list in field `over`."""
 
     node: int
@@ -115,9 +119,9 @@ class Plan:
         return self.declared.state
 
     @cached_property
-    def has_reducers(self) -> bool:
-        """Whether a write may do more than to set a field."""
-        return any(field.reducer for field in self.fields.values())
+    def reduced(self) -> Mapping[str, Field]:
+        """The fields of which a write may do more than to set them."""
+        return {name: field for name, field in self.fields.items() if field.reducer}
 
     @cached_property
     def index(self) -> Mapping[str, int]:

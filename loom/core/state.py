@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from numbers import Number
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined, to_json
 from loom.core.values import Values, values_at
 from loom.errors import ConfigError, LoomError, error_text, short
 from loom.types.annotations import bare, is_union, type_name
+from loom.types.assembly import assembled
 from loom.types.frozen import BIG
 from loom.types.saving import first_finding
 
@@ -110,7 +111,8 @@ class State(BaseModel):
         return super().__getattr__(name)  # type: ignore[misc]  # pydantic defines it, but not for type checkers
 
 
-class Field(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Field:
     """One field of a state. `default` is given the fields declared before it."""
 
     name: str
@@ -256,9 +258,4 @@ def state_from(state: type[State], view: Mapping[str, Any]) -> Any:
 
     Validation is skipped on purpose: every value in a view was validated when it was written.
     """
-    made = state.__new__(state)
-    object.__setattr__(made, "__dict__", dict(view))
-    object.__setattr__(made, "__pydantic_fields_set__", set(view))
-    object.__setattr__(made, "__pydantic_extra__", None)
-    object.__setattr__(made, "__pydantic_private__", None)
-    return made
+    return assembled(state, dict(view))

@@ -165,6 +165,9 @@ class Walk:
         each = self.plan.each_of.get(target)
         if each:
             return self._open_each(branch, opener, each)
+        if not branch.frames:  # alone, so no join waits for it
+            branch.at = target
+            return [branch]
         due = self._enter(branch, target)
         return due + self._fire() if self._waiting else due
 
@@ -207,7 +210,7 @@ class Walk:
 
     def _enter(self, branch: Branch, target: int) -> list[Branch]:
         branch.at = target
-        if branch.frames and target in self.plan.joins:
+        if target in self.plan.joins:
             del self._working[branch]
             self._waiting.setdefault(target, []).append(branch)
             return []
@@ -362,15 +365,14 @@ class Walk:
         return view
 
     def _write(self, view: dict[str, Any], writes: Writes, own: set[str]) -> None:
-        if not self.plan.has_reducers:
+        reduced = self.plan.reduced
+        if not reduced:
             view.update(writes)
             return
-        fields = self.plan.fields
         for name, write in writes.items():
-            field = fields[name]
-            if field.reducer is None or name not in view:
+            field = reduced.get(name)
+            if field is None or name not in view:
                 view[name] = write
-                own.discard(name)
             elif name in own and field.reducer is append:
                 view[name].extend(write)
             elif name in own and field.reducer is merge:

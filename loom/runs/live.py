@@ -44,9 +44,9 @@ class Live:
 
     def emit(self, saved: bytes) -> None:
         """Show an event and keep it for the next record."""
-        shown = (self.head, len(self.emitted), saved)
+        if self.readers:
+            self._tell((self.head, len(self.emitted), saved))
         self.emitted.append(saved)
-        self._tell(shown)
 
     def show(self, event: Event) -> None:
         """Show an event that is not saved."""

@@ -35,7 +35,10 @@ _FEW_BYTES = 16_384
 
 
 class Run:
-    """A run, once it is claimed: its totals, its limits, and the one place that appends to its journal."""
+    """A run, once it is claimed: its totals, its limits, and the one place that appends to its journal.
+
+    `emitted` are the events that wait for the next record, as JSON.
+    """
 
     def __init__(self, run_id: str, totals: Totals, store: Checkpointer, runtime: Runtime, live: Live) -> None:
         self.run_id = run_id
@@ -59,6 +62,7 @@ class Run:
         self.is_claimed = False
         self._records = self._grown = self._snapshot = 0
         self._live = live
+        self.emitted = live.emitted
         self._models = runtime.models
         self.secrets = secrets_of(runtime.secrets)
         self.has_secrets = bool(runtime.secrets)
@@ -91,19 +95,14 @@ class Run:
         """Seconds since this call of `run` or `resume` began."""
         return perf_counter() - self._begun
 
-    @property
-    def has_emitted(self) -> bool:
-        """Tell whether events wait for the next record."""
-        return bool(self._live.emitted)
-
     async def append(self, records: Sequence[bytes], status: Status = "running", snapshot: bytes | None = None) -> None:
         """Commit records. Callers beside others take their turn."""
         if self.has_secrets:
             records = [self.secrets.clean_record(record) for record in records]
         claim, live = self._claim, self._live
         live.head = head = claim.head + len(records)
-        if live.emitted:  # they are in these records
-            live.emitted.clear()
+        if self.emitted:  # they are in these records
+            self.emitted.clear()
         try:
             await self._store.append(claim, records, status, snapshot)
         except LoomError as error:
@@ -157,17 +156,13 @@ class Run:
         if self.unsaved_usage.total_tokens:
             more["usage"] = self.unsaved_usage.model_dump()
         async with self.turns:  # a node may have left behind what is saving still
-            if self.has_emitted:
-                more["events"] = from_json(self.emitted())
+            if self.emitted:
+                more["events"] = from_json(b"[%b]" % b",".join(self.emitted))
             await self.append([self.end_record(status, **more)], status)
 
     def emitted_part(self) -> bytes:
         """Return the events that wait for the next record, as a part of its JSON; empty if there are none."""
-        return b',"events":' + self.emitted() if self._live.emitted else b""
-
-    def emitted(self) -> bytes:
-        """Return the events that wait for the next record, as JSON."""
-        return b"[" + b",".join(self._live.emitted) + b"]"
+        return b',"events":[%b]' % b",".join(self.emitted) if self.emitted else b""
 
     def admit(self, due: list[Branch], plan: Plan) -> list[Branch]:
         """Return those of the due branches that may start now: no breakpoint, limit or end of the run holds them.

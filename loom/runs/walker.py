@@ -172,11 +172,8 @@ class Walker:
             desk = Desk(run, self._past, branch, task, self._place) if task.wants_context else None
             ctx = self._context(desk, branch, task, attempt) if desk else None
             try:
-                if task.timeout_s is None:
-                    returned = await _called(task, branch, ctx, desk)
-                else:
-                    returned = await _called_in_time(task, branch, ctx, task.timeout_s, desk)
-                writes, saved = task.settle(returned)
+                call = _called if task.timeout_s is None else _called_in_time
+                writes, saved = task.settle(await call(task, branch, ctx, desk))
             except Paused:
                 run.unsaved_usage += self._spend(ctx) or NOTHING
                 raise
@@ -200,14 +197,9 @@ class Walker:
             attempt += 1
 
     def _context(self, desk: Desk, branch: Branch, task: Task, attempt: int) -> Context:
-        return Context(
-            desk,
-            path_of(self._past.hops, task.name),
-            branch=branch_of(self._past.hops, branch.id),
-            visit=self._walk.visit(branch),
-            attempt=attempt,
-            deadline=self._run.deadline,
-        )
+        hops, visit = self._past.hops, self._walk.visit(branch)
+        node, name = (path_of(hops, task.name), branch_of(hops, branch.id)) if hops else (task.name, branch.id)
+        return Context(desk, node, branch=name, visit=visit, attempt=attempt, deadline=self._run.deadline)
 
     def _spend(self, ctx: Context | None) -> Usage | None:
         """Count what a node's model calls used; None if it made none."""
@@ -290,7 +282,7 @@ class Walker:
         run = self._run
         if usage:
             extra += b',"usage":' + usage.model_dump_json().encode()
-        if run.has_emitted:
+        if run.emitted:
             extra += run.emitted_part()
         name = to_json(branch.id) if branch.id else b'""'
         return b'%b%b,"seq":%d,"attempt":%d,"at":%.4f,"s":%.6f,"writes":%b,"taken":%b%b%b}' % (
@@ -359,15 +351,15 @@ async def _called(task: Task, branch: Branch, ctx: Context | None, desk: Desk | 
     return returned
 
 
-async def _called_in_time(task: Task, branch: Branch, ctx: Context | None, timeout_s: float, desk: Desk | None) -> Any:
-    """Call a node. One that takes too long fails, also if it swallows its cancellation."""
+async def _called_in_time(task: Task, branch: Branch, ctx: Context | None, desk: Desk | None) -> Any:
+    """Call a node. One that takes longer than its timeout fails, also if it swallows its cancellation."""
     returned: Any = None
-    with anyio.move_on_after(timeout_s) as scope:
+    with anyio.move_on_after(task.timeout_s) as scope:
         if desk:
             desk.scope = scope
         returned = await _called(task, branch, ctx, desk)
     if scope.cancel_called:
-        raise TimeoutError(f"it took longer than its timeout of {timeout_s:g} s")
+        raise TimeoutError(f"it took longer than its timeout of {task.timeout_s:g} s")
     return returned
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from loom.types.assembly import assembled
 from loom.types.frozen import BIG, FREEZE, FrozenDict
 
 # True: the value is exact. None: it is, as soon as all fields of its records count as set (`completed`). False: no.
@@ -30,7 +31,6 @@ _NUMBERS: Mapping[Any, IsExact] = {
 _ALIKE = (bool, int, float)  # a number of one may equal a number of another
 _HARMLESS = {"frozen", "extra", "title", "arbitrary_types_allowed", "defer_build"}
 _WHOLE = frozenset((*_KINDS, *_NUMBERS, FrozenDict))  # the kinds of exact values without records
-_NEW, _SET = object.__new__, object.__setattr__
 _FIELD_SETTINGS = (
     "alias", "validation_alias", "serialization_alias", "exclude", "exclude_if", "discriminator", "validate_default",
 )  # fmt: skip
@@ -197,15 +197,11 @@ def completed(value: Any) -> Any:
         return value
     if kind is tuple:
         return tuple([completed(one) for one in value]) if value else value
-    made, content = _NEW(kind), value.__dict__.copy()
+    content = value.__dict__.copy()
     for name, one in value.__dict__.items():
         if _kind_of(one) not in _WHOLE:
             content[name] = completed(one)
-    _SET(made, "__dict__", content)
-    _SET(made, "__pydantic_fields_set__", set(content))
-    _SET(made, "__pydantic_extra__", None)
-    _SET(made, "__pydantic_private__", None)
-    return made
+    return assembled(kind, content)
 
 
 def _kinds(annotation: Any) -> frozenset[type]:

@@ -1,0 +1,16 @@
+from loom.types.assembly import assembled
+from loom.types.messages import Message, ToolResult
+
+
+def test_a_record_put_together_is_as_one_that_was_checked() -> None:
+    fields = {"tool_call_id": "c1", "content": "3", "is_error": False}
+    made, checked = assembled(ToolResult, dict(fields)), ToolResult(tool_call_id="c1", content="3", is_error=False)
+    assert made == checked
+    assert (repr(made), hash(made), made.model_dump_json()) == (repr(checked), hash(checked), checked.model_dump_json())
+    assert made.model_fields_set == set(fields)
+    assert made.model_copy(update={"content": "4"}).content == "4"
+
+
+def test_fields_may_be_left_uncounted() -> None:
+    made = assembled(Message, Message(role="user", content="go").__dict__.copy(), {"role", "content"})
+    assert made.model_dump(exclude_unset=True) == {"role": "user", "content": "go"}
