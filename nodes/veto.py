@@ -40,12 +40,19 @@ class Veto(Node[VetoIn, VetoOut]):
         decisions = [await door.judge(call, run_id=ctx.run_id) for call in inputs.calls]
         for decision in decisions:
             ctx.emit(judged(decision))
-        asked = sum(decision.outcome == "ask" for decision in decisions)
+        asked = [decision.outcome for decision in decisions].count("ask")
         return VetoOut(decisions=tuple(decisions), open_questions=asked)
 
 
 def judged(decision: Decision) -> Event:
     """Return a decision as an event."""
-    names = ("call_id", "tool", "outcome", "by", "rule", "reason", "digest")
-    payload = {name: getattr(decision, name) for name in names}
+    payload = {
+        "call_id": decision.call_id,
+        "tool": decision.tool,
+        "outcome": decision.outcome,
+        "by": decision.by,
+        "rule": decision.rule,
+        "reason": decision.reason,
+        "digest": decision.digest,
+    }
     return Event(type="veto.denied" if decision.outcome == "deny" else "tool.judged", payload=payload)

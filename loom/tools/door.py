@@ -171,7 +171,7 @@ class Door(Mapping[str, Tool]):
         result = ToolResult(tool_call_id=decision.call_id, content=content, is_error=is_error)
         hooks = self._hooks.of("after_tool_call")
         if not hooks:
-            return ToolRun(result=result, kept={}, notes=())  # all are set, so that it passes on without a copy
+            return ToolRun(result=result)
         told = {"tool": tool.name, "arguments": from_json(saved)["arguments"], "call_id": decision.call_id}
         told |= {"run_id": run_id, "result": result}
         said = [await self._hooks.outcome(hook, told, must_decide=False) for hook in hooks]

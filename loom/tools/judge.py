@@ -100,12 +100,15 @@ class Judge:
         outcome, setting, reason = self.verdicts[name]
         if outcome == "deny":
             raise _Denied("policy", setting, reason)
-        self._refuse_to_wait(self.limiter.wait_s())
-        veto = await self.rules.veto(name, case.arguments)
+        is_allowed = asked is None and outcome == "allow"
+        takes_place = is_allowed or is_answered  # a call that is asked about is counted when it is made
+        has_rules = self.rules.concern(name)
+        if has_rules or not takes_place:
+            self._refuse_to_wait(self.limiter.wait_s())
+        veto = await self.rules.veto(name, case.arguments) if has_rules else None
         if veto is not None:
             raise _Denied("rule", veto[0], f'safety rule "{veto[0]}": {veto[1]}')
-        is_allowed = asked is None and outcome == "allow"
-        if is_allowed or is_answered:  # a call that is asked about is counted when it is made
+        if takes_place:
             self._refuse_to_wait(self.limiter.take(case.digest, case))  # others may have been faster with their rules
         if is_allowed:
             # Through a run the object itself passes, by which the door knows it again, only if all its fields are set.

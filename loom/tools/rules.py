@@ -38,6 +38,10 @@ class Rules:
         for rule in rules:
             _check(rule, tools)
 
+    def concern(self, tool: str) -> bool:
+        """Tell whether there is a rule about a tool."""
+        return bool(self._of[tool])
+
     async def veto(self, tool: str, arguments: dict[str, Any]) -> tuple[str, str] | None:
         """Return the name of the first rule that forbids a call, and why; None where none does."""
         rules = self._of[tool]

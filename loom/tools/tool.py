@@ -183,9 +183,12 @@ class ToolSpec(Generic[P, R]):
             return await self._called(values)
         raise _OutOfTimeError
 
-    async def _called(self, values: Mapping[str, Any]) -> object:
+    def _called(self, values: Mapping[str, Any]) -> Awaitable[object]:
         if self._is_async:
-            return await cast("Callable[..., Awaitable[object]]", self.fn)(**values)
+            return cast("Callable[..., Awaitable[object]]", self.fn)(**values)
+        return self._in_thread(values)
+
+    async def _in_thread(self, values: Mapping[str, Any]) -> object:
         call: Callable[[], object] = partial(self.fn, **values)
         result = await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
         # A plain function may return what is to be awaited, as a partial of an async one does.

@@ -280,6 +280,20 @@ async def test_a_call_over_the_limit_is_denied_before_the_rules_are_asked() -> N
     assert gate.seen == ["good"]
 
 
+async def test_a_call_over_the_limit_is_denied_and_nobody_asked_though_no_rule_is_about_its_tool() -> None:
+    @tool(requires_permission=True)
+    async def push() -> str:
+        return ""
+
+    door = Door([deploy, push], policy=limited(1))
+    decisions = [await judged(door, "push"), await judged(door, env="x"), await judged(door, "push")]
+    assert [(decision.outcome, decision.by) for decision in decisions] == [
+        ("ask", "policy"),
+        ("allow", ""),
+        ("deny", "rate_limit"),
+    ]
+
+
 async def test_the_window_slides_by_the_clock_that_was_given() -> None:
     now = 0.0
     door = Door([deploy], policy=limited(1), clock=lambda: now)

@@ -45,6 +45,14 @@ async def test_the_first_rule_that_holds_forbids() -> None:
     assert await Rules([], TOOLS).veto("deploy", {}) is None
 
 
+def test_rules_concern_the_tools_that_they_name_or_all() -> None:
+    tools = {**TOOLS, "push": tool(name="push")(deploy.fn)}
+    named = SafetyRule.block_tool(name="named", tool_names=["push"], reason="")
+    for_all = SafetyRule(name="all", reason="", arg_equals={"env": "x"})
+    assert [Rules([named], tools).concern(name) for name in tools] == [False, True]
+    assert [Rules([for_all], tools).concern(name) for name in tools] == [True, True]
+
+
 async def test_an_evaluator_is_asked_only_where_the_other_conditions_hold() -> None:
     asked: list[dict[str, Any]] = []
 
