@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic_core import from_json
 from syrupy.assertion import SnapshotAssertion
 
 import loom.graphs.agent
@@ -20,6 +21,7 @@ from loom import (
     Graph,
     GraphError,
     GraphResult,
+    MemoryCheckpointer,
     ModelRef,
     NodeError,
     Runtime,
@@ -212,6 +214,25 @@ async def test_each_call_that_is_made_is_told_once_by_its_events() -> None:
         ("tool.started", "pay"),
         ("tool.finished", "pay"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("calls", "kinds"),
+    [
+        pytest.param([call("read", size=3)], [], id="its step says what came of it"),
+        pytest.param([call("read", size=3), call("read", size=4)], ["effect", "effect"], id="others are under way"),
+        pytest.param([call("add", a=1, b=1)], ["intent", "effect"], id="it writes"),
+    ],
+)
+async def test_a_call_has_records_of_its_own_only_where_they_keep_more_than_its_step(
+    calls: list[ToolCall], kinds: list[str]
+) -> None:
+    store = MemoryCheckpointer()
+    await Conversation(calls, "done", store=store).run()
+    records = [from_json(record) for record in (await store.read("r")).records]
+    assert [record["kind"] for record in records if record["kind"] in ("intent", "effect")] == kinds
+    (acted,) = [record for record in records if record.get("node") == "act" and record["kind"] == "step"]
+    assert len(acted["writes"]["results"]) == len(calls)
 
 
 async def test_earlier_runs_of_a_session_are_shown_and_not_kept_again() -> None:
