@@ -43,8 +43,8 @@ from loom.nodes.generate_files import GenerateFiles
 from loom.nodes.negotiate import Negotiate
 from loom.nodes.plan import Plan
 from loom.tools.checks import checked
-from loom.tools.given import check_count, check_seconds
 from loom.types.contracts import SprintContract, SprintResult
+from loom.types.given import check_count, check_seconds
 from loom.types.models import ModelRef
 
 

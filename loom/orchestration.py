@@ -17,11 +17,11 @@ from loom.graphs.harness import HarnessState, harness
 from loom.runs.app import CompiledGraph
 from loom.runs.handle import GraphRun
 from loom.tools.checks import checked, refuse_missing, refuse_no_folder
-from loom.tools.given import check_kind
 from loom.tools.workspace import guarded_files
 from loom.types.absent import refused_import
 from loom.types.contracts import SprintContract, SprintResult
 from loom.types.events import Event
+from loom.types.given import check_kind
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest
 from loom.types.usage import Usage
 

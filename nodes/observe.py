@@ -10,8 +10,8 @@ from loom.core.context import Context, Effect
 from loom.core.node import Node
 from loom.prompts.template import render
 from loom.tools.door import as_door
-from loom.tools.given import check_count
 from loom.types.content import MessageContent, TextBlock
+from loom.types.given import check_count
 from loom.types.messages import Message, ToolCall, ToolResult
 
 HISTORY = "history"

@@ -8,9 +8,9 @@ from itertools import count
 
 from loom.core.journal import Claim, Journal
 from loom.core.result import RunInfo, Status
-from loom.core.runtime import check_whole
 from loom.errors import RunConflictError, RunExistsError, RunNotFoundError
 from loom.runs.given import check_filter
+from loom.types.given import check_count
 
 _TOKENS = count(1)  # no two claims of this process have the same, whatever the id of their runs
 
@@ -41,7 +41,7 @@ class MemoryCheckpointer:
 
     def __init__(self, *, keep_finished: int | None = None) -> None:
         if keep_finished is not None:
-            check_whole("MemoryCheckpointer(keep_finished=…)", keep_finished, 0)
+            check_count("MemoryCheckpointer(keep_finished=…)", keep_finished, least=0)
         self._keep_finished = keep_finished
         self._runs: dict[str, _Run] = {}
         self._finished: OrderedDict[str, None] = OrderedDict()

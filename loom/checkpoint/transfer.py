@@ -15,11 +15,12 @@ from pydantic_core import from_json
 
 from loom.core.journal import FORMAT, Checkpointer, Journal, decode
 from loom.core.result import RunInfo, Status
-from loom.core.runtime import check_number, check_store
+from loom.core.runtime import check_store
 from loom.errors import CheckpointError, ConfigError, LoomError, RunConflictError, RunNotFoundError, quoted, short
 from loom.runs.given import STATUSES, known_run_id, seconds_of
 from loom.runs.inputs import checked_run_id
 from loom.runs.notes import open_asks
+from loom.types.given import check_number
 
 # Any, in this module: parsed JSON.
 

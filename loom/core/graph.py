@@ -8,6 +8,7 @@ from loom.core.declared import END, Declared, Drawing, Each, Placed, Way, bound
 from loom.core.node import GATES, AnyNode, FunctionNode, GraphNode, Node, class_flaw, inputs_of, outputs_of
 from loom.core.state import State, fields_of
 from loom.errors import ConfigError, GraphError, Problem, did_you_mean, short
+from loom.types.given import check_count, check_seconds
 
 if TYPE_CHECKING:
     from loom.core.runtime import Cache, Retry
@@ -129,8 +130,8 @@ class Graph(Generic[S]):
                 raise ConfigError(f"{where}: cache must be a Cache; got {short(cache)}")
             if not isinstance(retry, Retry | None):
                 raise ConfigError(f"{where}: retry must be a Retry; got {short(retry)}")
-        if timeout_s is True or not (timeout_s is None or (isinstance(timeout_s, (int, float)) and timeout_s > 0)):
-            raise ConfigError(f"{where}: timeout_s must be a number above 0; got {short(timeout_s)}")
+        if timeout_s is not None:
+            check_seconds(f"{where}: timeout_s", timeout_s)
 
     def edge(self, *stops: Stop) -> None:
         """Draw edges from stop to stop. A list fans out; the stop after a list joins its branches.
@@ -190,10 +191,7 @@ class Graph(Generic[S]):
         where = f'graph "{self.name}", each("{source}")'
         if not (isinstance(over, str) and isinstance(bind, str)):
             raise ConfigError(f"{where}: over and bind are names; got {short(over)}, {short(bind)}")
-        if not isinstance(max_concurrency, int) or max_concurrency is True or max_concurrency < 1:
-            raise ConfigError(
-                f"{where}: max_concurrency must be 1 or more, a whole number; got {short(max_concurrency)}"
-            )
+        check_count(f"{where}: max_concurrency", max_concurrency)
         way = Way(None, (node,), f"each {bind} in {over}")
         self._drawings.append(Drawing(source, (way,), each=Each(node, over, bind, max_concurrency)))
 

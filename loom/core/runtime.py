@@ -6,25 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from loom.errors import ConfigError, short
+from loom.types.given import check_count, check_number, check_seconds
 
 if TYPE_CHECKING:  # only names here: a graph is declared without loading what its run will need
     from loom.core.journal import Checkpointer
     from loom.types.models import Model
     from loom.types.tools import Tool
-
-
-def check_whole(what: str, value: object, least: int) -> None:
-    """Refuse with a ConfigError what is no whole number, or too small."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigError(f"{what} must be a whole number; got {short(value)}")
-    if value < least:
-        raise ConfigError(f"{what} must be at least {least}; got {short(value)}")
-
-
-def check_number(what: str, value: object) -> None:
-    """Refuse with a ConfigError what is no number, or below 0."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
-        raise ConfigError(f"{what} must be a number, 0 or more; got {short(value)}")
 
 
 def check_store(what: str, given: object) -> None:
@@ -57,7 +44,7 @@ class Retry:
     on: tuple[type[Exception], ...] = (Exception,)
 
     def __post_init__(self) -> None:
-        check_whole("Retry(max_attempts=…)", self.max_attempts, 1)
+        check_count("Retry(max_attempts=…)", self.max_attempts)
         check_number("Retry(backoff_s=…)", self.backoff_s)
         check_number("Retry(max_backoff_s=…)", self.max_backoff_s)
         if not isinstance(self.on, tuple) or not all(map(_is_exception, self.on)):
@@ -82,9 +69,9 @@ class Cache:
     max_entries: int = 1024
 
     def __post_init__(self) -> None:
-        check_whole("Cache(max_entries=…)", self.max_entries, 1)
-        if self.ttl_s is True or not (self.ttl_s is None or (isinstance(self.ttl_s, (int, float)) and self.ttl_s > 0)):
-            raise ConfigError(f"Cache(ttl_s=…) must be a number above 0; got {short(self.ttl_s)}")
+        check_count("Cache(max_entries=…)", self.max_entries)
+        if self.ttl_s is not None:
+            check_seconds("Cache(ttl_s=…)", self.ttl_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +94,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in (("max_steps", self.max_steps), ("max_tokens", self.max_tokens)):
             if value is not None:
-                check_whole(f"Limits({name}=…)", value, 0)
+                check_count(f"Limits({name}=…)", value, least=0)
         for name, amount in (("max_cost_usd", self.max_cost_usd), ("deadline_s", self.deadline_s)):
             if amount is not None:
                 check_number(f"Limits({name}=…)", amount)

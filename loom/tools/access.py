@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from loom.errors import ConfigError, did_you_mean, error_text, quoted
-from loom.tools.given import check_count, check_flag, check_one_of, check_texts
+from loom.types.given import check_count, check_flag, check_one_of, check_texts
 from loom.types.policy import PolicyConfig
 from loom.types.tools import Tool
 

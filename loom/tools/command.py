@@ -23,6 +23,7 @@ from anyio.abc import ByteReceiveStream, Process
 
 from loom.errors import ConfigError, ToolExecutionError, short
 from loom.tools.strays import children_of, kill, marked
+from loom.types.given import check_count
 
 # Enough for compilers and test runners to work; keys and tokens of this process are not passed on.
 PASSED_ON: Final = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "TMPDIR", "TZ", "USER")
@@ -62,9 +63,7 @@ class CommandLimits:
 
     def __post_init__(self) -> None:
         for name in ("cpu_s", "memory_bytes", "file_bytes", "processes"):
-            value: object = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"CommandLimits({name}=…) must be a whole number of at least 1, got {short(value)}")
+            check_count(f"CommandLimits({name}=…)", getattr(self, name))
 
     def applied_to(self, command: Sequence[str]) -> list[str]:
         """Return the command that sets these limits and becomes the given one."""

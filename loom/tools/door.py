@@ -19,7 +19,7 @@ from loom.errors import (
 )
 from loom.tools.access import access, check_names
 from loom.tools.failures import is_failure
-from loom.tools.given import check_kind, check_list, check_name
+from loom.types.given import check_kind, check_list, check_name
 from loom.tools.hooks import HookManager
 from loom.tools.judge import Case, Judge, canonical, digest_of
 from loom.tools.limiter import Limiter

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 from loom.errors import ConfigError, did_you_mean, error_text, quoted, short
 from loom.tools.bounded import LIMIT_S, bounded
 from loom.tools.failures import is_failure
-from loom.tools.given import check_seconds
+from loom.types.given import check_seconds
 from loom.types.policy import HookDecision, HookOutcome
 
 # Any, in this module: what is told to a hook, and what it returns.

@@ -12,10 +12,10 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from loom.errors import ConfigError, ToolExecutionError, error_text
 from loom.tools.failures import is_failure
-from loom.tools.given import check_count, check_flag, check_name, check_seconds, check_text, check_texts
 from loom.tools.roundtrip import check_defaults, is_read_by_alias, written
 from loom.tools.signature import arguments_of, is_plain
 from loom.types.content import DocumentBlock, ImageBlock, MessageContent, TextBlock
+from loom.types.given import check_count, check_flag, check_name, check_seconds, check_text, check_texts
 from loom.types.models import ToolSchema
 
 P = ParamSpec("P")

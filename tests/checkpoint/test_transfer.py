@@ -518,7 +518,7 @@ async def test_pruning_says_what_it_cannot_do(store: Checkpointer) -> None:
     await paused(store)
     wrong: Any
     for wrong in (-1, "1", None, float("nan")):
-        with pytest.raises(ConfigError, match=r"prune\(older_than_s=…\) must be a number, 0 or more; got "):
+        with pytest.raises(ConfigError, match=r"prune\(older_than_s=…\) must be a number of at least 0; got "):
             await prune(store, older_than_s=wrong)
     for wrong in (("done",), "completed", 5, (5, "done"), None):
         with pytest.raises(ConfigError, match=r'prune\(statuses=…\) must be a tuple of "cancelled", .*; got '):

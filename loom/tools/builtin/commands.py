@@ -10,8 +10,8 @@ from pydantic import Field
 from loom.errors import ConfigError, ToolPermissionError, quoted
 from loom.tools.builtin.confined import Confined
 from loom.tools.command import CommandLimits, clean_environment, run_command
-from loom.tools.given import check_kind, check_seconds, check_texts
 from loom.tools.tool import ToolSpec, tool
+from loom.types.given import check_kind, check_seconds, check_texts
 
 MAX_OUTPUT_BYTES: Final = 64_000  # the last of them are kept
 

@@ -15,8 +15,8 @@ from loom.errors import ConfigError, ToolExecutionError, ToolPermissionError, sh
 from loom.tools.builtin.addresses import networks, plain_host
 from loom.tools.builtin.download import Download, Limits, Page, Resolver, addresses_of
 from loom.tools.builtin.pages import text_of_page
-from loom.tools.given import check_count, check_seconds, check_texts
 from loom.tools.tool import ToolSpec, tool
+from loom.types.given import check_count, check_seconds, check_texts
 
 _TEXT: Final = re.compile(
     r"text/.+|application/(?:.+\+)?(?:json|xml|yaml)|application/(?:javascript|ndjson|x-ndjson|jsonl|x-yaml|toml|sql)"

@@ -11,9 +11,9 @@ from loom.errors import ToolExecutionError
 from loom.tools.builtin.confined import Confined, parts_of
 from loom.tools.builtin.patterns import PathPattern
 from loom.tools.builtin.search import MAX_MATCHES, search
-from loom.tools.given import check_flag
 from loom.tools.tool import ToolSpec, tool
 from loom.tools.workspace import alone_with, write_file
+from loom.types.given import check_flag
 
 MAX_FILE_BYTES: Final = 10_000_000  # of a file that is read or edited
 MAX_READ_CHARS: Final = 250_000  # that one call returns

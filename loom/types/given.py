@@ -1,4 +1,4 @@
-"""What tools are made with, checked where it is given. What is wrong is a `ConfigError` that begins with its place."""
+"""Settings, checked where they are given. What is wrong is a `ConfigError` that begins with its place."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -36,10 +36,16 @@ def check_seconds(place: str, given: object) -> None:
         raise _wrong(place, "more than 0 seconds", given)
 
 
-def check_count(place: str, given: object) -> None:
-    """Refuse what is no whole number of at least 1."""
-    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-        raise _wrong(place, "a whole number of at least 1", given)
+def check_number(place: str, given: object) -> None:
+    """Refuse what is no number of at least 0."""
+    if not isinstance(given, int | float) or isinstance(given, bool) or not given >= 0:
+        raise _wrong(place, "a number of at least 0", given)
+
+
+def check_count(place: str, given: object, *, least: int = 1) -> None:
+    """Refuse what is no whole number, or too small."""
+    if not isinstance(given, int) or isinstance(given, bool) or given < least:
+        raise _wrong(place, f"a whole number of at least {least}", given)
 
 
 def check_texts(place: str, given: object, example: str, *, is_needed: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Tests of what tools are made with."""
+"""Tests of settings, checked where they are given."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from loom.errors import ConfigError
-from loom.tools.given import (
+from loom.types.given import (
     check_count,
     check_flag,
     check_kind,
     check_list,
     check_name,
+    check_number,
     check_one_of,
     check_seconds,
     check_text,
@@ -29,6 +30,10 @@ def one_of(place: str, given: Any) -> None:
     check_one_of(place, given, ("a", "b"))
 
 
+def from_zero(place: str, given: Any) -> None:
+    check_count(place, given, least=0)
+
+
 def some_texts(place: str, given: Any) -> None:
     check_texts(place, given, '"a"', is_needed=True)
 
@@ -40,7 +45,9 @@ def some_texts(place: str, given: Any) -> None:
         (check_text, ["", "a"]),
         (check_flag, [True, False]),
         (check_seconds, [1, 0.001, 10**400]),
+        (check_number, [0, 0.5, 10**400, float("inf")]),
         (check_count, [1, 10**30]),
+        (from_zero, [0, 1]),
         (texts, [[], (), ["a"], ("a", "b"), {"a"}]),
         (some_texts, [["a"], {"a"}]),
     ],
@@ -55,7 +62,9 @@ WRONG: list[tuple[Check, str, list[Any]]] = [
     (check_text, "a text", [None, b"a", 1]),
     (check_flag, "True or False", ["no", 0, 1, None]),
     (check_seconds, "more than 0 seconds", ["1", 0, -1, True, None, float("nan"), float("inf")]),
+    (check_number, "a number of at least 0", ["1", -0.1, True, None, float("nan")]),
     (check_count, "a whole number of at least 1", ["1", 0, 1.0, True, None]),
+    (from_zero, "a whole number of at least 0", [-1, False]),
     (texts, 'a list of texts, as in ["a"]', ["a", b"a", None, 1, [1], [""], [" "], ["a", None]]),
     (one_of, 'one of "a", "b"', ["c", "A", None, ["a"]]),
     (some_texts, 'a list of texts, as in ["a"]', [[], (), "a"]),
