@@ -5,9 +5,10 @@ import sys
 import threading
 from importlib.metadata import version as version_of
 from io import TextIOWrapper
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from loom.cli.exits import Exit, OutputError, reported, tell, writing
 from loom.cli.options import (
@@ -39,7 +40,27 @@ from loom.cli.options import (
 )
 from loom.errors import ConfigError
 
+
+class _Group(TyperGroup):
+    """A group whose help, where it cannot be printed, ends as any command then does."""
+
+    @reported(is_debug=False)
+    @writing()
+    def get_help(self, ctx: Any) -> str:  # noqa: ANN401 - click's context, or that of the click within typer
+        return super().get_help(ctx)  # which prints it
+
+
+class _Command(TyperCommand):
+    """A command whose help ends like that, too."""
+
+    @reported(is_debug=False)
+    @writing()
+    def get_help(self, ctx: Any) -> str:  # noqa: ANN401 - as above
+        return super().get_help(ctx)
+
+
 cli = typer.Typer(
+    cls=_Group,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -66,7 +87,7 @@ def loom(
     """Run, resume, look into and draw graphs."""
 
 
-@cli.command()
+@cli.command(cls=_Command)
 def run(  # noqa: PLR0913 - each parameter is an option
     graph: GraphArgument,
     *,
@@ -91,7 +112,7 @@ def run(  # noqa: PLR0913 - each parameter is an option
         actions.run(given, inputs or (), run_id, store, _kind(as_json, events))
 
 
-@cli.command()
+@cli.command(cls=_Command)
 def resume(  # noqa: PLR0913 - each parameter is an option
     run_id: RunArgument,
     *,
@@ -118,7 +139,7 @@ def resume(  # noqa: PLR0913 - each parameter is an option
         actions.resume(run_id, given, answers or (), on_change, renames or (), store, _kind(as_json, events))
 
 
-@cli.command()
+@cli.command(cls=_Command)
 def runs(
     *,
     status: StatusOption = None,
@@ -133,7 +154,7 @@ def runs(
         actions.runs(status, store, _kind(as_json))
 
 
-@cli.command()
+@cli.command(cls=_Command)
 def show(
     run_id: RunArgument,
     *,
@@ -149,7 +170,7 @@ def show(
         actions.show(run_id, graph, store, _kind(as_json))
 
 
-@cli.command()
+@cli.command(cls=_Command)
 def render(
     graph: GraphArgument,
     *,
@@ -167,7 +188,7 @@ def render(
         actions.render(Given(graph, checks=checks, workspace=workspace, sets=sets), path, wish)
 
 
-@cli.command()
+@cli.command(cls=_Command)
 def check(
     graph: GraphArgument,
     *,

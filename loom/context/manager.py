@@ -1,11 +1,11 @@
 """A conversation in a model's window, for those who run a loop of their own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from loom.context.view import handed_off, last_turn, tokens_in_content
+from loom.context.view import LEAST_PREVIEW, handed_off, last_turn, ref_of, tokens_in, tokens_in_content
 from loom.context.window import Edits, Window
-from loom.errors import ConfigError, ContextOverflowError, short
+from loom.errors import ConfigError, ContextError, ContextOverflowError, short
 from loom.types.handoff import HandoffArtifact
 from loom.types.messages import Message
 
@@ -76,32 +76,61 @@ class ContextManager:
         return (*first, *self._view(self._edits))
 
     def renew(self) -> HandoffArtifact:
-        """Begin anew: the view is then a handoff and, where there is room for it, the last turn.
+        """Begin anew: the view is then a handoff, the last turn, and what was said after it.
+
+        Where there is no room for the results of that turn, head and tail of each are shown, as long as fit, with a
+        reference for `fetch`; where there is none for the turn, the handoff tells them so.
 
         Raises:
             ContextOverflowError: even so it would not fit; nothing is changed.
         """
-        handoff = self._handoff()
-        said = self._transcript
-        for since in (last_turn(said), len(said)):
-            edits = Edits(since=since, handoff=handoff)
-            if self._tokens(edits) < self._window.max_tokens:
-                self._edits = edits
-                return handoff
-        edits = Edits(since=len(said), handoff=handoff)
+        ways, size = list(self._ways()), self._window.max_tokens
+        handoff, edits = next((way for way in ways if self._tokens(way[1]) < size), ways[-1])
+        if self._tokens(edits) < size:
+            self._edits = edits
+            return handoff
         fixed, reserved = tokens_in_content(self._fixed), self._window.reserved_output_tokens
+        after = tokens_in(self._transcript[edits.since :])
         raise ContextOverflowError(
-            f"the window holds {self._window.max_tokens} tokens, and what can never be left out takes "
+            f"the window holds {size} tokens, and what can never be left out takes "
             f"{self._tokens(edits)}: goal, instructions and constraints {fixed}, "
-            f"handoff {tokens_in_content(handoff.to_system_prompt())}, reserved for the reply {reserved}; "
-            "shorten it, or use a model with a larger window"
+            f"handoff {tokens_in_content(handoff.to_system_prompt())}, said after the last turn {after}, "
+            f"reserved for the reply {reserved}; shorten it, or use a model with a larger window"
         )
 
-    def _handoff(self) -> HandoffArtifact:
+    def fetch(self, ref: str) -> str:
+        """Return the whole text of a tool's result, by the reference that stands where its middle was left out.
+
+        Raises:
+            ContextError: it is the reference of no result.
+        """
+        for message in self._transcript:
+            if message.role == "tool" and ref_of(message.text) == ref:
+                return message.text
+        raise ContextError(f"there is no result {short(ref)}; a reference stands in messages() where a text was cut")
+
+    def _ways(self) -> Iterator[tuple[HandoffArtifact, Edits]]:
+        """Yield what may be left out, ever more of it."""
+        said, room = self._transcript, self._window.max_tokens
+        since = last_turn(said)
+        after = next((place for place in range(since + 1, len(said)) if said[place].role != "tool"), len(said))
+        handoff, shown = self._handoff(room), room
+        yield handoff, Edits(since=since, handoff=handoff)
+        while shown >= LEAST_PREVIEW:
+            cut = [place for place in range(since + 1, after) if len(said[place].text) > shown]
+            cleared = tuple((place, ref_of(said[place].text)) for place in cut)
+            previews = tuple((place, shown) for place in cut)
+            yield handoff, Edits(cleared=cleared, previews=previews, since=since, handoff=handoff)
+            shown //= 2
+        for words in (room, LEAST_PREVIEW):
+            handoff = self._handoff(words, said[since + 1 : after])
+            yield handoff, Edits(since=after, handoff=handoff)
+
+    def _handoff(self, room: int, unseen: Sequence[Message] = ()) -> HandoffArtifact:
         sprint = self.last_handoff.sprint + 1 if self.last_handoff else 1
         said = self._transcript or (Message(role="user", content=self.goal),)
         at = datetime.now(UTC).isoformat()
-        handoff = handed_off(said, sprint=sprint, rho=self.rho, at=at, room=self._window.max_tokens)
+        handoff = handed_off(said, sprint=sprint, rho=self.rho, at=at, room=room, unseen=unseen)
         return handoff.model_copy(update={"goal": self.goal or handoff.goal})
 
     def _view(self, edits: Edits) -> tuple[Message, ...]:

@@ -7,7 +7,7 @@ of JSON with a `kind`:
     step     seq, node, branch, attempt, at, s, writes, taken, held?, usage?
     attempt  node, branch, attempt, at, error, usage?  a node failed and is tried again
     taken    node, branch, at, taken, held?             a way chosen after its step was recorded
-    intent   node, branch, key, effect, id, at         `ctx.once` is about to call its function
+    intent   node, branch, key, id?, at                `ctx.once` is about to call what writes; in a fork no id
     effect   node, branch, key, at, result | error     the function returned, or raised
     ask      node, branch, id, key, ask, question, answer_type, payload, at
     answer   id, value, at

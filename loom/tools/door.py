@@ -19,7 +19,6 @@ from loom.errors import (
 )
 from loom.tools.access import access, check_names
 from loom.tools.failures import is_failure
-from loom.types.given import check_kind, check_list, check_name
 from loom.tools.hooks import HookManager
 from loom.tools.judge import Case, Judge, canonical, digest_of
 from loom.tools.limiter import Limiter
@@ -27,6 +26,7 @@ from loom.tools.results import Redactor, shortened
 from loom.tools.rules import Rules
 from loom.types.content import MessageContent, text_of
 from loom.types.decisions import Decision, ToolRun
+from loom.types.given import check_kind, check_list, check_name
 from loom.types.messages import MALFORMED, ToolCall, ToolResult
 from loom.types.models import ToolSchema
 from loom.types.policy import HookDecision, PolicyConfig, SafetyRule
@@ -199,6 +199,7 @@ class Door(Mapping[str, Tool]):
         if again.outcome == "deny" or (again.outcome == "ask" and decision.outcome == "allow"):
             raise ToolPermissionError(again.reason)
         if again.digest != decision.digest:
+            self._limiter.give_back(again.digest)
             raise ToolPermissionError(f'the hooks now want other arguments for tool "{decision.tool}": judge it anew')
         self._limiter.use(decision.digest)
 

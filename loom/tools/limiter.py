@@ -14,7 +14,8 @@ class Limiter(Generic[Call]):
     """Count calls in a sliding window of 60 seconds by `clock`, for all who share this limiter, also in other threads.
 
     A place is taken when a call is allowed and used when the call is made; from then on it counts for 60 seconds. So
-    no window ever holds more calls than `limit`. A place that is not used counts for 60 seconds too.
+    no window ever holds more calls than `limit`. A place that is not used counts for 60 seconds too, unless it is
+    given back.
     """
 
     def __init__(self, limit: int, clock: Callable[[], float]) -> None:
@@ -47,13 +48,16 @@ class Limiter(Generic[Call]):
             now = self._now()
             if digest not in self._unused:
                 return False
-            places = self._unused[digest][1]
-            place = places.pop(0)  # the oldest, which would be the first to run out
-            if not places:
-                del self._unused[digest]
-            del self._places[place]
+            place = self._unused[digest][1][0]  # the oldest, which would be the first to run out
+            self._leave(place, digest)
             self._places[place] = now, ""
             return True
+
+    def give_back(self, digest: str) -> None:
+        """Give back the newest place that was taken for a call and not used; without one nothing happens."""
+        with self._lock:
+            if digest in self._unused:
+                self._leave(self._unused[digest][1][-1], digest)
 
     def call(self, digest: str) -> Call | None:
         """Return the call that a place was taken for; None where there is none, or it was used."""
@@ -76,10 +80,14 @@ class Limiter(Generic[Call]):
             place, (at, digest) = next(iter(self._places.items()))
             if at + WINDOW_S > now:
                 break
-            del self._places[place]
-            if digest:
-                places = self._unused[digest][1]
-                places.remove(place)
-                if not places:
-                    del self._unused[digest]
+            self._leave(place, digest)
         return now
+
+    def _leave(self, place: int, digest: str) -> None:
+        """Remove a place, and what it was taken for, if it was not used."""
+        del self._places[place]
+        if digest:
+            places = self._unused[digest][1]
+            places.remove(place)
+            if not places:
+                del self._unused[digest]

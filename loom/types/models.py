@@ -20,7 +20,8 @@ class ModelRef(Settings):
     """The name of a model at a provider. It holds no key: keys come from the environment.
 
     `api_key_env` names another variable than the provider's usual one; `api_base` another server;
-    `extensions` are provider parameters passed on as they are. Raises `ConfigError` for a setting of the wrong kind.
+    `extensions` are provider parameters passed on as they are; headers among them are saved and not shown. Raises
+    `ConfigError` for a setting of the wrong kind.
     """
 
     provider: str

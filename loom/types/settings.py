@@ -33,6 +33,19 @@ class Settings(BaseModel):
         if flaws:
             raise ConfigError("; ".join(dict.fromkeys(flaws)))
 
+    # Any: as above.
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield what is shown of the settings: all but the values of headers, which may be keys."""
+        for name, value in super().__repr_args__():
+            yield name, _without_keys(cast("dict[str, Any]", value)) if isinstance(value, dict) else value
+
+
+# Any: as above.
+def _without_keys(setting: dict[str, Any]) -> dict[str, Any]:
+    """Return a setting with the names alone of headers that stand in it."""
+    found = {name: setting[name] for name in ("headers", "extra_headers") if isinstance(setting.get(name), Mapping)}
+    return setting | {name: dict.fromkeys(headers, "[redacted]") for name, headers in found.items()}
+
 
 # Any: as above.
 def by_name(

@@ -99,6 +99,9 @@ def test_a_failed_run_whose_output_cannot_be_written_has_failed(folder: Path) ->
         ("check", "graphs.py:wide"),
         ("render", "graphs.py:wide"),
         ("--version",),
+        ("--help",),
+        ("run", "--help"),
+        (),
     ],
     ids=" ".join,
 )
@@ -121,7 +124,7 @@ def test_what_a_graph_printed_and_cannot_be_written_is_told_at_the_end(folder: P
 
 
 def test_a_reader_that_goes_away_ends_the_command_without_a_word(folder: Path) -> None:
-    for arguments in (("--version",), ("check", "graphs.py:wide"), ("check", "graphs.py:wide", "--json")):
+    for arguments in (("--version",), ("--help",), ("check", "graphs.py:wide"), ("check", "graphs.py:wide", "--json")):
         reading, writing = os.pipe()
         os.close(reading)
         with os.fdopen(writing, "w") as gone:

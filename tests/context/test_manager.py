@@ -1,10 +1,11 @@
 """Tests of a conversation in a window, for loops of one's own."""
 
+import re
 from typing import Any
 
 import pytest
 
-from loom import ConfigError, ContextOverflowError
+from loom import ConfigError, ContextError, ContextOverflowError
 from loom.context import ContextManager
 from loom.types.messages import Message, ToolCall
 
@@ -63,12 +64,52 @@ def test_renewals_are_counted_and_what_comes_after_is_shown() -> None:
     assert (second.sprint, second.goal) == (2, "Write the report")
 
 
-def test_a_last_turn_that_is_too_large_is_left_out() -> None:
-    manager = ContextManager(500, goal="A report")
-    manager.extend(talk(1, size=8000))
+def test_of_results_that_have_no_room_in_the_last_turn_the_middle_is_left_out() -> None:
+    manager = ContextManager(1000, goal="A report")
+    whole = "first " + "x" * 9000 + " last"
+    short = Message(role="tool", name="read", tool_call_id="c2", content="y" * 40)
+    manager.extend([*talk(3)[:-1], Message(role="tool", name="read", tool_call_id="c1", content=whole), short])
     manager.renew()
-    assert [message.role for message in manager.messages()] == ["system", "user"]
+    *_, turn, cut, last = manager.messages()
+    assert (turn.text, last) == ("step 2", short)
+    assert cut.text.startswith("first xxx")
+    assert cut.text.endswith("xxx last")
+    assert len(cut.text) > 1000, "as much as fits"
+    (ref,) = re.findall(r"\[… \d+ of 9011 characters left out; the whole result is kept as (\w+) …\]", cut.text)
+    assert manager.fetch(ref) == whole
     assert manager.rho < 1
+
+
+def test_results_of_a_last_turn_that_has_no_room_are_told_in_the_handoff() -> None:
+    manager = ContextManager(700, goal="A report")
+    manager.extend(talk(1)[:1])
+    manager.extend([Message(role="assistant", content="z" * 3000, tool_calls=(CALL,))])
+    manager.extend([Message(role="tool", name="read", tool_call_id="c1", content="first " + "x" * 9000)])
+    handoff = manager.renew()
+    assert [message.role for message in manager.messages()] == ["system", "user"]
+    assert "- the result of read, not seen yet: first xxx" in handoff.progress_summary
+    (ref,) = re.findall(r"kept as (\w+)", manager.messages()[-1].text)
+    assert manager.fetch(ref).startswith("first xxx")
+    assert manager.rho < 1
+
+
+def test_what_was_said_after_a_last_turn_that_has_no_room_is_shown() -> None:
+    manager = ContextManager(500, goal="A report")
+    asked = Message(role="user", content="And now the summary")
+    manager.extend([*talk(1)[:1], Message(role="assistant", content="z" * 3000), asked])
+    manager.renew()
+    assert [message.role for message in manager.messages()] == ["system", "user", "user"]
+    assert manager.messages()[-1] == asked
+    manager.extend([Message(role="user", content="x" * 4000)])
+    with pytest.raises(ContextOverflowError, match=r"said after the last turn 10\d\d"):
+        manager.renew()
+
+
+def test_a_reference_to_no_result_is_refused() -> None:
+    manager = ContextManager(500)
+    manager.extend(talk(1))
+    with pytest.raises(ContextError, match=r"there is no result 'out_1'; a reference stands in messages\(\)"):
+        manager.fetch("out_1")
 
 
 def test_last_words_that_are_too_long_are_cut_in_the_handoff() -> None:
@@ -82,7 +123,8 @@ def test_what_can_never_be_left_out_and_does_not_fit_is_told_in_numbers() -> Non
     manager = ContextManager(100, goal="A report", instructions="x" * 4000)
     manager.extend(talk(1))
     before = manager.messages()
-    with pytest.raises(ContextOverflowError, match=r"holds 100 tokens.*constraints 10\d\d.*reserved for the reply 0"):
+    told = r"holds 100 tokens.*constraints 10\d\d, handoff .*, reserved for the reply 0"
+    with pytest.raises(ContextOverflowError, match=told):
         manager.renew()
     assert manager.messages() == before
     assert manager.last_handoff is None

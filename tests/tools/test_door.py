@@ -467,6 +467,17 @@ async def test_hooks_that_want_other_arguments_by_now_forbid_what_was_decided_be
     assert spy.calls == []
 
 
+async def test_a_call_that_the_hooks_want_otherwise_by_now_uses_up_no_place() -> None:
+    spy = Spy()
+    earlier = await Door([spy.tool]).judge(wanted(env="x"), run_id="r")
+    hooks = hooks_of("before_tool_call", lambda told: {"arguments": {"env": "y"}})
+    door = Door([spy.tool], hooks=hooks, policy=limited(1))
+    for _ in range(2):
+        with pytest.raises(ToolPermissionError, match="the hooks now want other arguments"):
+            await door.run(earlier, run_id="r")
+    assert (await door.call("deploy", env="x")).content == "deployed to y"
+
+
 async def test_a_tool_may_change_what_it_is_given_without_changing_the_decision() -> None:
     @tool
     async def grow(items: list[Any], options: dict[str, Any]) -> str:

@@ -104,9 +104,24 @@ def test_a_call_is_known_while_it_has_a_place_that_is_not_used() -> None:
     assert (limiter.call("a"), limiter.call("b")) == (None, 4)
 
 
+def test_a_place_that_is_given_back_is_free_and_the_earlier_one_of_an_equal_call_stays() -> None:
+    clock = Clock()
+    limiter = Limiter[int](2, clock)
+    limiter.take("a", 1)
+    clock.now += 10
+    limiter.take("a", 2)
+    limiter.give_back("a")
+    assert (limiter.wait_s(), limiter.call("a")) == (0, 1)
+    assert limiter.use("a")
+    limiter.give_back("a")
+    limiter.give_back("b")
+    limiter.take("b", 1)
+    assert limiter.wait_s() == pytest.approx(60), "one was used and stays so"
+
+
 @given(
     st.integers(1, 4),
-    st.lists(st.tuples(st.floats(0, 40), st.sampled_from(["take", "look", "use"]), st.sampled_from("ab"))),
+    st.lists(st.tuples(st.floats(0, 40), st.sampled_from(["take", "look", "use", "give back"]), st.sampled_from("ab"))),
 )
 def test_no_window_of_sixty_seconds_ever_holds_more_than_the_limit(
     limit: int, moves: list[tuple[float, str, str]]
@@ -120,6 +135,8 @@ def test_no_window_of_sixty_seconds_ever_holds_more_than_the_limit(
             limiter.take(digest, 1)
         elif move == "look":
             limiter.wait_s()
+        elif move == "give back":
+            limiter.give_back(digest)
         elif limiter.use(digest):
             used.append(clock.now)
             assert sum(at > clock.now - 60 for at in used) <= limit

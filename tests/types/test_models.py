@@ -50,6 +50,13 @@ def test_a_reference_survives_json() -> None:
     assert ModelRef.model_validate_json(ref.model_dump_json()) == ref
 
 
+def test_headers_are_saved_and_not_shown() -> None:
+    ref = ModelRef.openai("gpt-4o", extensions={"extra_headers": {"Authorization": "Bearer canary"}, "top_p": 0.5})
+    assert repr(ref).endswith("extensions={'extra_headers': {'Authorization': '[redacted]'}, 'top_p': 0.5})")
+    assert ModelRef.model_validate_json(ref.model_dump_json()) == ref
+    assert "Bearer canary" in ref.model_dump_json()
+
+
 def test_a_misspelt_setting_is_refused() -> None:
     with pytest.raises(ConfigError, match=r'ModelRef has no setting .api_bse.; it has .* Did you mean "api_base"'):
         ModelRef("openai", "gpt-4o", api_bse="http://proxy/v1")

@@ -80,6 +80,20 @@ def test_what_is_wrong_at_a_position_is_named(make: Callable[[], Inner], said: s
     assert str(caught.value) == said
 
 
+class Sent(Settings):
+    extensions: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize("setting", ["headers", "extra_headers"])
+def test_headers_are_kept_and_not_shown(setting: str) -> None:
+    headers = {"Authorization": "Bearer canary-1234"}
+    sent = Sent(extensions={setting: headers, "top_p": 0.5})
+    assert repr(sent) == f"Sent(extensions={{'{setting}': {{'Authorization': '[redacted]'}}, 'top_p': 0.5}})"
+    assert str(sent) in repr(sent)
+    assert sent.model_dump() == {"extensions": {setting: headers, "top_p": 0.5}}
+    assert repr(Sent(extensions={setting: None})) == f"Sent(extensions={{'{setting}': None}})"
+
+
 def test_settings_do_not_change_and_lists_are_copied() -> None:
     names = ["a"]
     made = Outer(name="a", names=names)
