@@ -137,7 +137,10 @@ WRONG_CALLS: list[tuple[Callable[[Any], None], str]] = [
     ),
     (lambda made: made.node("e", note, ungated=5), "True or False; got ungated=5, join=False"),
     (lambda made: made.node("e", note, join="yes"), "and join True or False; got ungated='', join='yes'"),
-    (lambda made: made.node("e", note, timeout_s=True), 'node "e": timeout_s must be more than 0 seconds; got bool: True'),
+    (
+        lambda made: made.node("e", note, timeout_s=True),
+        'node "e": timeout_s must be more than 0 seconds; got bool: True',
+    ),
     (lambda made: made.node("e\ud800", note), "a node's name is a string that can be saved; got 'e\\ud800'"),
     (lambda made: made.each("a", "b", over=["items"], bind="text"), "over and bind are names; got ['items'], 'text'"),
     (
