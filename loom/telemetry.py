@@ -128,7 +128,7 @@ class Telemetry:
             self._end(event, run)
         elif event.type == "step.started":
             run.since[event.payload["node"]] = event.at
-        elif event.type == "model.finished":
+        elif event.type in ("model.finished", "model.failed"):
             self._chat(event, run)
         elif event.type == "tool.started":
             self._begin_call(event, run)
@@ -195,6 +195,13 @@ class Telemetry:
             "gen_ai.provider.name": provider,
             "gen_ai.request.model": model,
         }
+        client = self._trace.SpanKind.CLIENT
+        if event.type == "model.failed":
+            error = _error_type(payload["error"])
+            span = self._span("chat", model, began, about | {"loom.node": node}, within=run, kind=client)
+            self._close(span, event.at, error)
+            self._chats.record(max(0.0, event.at - began), about | _error(error))
+            return
         usage: Mapping[str, Any] = payload["usage"]
         used: dict[str, Any] = {
             "gen_ai.usage.input_tokens": usage["input_tokens"],
@@ -205,8 +212,7 @@ class Telemetry:
         }
         if usage["cost_usd"] is not None:  # an unknown price is no price of 0
             used["loom.usage.cost_usd"] = usage["cost_usd"]
-        kind = self._trace.SpanKind.CLIENT
-        span = self._span("chat", model, began, about | used, within=run, kind=kind)
+        span = self._span("chat", model, began, about | used, within=run, kind=client)
         span.end(_ns(event.at))
         self._chats.record(max(0.0, event.at - began), about)
         self._tokens.record(usage["input_tokens"], about | {"gen_ai.token.type": "input"})

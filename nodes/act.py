@@ -99,10 +99,6 @@ class _Turn:
         """Make one call, once. Its events are saved together with its result, so they are told once as well."""
         decision = self._inputs.decisions[number]
         tool = self._tool(decision)
-        if tool.effect != "write" and len(self._inputs.decisions) == 1:
-            # The record of this step comes right after it and holds all of it; nothing is in doubt in between.
-            self.done[number] = await self._called(decision)
-            return
 
         async def call() -> ToolRun:
             run = await self._called(decision)

@@ -17,6 +17,7 @@ from loom.prompts.template import render
 from loom.tools.door import as_door
 from loom.types.characters import mended
 from loom.types.events import Event
+from loom.types.frozen import FrozenDict
 from loom.types.messages import MALFORMED, Message, ToolCall
 from loom.types.models import ModelRef
 
@@ -92,8 +93,11 @@ def _told_apart(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
 
 def _whole(call: ToolCall) -> ToolCall:
     """Return a call without halves of characters, with which it could not be saved; those in arguments spoil them."""
+    arguments = call.arguments
+    if type(arguments) is FrozenDict:  # of which to_json takes long to tell what it is
+        arguments = dict(arguments)
     try:
-        to_json((call.id, call.name, dict(call.arguments)))  # to_json takes long to tell what a FrozenDict is
+        to_json((call.id, call.name, arguments))
     except ValueError:  # PydanticSerializationError is one
         return ToolCall(id=mended(call.id), name=mended(call.name), arguments=_readable(call.arguments))
     return call

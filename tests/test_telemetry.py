@@ -194,6 +194,20 @@ def test_a_call_of_a_model_begins_when_the_one_before_it_ended() -> None:
     assert [watched.spans[name].start_time for name in ("chat a", "chat b")] == [101_000_000_000, 102_000_000_000]
 
 
+def test_a_call_of_a_model_that_fails_is_an_error() -> None:
+    watched = Watched()
+    failed = {"node": "reason", "model": "local:a", "error": "RateLimitedError: canary"}
+    watched.tell(BEGUN, ("step.started", {"node": "reason"}), ("model.failed", failed), asked("local:b"), DONE)
+    span = watched.spans["chat a"]
+    assert span.status.status_code is StatusCode.ERROR
+    assert attributes(span)["error.type"] == "RateLimitedError"
+    assert (span.start_time, span.end_time) == (101_000_000_000, 102_000_000_000)
+    assert watched.spans["chat b"].start_time == 102_000_000_000
+    first, *_ = watched.points("gen_ai.client.operation.duration")
+    assert dict(first.attributes or {})["error.type"] == "RateLimitedError"
+    assert "canary" not in str(attributes(span))
+
+
 @pytest.mark.parametrize(
     ("identifier", "provider", "name"),
     [

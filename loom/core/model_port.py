@@ -5,7 +5,7 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from loom.errors import ConfigError, short
+from loom.errors import ConfigError, error_text, short
 from loom.types.events import Event
 from loom.types.messages import Message
 from loom.types.models import Model, ModelRef, ModelReply, ModelRequest, ToolSchema
@@ -76,24 +76,28 @@ class ModelPort:
             run_id=self._host.run_id,
         )
 
-        def emit(delta: ModelDelta) -> None:
-            if not isinstance(delta, ModelDelta):
-                raise self._misfit("emits", delta, "TextDelta, ThinkingDelta or ToolCallDelta")
-            self._host.emit_live(Event(type="model.delta", payload={"node": self._node, **delta.model_dump()}))
+        about = {"node": self._node, "model": self._ref.identifier}
+        try:
+            reply = await self._reply(request)
+        except Exception as error:
+            self._host.emit(Event(type="model.failed", payload=about | {"error": error_text(error)}))
+            raise
+        self._count(reply.usage)
+        came = {"finish_reason": reply.finish_reason, "usage": {**vars(reply.usage)}}
+        self._host.emit(Event(type="model.finished", payload=about | came))
+        return reply
 
-        replying: object = self._host.model(self._ref).complete(request, emit)
+    async def _reply(self, request: ModelRequest) -> ModelReply:
+        replying: object = self._host.model(self._ref).complete(request, self._emit)
         reply = await replying if isinstance(replying, Awaitable) else replying
         if not isinstance(reply, ModelReply) or reply is replying:
             raise self._misfit("gives", reply, "ModelReply, by async def complete(self, request, emit)")
-        self._count(reply.usage)
-        payload = {
-            "node": self._node,
-            "model": self._ref.identifier,
-            "finish_reason": reply.finish_reason,
-            "usage": {**vars(reply.usage)},
-        }
-        self._host.emit(Event(type="model.finished", payload=payload))
         return reply
+
+    def _emit(self, delta: ModelDelta) -> None:
+        if not isinstance(delta, ModelDelta):
+            raise self._misfit("emits", delta, "TextDelta, ThinkingDelta or ToolCallDelta")
+        self._host.emit_live(Event(type="model.delta", payload={"node": self._node, **delta.model_dump()}))
 
     def _misfit(self, gives: str, got: object, expected: str) -> ConfigError:
         return ConfigError(f'model "{self._ref.identifier}" {gives} {short(got)}; expected {expected}')

@@ -71,7 +71,7 @@ def _condition(text: str, turn: int) -> str:
 
 def _broken(text: str, width: int) -> list[str]:
     done: list[str] = []
-    while cells(text) > width:
+    while cells(text) > width and len(text) > 1:
         cut = _cut(text, width)
         done.append(text[:cut].rstrip())
         text = text[cut:].lstrip()
@@ -88,4 +88,4 @@ def _cut(text: str, width: int) -> int:
         ends = [found.start() for found in place.finditer(text, 0, room + 6) if least <= found.start() <= room]
         if ends:
             return ends[-1]
-    return room
+    return max(room, 1)

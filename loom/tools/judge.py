@@ -124,15 +124,14 @@ class Judge:
             raise _Denied("rate_limit", "tools.rate_limits", self.limiter.full(wait_s), wait_s)
 
     def _validate(self, case: Case, tool: Tool, arguments: Mapping[str, Any]) -> None:
-        """Put the validated arguments and their digest into the case."""
+        """Put the validated arguments and their digest into the case, which else stays as it was."""
         if MALFORMED in arguments:
             why = f'tool "{tool.name}" was not called: its arguments are no JSON object: {arguments[MALFORMED]}'
             raise _Denied("arguments", "", why)
         validated = getattr(tool, "validated", None)
         try:
-            case.arguments = held_against_schema(tool, arguments) if validated is None else validated(arguments)
-            case.saved = canonical(tool.name, case.arguments, case.run_id)
-            case.digest = digest_of(case.saved)
+            judged = held_against_schema(tool, arguments) if validated is None else validated(arguments)
+            saved = canonical(tool.name, judged, case.run_id)
         except ToolExecutionError as error:
             raise _Denied("arguments", "", str(error)) from None
         except BaseException as error:  # what cannot be judged is denied
@@ -140,6 +139,7 @@ class Judge:
                 raise
             why = f'tool "{tool.name}" was not called, its arguments cannot be judged: {error_text(error)}'
             raise _Denied("arguments", "", why) from None
+        case.arguments, case.saved, case.digest = judged, saved, digest_of(saved)
 
     async def _hooked(self, case: Case, tool: Tool) -> tuple[str, str] | None:
         """Ask the hooks, again from the first one whenever one changed the arguments; return who asks, and why."""
@@ -164,7 +164,7 @@ class Judge:
     def _denial(self, case: Case, denied: _Denied) -> Decision:
         if not case.digest:
             try:
-                case.arguments = as_json(case.arguments)
+                case.arguments = frozen(as_json(case.arguments))
             except Exception:  # noqa: BLE001 - what is no JSON cannot be told, only that it was denied
                 case.arguments = {}
             case.digest = digest_of(canonical(case.call.name, case.arguments, case.run_id))

@@ -354,10 +354,10 @@ async def test_a_graph_as_a_node_cannot_have_one() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_entries": 0}, r"Cache\(max_entries=…\) must be at least 1; got 0"),
-        ({"ttl_s": 0}, r"Cache\(ttl_s=…\) must be a number above 0; got 0"),
-        ({"ttl_s": True}, r"Cache\(ttl_s=…\) must be a number above 0; got True"),
-        ({"ttl_s": -1}, r"Cache\(ttl_s=…\) must be a number above 0; got -1"),
+        ({"max_entries": 0}, r"Cache\(max_entries=…\) must be a whole number of at least 1; got int: 0"),
+        ({"ttl_s": 0}, r"Cache\(ttl_s=…\) must be more than 0 seconds; got int: 0"),
+        ({"ttl_s": True}, r"Cache\(ttl_s=…\) must be more than 0 seconds; got bool: True"),
+        ({"ttl_s": -1}, r"Cache\(ttl_s=…\) must be more than 0 seconds; got int: -1"),
     ],
 )
 def test_a_size_or_age_that_keeps_nothing_is_refused(settings: dict[str, int], message: str) -> None:

@@ -1,3 +1,4 @@
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -56,6 +57,20 @@ async def test_a_reply_of_a_type_is_asked_for() -> None:
 
     await chain("a", a=talk).run(runtime=Runtime(models=model))
     assert model.requests[0].response_type is Verdict
+
+
+async def test_a_call_that_fails_is_told_as_an_event_also_where_the_node_goes_on() -> None:
+    model = ScriptedModel([TimeoutError("too slow"), "two"])
+
+    async def talk(ctx: Context) -> None:
+        with suppress(TimeoutError):
+            await ctx.model(REF).complete(HELLO)
+        await ctx.model(REF).complete(HELLO)
+
+    run = chain("a", a=talk).start(runtime=Runtime(models=model))
+    told = [event.payload async for event in run.events() if event.type in ("model.failed", "model.finished")]
+    assert told[0] == {"node": "a", "model": "test:one", "error": "TimeoutError: too slow"}
+    assert [payload.get("finish_reason") for payload in told] == [None, "stop"]
 
 
 class Odd:

@@ -34,6 +34,7 @@ def test_lines_fit_and_lose_nothing_but_spaces(text: str, width: int) -> None:
 
 def test_what_should_not_begin_a_line_begins_one_where_nothing_else_can() -> None:
     assert lines("a)))", width=2) == ["a)", "))"]
+    assert lines("語語", width=1) == ["語", "語"]
 
 
 def test_a_sign_that_turns_the_direction_of_writing_is_shown_as_its_number() -> None:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel
 
 from loom.tools.door import Door
 from loom.tools.hooks import HookManager
-from loom.tools.judge import canonical
+from loom.tools.judge import canonical, digest_of
 from loom.tools.tool import tool
 from loom.types.decisions import Decision
 from loom.types.messages import MALFORMED, ToolCall
@@ -179,6 +179,13 @@ async def test_a_hook_that_changes_the_arguments_has_them_judged_anew_by_all() -
         return HookOutcome(arguments={"env": 1})
 
     assert (await judged(Door([deploy], hooks=before(unfit)), env="x")).by == "arguments"
+
+
+async def test_what_a_hook_wants_and_cannot_be_saved_is_denied_and_the_decision_tells_what_was_judged_before() -> None:
+    door = Door([deploy], hooks=before(lambda told: {"arguments": {"env": "caf\udce9"}}))
+    decision = await judged(door, env="x")
+    assert (decision.outcome, decision.by, decision.arguments) == ("deny", "arguments", {"env": "x", "count": 1})
+    assert decision.digest == digest_of(canonical("deploy", {"env": "x", "count": 1}, "r1"))
 
 
 async def test_hooks_that_never_agree_on_the_arguments_deny() -> None:
