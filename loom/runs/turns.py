@@ -1,7 +1,6 @@
 """Taking turns at saving."""
 
 import asyncio
-from contextlib import nullcontext
 from types import TracebackType
 
 import anyio
@@ -21,8 +20,11 @@ class Turns:
     async def __aenter__(self) -> None:
         self._wanted += 1
         try:
-            with anyio.CancelScope(shield=True) if self._wanted > 1 else nullcontext():
-                await self._lock.acquire()
+            if self._wanted == 1:
+                await self._lock.acquire()  # which is free
+            else:
+                with anyio.CancelScope(shield=True):
+                    await self._lock.acquire()
         except BaseException:
             self._wanted -= 1
             raise
