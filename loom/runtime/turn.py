@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from types import TracebackType
 
@@ -12,15 +14,29 @@ from loom.errors import RunError
 
 @dataclass(eq=False, slots=True)
 class _Place:
-    """A place in the row: the loop to wake whoever waits there in, what is awaited, whether it asks once it runs."""
+    """A place in the row of a turn: the loop to wake who waits there in, what is awaited, whether it asks once it runs.
 
+    `needs` are places that wait in other rows, for runs whose end the run at this place awaits.
+    """
+
+    turn: "Turn"
     loop: asyncio.AbstractEventLoop
     woken: asyncio.Future[None]
     asks_again: bool = False
+    needs: set["_Place"] = field(default_factory=set["_Place"])
 
 
 # Tasks and threads that are begun inside a turn inherit its place here, and may outlive it.
 _around: ContextVar[tuple[_Place, ...]] = ContextVar("loom_turns_around", default=())
+# Those of these places whose holders await the end of what is at work here.
+_awaiting: ContextVar[tuple[_Place, ...]] = ContextVar("loom_turns_awaiting", default=())
+_is_awaited: ContextVar[bool] = ContextVar("loom_turns_is_awaited", default=False)
+_NEEDS = Lock()
+
+
+def say_awaited() -> None:
+    """Say that whoever began this task awaits its end."""
+    _is_awaited.set(True)
 
 
 class Turn:
@@ -46,7 +62,7 @@ class Turn:
     async def __aenter__(self) -> None:
         self.refuse_inside()
         loop = asyncio.get_running_loop()
-        place = _Place(loop, loop.create_future())
+        place, awaiting = _Place(self, loop, loop.create_future()), _awaiting.get() if _is_awaited.get() else ()
         with self._guard:
             if self._holder is None:
                 self._holder = place
@@ -54,7 +70,8 @@ class Turn:
             else:
                 self._waiting.append(place)
         try:
-            await place.woken
+            with self._needed(place, awaiting):
+                await place.woken
         except BaseException:
             with self._guard:
                 if place in self._waiting:
@@ -63,12 +80,39 @@ class Turn:
                 self._pass_on()
             raise
         _around.set((*_around.get(), place))
+        _awaiting.set((*awaiting, place))
+        _is_awaited.set(False)  # of what is begun inside
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _around.set(tuple(place for place in _around.get() if place is not self._holder))
+        for places in (_around, _awaiting):
+            places.set(tuple(place for place in places.get() if place is not self._holder))
         self._pass_on()
+
+    @contextmanager
+    def _needed(self, place: _Place, awaiting: tuple[_Place, ...]) -> Generator[None]:
+        """Note who needs a place while it is waited in; refuse one that could never be had."""
+        with _NEEDS:
+            holders, seen = [self._holder], set[_Place | None]()
+            while holders:
+                holder = holders.pop()
+                if holder in awaiting:
+                    raise RunError(
+                        f"a run that waits for the end of this one has, through others, the turn of {self._of}, and "
+                        "each would wait for the other for ever; use another session there, agent.session()"
+                    )
+                if holder and holder not in seen:
+                    seen.add(holder)
+                    holders += [one.turn._holder for one in holder.needs]  # noqa: SLF001 - the same class
+            for one in awaiting:
+                one.needs.add(place)
+        try:
+            yield
+        finally:
+            with _NEEDS:
+                for one in awaiting:
+                    one.needs.discard(place)
 
     def _pass_on(self) -> None:
         """Give the turn to whoever has waited longest, in a loop that runs; one that is stopped asks when it does."""

@@ -14,6 +14,7 @@ from loom.runs.handle import GraphRun, has_running_loop
 from loom.runtime.engine import Engine
 from loom.runtime.failures import known
 from loom.runtime.records import RunResult, RunState, is_unfinished
+from loom.runtime.turn import say_awaited
 from loom.types.events import Event
 from loom.types.stream import (
     DoneEvent,
@@ -63,7 +64,7 @@ class AgentWalk:
         self._on_begin = on_begin
         self._loop = asyncio.get_running_loop()
         self._is_over = concurrent.futures.Future[None]()
-        self._is_cancelled = False
+        self._is_cancelled = self.is_attended = False
         self._waiting = anyio.CancelScope()
         self._has_handle = asyncio.Event()  # or never will
         self.task = asyncio.create_task(self._drive(opened), name=f"loom agent run {run_id}")
@@ -150,6 +151,8 @@ class AgentWalk:
         yield DoneEvent(output=result.output, iterations=turns, status=status)
 
     async def _drive(self, opened: Opened) -> RunResult:
+        if self.is_attended:
+            say_awaited()
         try:
             async with contextlib.AsyncExitStack() as stack:
                 with self._waiting:  # for its turn
@@ -187,6 +190,7 @@ class AgentWalk:
 @contextlib.asynccontextmanager
 async def attended(walk: AgentWalk) -> AsyncGenerator[AgentWalk, None]:
     """Give a walk that nobody else attends to: when whoever does leaves, it ends, and no task is left behind."""
+    walk.is_attended = True
     try:
         yield walk
     finally:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,13 +20,18 @@ from loom import (
 )
 from loom.config import MemoryBackend, MemoryConfig, RuntimeLimits
 from loom.runtime.records import RunState
+from loom.runtime.run import Run
 from loom.testing import ScriptedModel, call
+from loom.tools.tool import ToolSpec
+from loom.types.models import ModelRequest
 from tests.clock import Clock
 from tests.programs import run_python
 from tests.runtime.agents import Held, deploy, made, said, stored
 
 pytestmark = pytest.mark.anyio
 DEMO = SessionConfig(id="demo")
+
+# Any, in this module: what a scripted model replies.
 
 
 async def test_what_user_and_assistant_said_is_remembered_and_instructions_come_once() -> None:
@@ -382,3 +388,59 @@ async def test_a_run_of_another_session_inside_a_run_is_no_trouble() -> None:
     agent = made([call("ask_other"), "inner", "outer"], tools=[ask_other])
     async with asyncio.timeout(5):
         assert (await agent.session(DEMO).run("a")).output == "outer"
+
+
+def asking(request: ModelRequest) -> Any:
+    """Use the tool where the run is told to; else answer."""
+    return call("ask") if request.messages[-1].text == "start" else "answer"
+
+
+@pytest.mark.parametrize("many", [2, 3])
+async def test_sessions_that_ask_each_other_in_a_circle_do_not_wait_for_ever(many: int) -> None:
+    at_work, refused = asyncio.Barrier(many), list[str]()
+
+    def to_ask(other: int) -> ToolSpec[[], Any]:
+        @tool(read_only=True)
+        async def ask() -> str:
+            """Ask the next session."""
+            await at_work.wait()
+            try:
+                return (await sessions[other].run("?")).output
+            except RunError as error:
+                refused.append(str(error))
+                return "nobody"
+
+        return ask
+
+    agents = [made([asking] * 4, tools=[to_ask((number + 1) % many)]) for number in range(many)]
+    sessions = [agent.session(DEMO) for agent in agents]
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*(session.run("start") for session in sessions))
+    assert [result.output for result in results] == ["answer"] * many
+    assert len(refused) == 1
+    assert 'the turn of session "demo", and each would wait for the other for ever' in refused[0]
+
+
+async def test_a_run_that_is_begun_and_not_awaited_waits_for_one_that_asks_the_session_around_it() -> None:
+    begun, is_asked_back, told = list[Run](), asyncio.Event(), list[str]()
+
+    @tool(read_only=True)
+    async def ask() -> str:
+        """Begin a run of the other session, and go on."""
+        begun.append(others.start("?"))
+        await is_asked_back.wait()
+        await asyncio.sleep(0.05)  # until that waits for this run
+        return "begun"
+
+    @tool(read_only=True, name="ask")
+    async def ask_back() -> str:
+        """Ask the first session."""
+        is_asked_back.set()
+        told.append((await ones.run("?")).output)
+        return told[0]
+
+    ones, others = [made([asking] * 4, tools=[one]).session(DEMO) for one in (ask, ask_back)]
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(ones.run("start"), others.run("start"))
+        assert [result.output for result in (*results, await begun[0].wait())] == ["answer"] * 3
+    assert told == ["answer"]
