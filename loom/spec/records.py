@@ -16,10 +16,13 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError, PydanticSerializationError, to_json
 
+from loom.core.runtime import Cache, Retry
 from loom.errors import did_you_mean, quoted, short
 from loom.spec.places import Flaw, Place, Source
 
 # Any, in this module: a spec that was not looked at yet.
+
+_RETRY, _CACHE = Retry(), Cache()  # what is left out of a spec is as it is in Python
 
 
 def _flaw(why: str) -> PydanticCustomError:
@@ -59,18 +62,18 @@ Stop = Annotated[str | tuple[str, ...], PlainValidator(_as_stop, json_schema_inp
 class RetrySpec(Record):
     """How often a failing node is tried. `on` names exceptions: of Python, of Loom, or by their path."""
 
-    max_attempts: int = Field(default=3, ge=1)
-    backoff_s: float = Field(default=0.5, ge=0)
-    max_backoff_s: float = Field(default=30.0, ge=0)
-    jitter: bool = True
+    max_attempts: int = Field(default=_RETRY.max_attempts, ge=1)
+    backoff_s: float = Field(default=_RETRY.backoff_s, ge=0)
+    max_backoff_s: float = Field(default=_RETRY.max_backoff_s, ge=0)
+    jitter: bool = _RETRY.jitter
     on: list[str] = ["Exception"]
 
 
 class CacheSpec(Record):
     """Keep what a node gave, for `ttl_s` seconds."""
 
-    ttl_s: float | None = Field(default=None, gt=0)
-    max_entries: int = Field(default=1024, ge=1)
+    ttl_s: float | None = Field(default=_CACHE.ttl_s, gt=0)
+    max_entries: int = Field(default=_CACHE.max_entries, ge=1)
 
 
 class _Policies(Record):
