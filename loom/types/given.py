@@ -7,12 +7,12 @@ from typing import Final, cast
 
 from loom.errors import ConfigError, quoted, short
 
-NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what every provider takes as the name of a tool
+NAME: Final = r"[a-zA-Z0-9_-]{1,64}"  # what every provider takes as the name of a tool; compiled on first use
 
 
 def check_name(place: str, given: object) -> None:
     """Refuse what no provider takes as the name of a tool."""
-    if not isinstance(given, str) or not NAME.fullmatch(given):
+    if not isinstance(given, str) or not re.fullmatch(NAME, given):
         raise _wrong(
             place, 'a name that providers take, 1 to 64 of a-z, A-Z, 0-9, "_" and "-", as in tool(name="search")', given
         )
