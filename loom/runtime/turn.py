@@ -30,13 +30,12 @@ class _Place:
 _around: ContextVar[tuple[_Place, ...]] = ContextVar("loom_turns_around", default=())
 # Those of these places whose holders await the end of what is at work here.
 _awaiting: ContextVar[tuple[_Place, ...]] = ContextVar("loom_turns_awaiting", default=())
-_is_awaited: ContextVar[bool] = ContextVar("loom_turns_is_awaited", default=False)
 _NEEDS = Lock()
 
 
-def say_awaited() -> None:
-    """Say that whoever began this task awaits its end."""
-    _is_awaited.set(True)
+def say_unawaited() -> None:
+    """Say that whoever began this task may not await its end."""
+    _awaiting.set(())
 
 
 class Turn:
@@ -62,7 +61,7 @@ class Turn:
     async def __aenter__(self) -> None:
         self.refuse_inside()
         loop = asyncio.get_running_loop()
-        place, awaiting = _Place(self, loop, loop.create_future()), _awaiting.get() if _is_awaited.get() else ()
+        place, awaiting = _Place(self, loop, loop.create_future()), _awaiting.get()
         with self._guard:
             if self._holder is None:
                 self._holder = place
@@ -81,7 +80,6 @@ class Turn:
             raise
         _around.set((*_around.get(), place))
         _awaiting.set((*awaiting, place))
-        _is_awaited.set(False)  # of what is begun inside
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

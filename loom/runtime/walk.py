@@ -14,7 +14,7 @@ from loom.runs.handle import GraphRun, has_running_loop
 from loom.runtime.engine import Engine
 from loom.runtime.failures import known
 from loom.runtime.records import RunResult, RunState, is_unfinished
-from loom.runtime.turn import say_awaited
+from loom.runtime.turn import say_unawaited
 from loom.types.events import Event
 from loom.types.stream import (
     DoneEvent,
@@ -151,8 +151,8 @@ class AgentWalk:
         yield DoneEvent(output=result.output, iterations=turns, status=status)
 
     async def _drive(self, opened: Opened) -> RunResult:
-        if self.is_attended:
-            say_awaited()
+        if not self.is_attended:
+            say_unawaited()
         try:
             async with contextlib.AsyncExitStack() as stack:
                 with self._waiting:  # for its turn
