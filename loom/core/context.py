@@ -1,8 +1,9 @@
 """What a running node can reach: its place in the run, models, tools, events."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 if TYPE_CHECKING:  # only names here: a graph is declared without loading what its run will need
     from random import Random
@@ -16,86 +17,36 @@ if TYPE_CHECKING:  # only names here: a graph is declared without loading what i
 Effect = Literal["pure", "read", "model", "write"]
 
 
-class Host(Protocol):
-    """What runs a node, as far as its context needs it."""
-
-    run_id: str
-
-    @property
-    def tools(self) -> "Mapping[str, Tool]": ...
-    # Any: what the nodes of a graph and who runs it agree on.
-    @property
-    def resources(self) -> Mapping[str, Any]: ...
-    def model(self, ref: "ModelRef") -> "Model": ...
-    def emit(self, event: "Event") -> None: ...
-    def emit_live(self, event: "Event") -> None: ...
-    def now(self) -> float: ...
-    def remaining_s(self) -> float | None: ...
-    def stop(self, reason: str) -> NoReturn: ...
-    def idempotency_key(self, key: str) -> str: ...
-    @property
-    def random(self) -> "Random": ...
-    # Any: an answer's type and value, a function's result: the node's own.
-    async def ask(
-        self, question: str, answer_type: Any, key: str | None, kind: str, payload: Mapping[str, Any] | None
-    ) -> Any: ...
-    async def once(
-        self,
-        key: str,
-        fn: Callable[..., Any],
-        *arguments: Any,
-        idempotent: bool,
-        effect: Effect | None,
-        result_type: Any,
-    ) -> Any: ...
+# Any, in this module: what a node asks for, calls and is given, whose types are its own.
 
 
-class Context:
-    """A node's view of its run. `visit` and `attempt` count from 1; `deadline` is a Unix time or None.
+class Context(ABC):
+    """A node's view of its run, which is at work on `node`. `visit` and `attempt` count from 1.
 
-    The items of an `each` are visits in their order, whichever begins first. `spent` is what this attempt used so far,
-    None where that is nothing.
+    The items of an `each` are visits in their order, whichever begins first. `tools` and `resources` are those of the
+    runtime, by name. `deadline` is a Unix time or None. `spent` is what this attempt used so far, None where that is
+    nothing.
     """
 
-    __slots__ = ("_host", "attempt", "branch", "deadline", "node", "spent", "visit")
+    __slots__ = ("attempt", "branch", "deadline", "node", "resources", "run_id", "spent", "tools", "visit")
 
-    def __init__(
-        self,
-        host: Host,
-        node: str,
-        *,
-        branch: str = "",
-        visit: int = 1,
-        attempt: int = 1,
-        deadline: float | None = None,
-    ) -> None:
-        self._host = host
-        self.node = node
-        self.branch = branch
-        self.visit = visit
-        self.attempt = attempt
-        self.deadline = deadline
-        self.spent: Usage | None = None
+    run_id: str
+    node: str
+    branch: str
+    visit: int
+    attempt: int
+    deadline: float | None
+    tools: "Mapping[str, Tool]"
+    resources: Mapping[str, Any]
+    spent: "Usage | None"
 
-    @property
-    def run_id(self) -> str:
-        """The run this node works for."""
-        return self._host.run_id
-
-    @property
-    def tools(self) -> "Mapping[str, Tool]":
-        """The tools of the runtime, by name."""
-        return self._host.tools
-
-    # Any: as above.
-    @property
-    def resources(self) -> Mapping[str, Any]:
-        """The live objects of the runtime, by name."""
-        return self._host.resources
-
+    @abstractmethod
     def emit(self, event: "Event") -> None:
         """Add an event to the run's story. It is saved with the next record of the run."""
-        self._host.emit(event)
+
+    @abstractmethod
+    def emit_live(self, event: "Event") -> None:
+        """Show an event to those who read along, and save it nowhere."""
 
     @property
     def usage(self) -> "Usage":
@@ -112,24 +63,30 @@ class Context:
 
     def model(self, ref: "ModelRef") -> "ModelPort":
         """Return the model that the runtime has for `ref`, or the provider's client."""
-        return _model_port()(self._host, ref, self.node, self._count)
+        return _model_port()(self, ref)
 
-    def _count(self, used: "Usage") -> None:
-        self.spent = used if self.spent is None else self.spent + used
+    @abstractmethod
+    def client(self, ref: "ModelRef") -> "Model":
+        """Return what `model` asks: a call of it is in no story, and its usage is not counted."""
 
+    @abstractmethod
     def now(self) -> float:
         """Return the Unix time in seconds. A step that is run again sees the same times, in the same order."""
-        return self._host.now()
+
+    @abstractmethod
+    def remaining_s(self) -> float | None:
+        """Return the seconds left until the run's deadline, at least 0; None without one."""
 
     @property
+    @abstractmethod
     def random(self) -> "Random":
         """Random numbers, the same whenever this visit of the node is run again."""
-        return self._host.random
 
+    @abstractmethod
     def idempotency_key(self, key: str) -> str:
         """Return a key for an outside service: the same for every attempt at the effect `key`, in every process."""
-        return self._host.idempotency_key(key)
 
+    @abstractmethod
     def stop(self, reason: str) -> NoReturn:
         """End this walk of the run as a limit does: its status is `stopped`, its `stop_reason` this one.
 
@@ -138,9 +95,9 @@ class Context:
         Raises:
             LoomError: the reason is empty.
         """
-        self._host.stop(reason)
+        ...
 
-    # Any, here and below: what the node asks for and calls, whose types are its own.
+    @abstractmethod
     async def ask(
         self,
         question: str,
@@ -155,8 +112,8 @@ class Context:
         `key` tells this ask from others of the same visit; by default it is the question. An answer that is
         not of `answer_type` is an `AnswerError` of `resume`, and the ask stays open.
         """
-        return await self._host.ask(question, answer_type, key, kind, payload)
 
+    @abstractmethod
     async def once(
         self,
         key: str,
@@ -178,7 +135,6 @@ class Context:
             EffectError: the effect is greater than the node declares.
             LoomError: the key was used in this visit, or the result cannot be saved.
         """
-        return await self._host.once(key, fn, *arguments, idempotent=idempotent, effect=effect, result_type=result_type)
 
 
 @cache

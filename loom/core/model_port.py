@@ -1,50 +1,28 @@
 """A model as a node calls it."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from loom.errors import ConfigError, error_text, short
 from loom.types.events import Event
 from loom.types.messages import Message
-from loom.types.models import Model, ModelRef, ModelReply, ModelRequest, ToolSchema
+from loom.types.models import ModelRef, ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta
-from loom.types.usage import Usage
 
-
-class ModelHost(Protocol):
-    """What a call of a model needs of the run it is made in."""
-
-    run_id: str
-
-    def model(self, ref: ModelRef) -> Model:
-        """Return the model that the run has for `ref`."""
-        ...
-
-    def emit(self, event: Event) -> None:
-        """Add an event to the run's story."""
-        ...
-
-    def emit_live(self, event: Event) -> None:
-        """Show an event to those who read along, and save it nowhere."""
-        ...
-
-    def remaining_s(self) -> float | None:
-        """Return the seconds left until the run's deadline, at least 0; None without one."""
-        ...
+if TYPE_CHECKING:  # only a name here: a context gives its models by this module
+    from loom.core.context import Context
 
 
 class ModelPort:
     """One model, as a node calls it: usage is counted and deltas are events."""
 
-    __slots__ = ("_count", "_host", "_node", "_ref")
+    __slots__ = ("_ctx", "_ref")
 
-    def __init__(self, host: ModelHost, ref: ModelRef, node: str, count: Callable[[Usage], None]) -> None:
-        self._host = host
+    def __init__(self, ctx: "Context", ref: ModelRef) -> None:
+        self._ctx = ctx
         self._ref = ref
-        self._node = node
-        self._count = count
 
     async def complete(
         self,
@@ -71,24 +49,25 @@ class ModelPort:
             temperature=temperature,
             temperature_is_default=temperature_is_default,
             response_type=response_type,
-            timeout_s=self._host.remaining_s(),
-            node=self._node,
-            run_id=self._host.run_id,
+            timeout_s=self._ctx.remaining_s(),
+            node=self._ctx.node,
+            run_id=self._ctx.run_id,
         )
 
-        about = {"node": self._node, "model": self._ref.identifier}
+        about = {"node": self._ctx.node, "model": self._ref.identifier}
         try:
             reply = await self._reply(request)
         except Exception as error:
-            self._host.emit(Event(type="model.failed", payload=about | {"error": error_text(error)}))
+            self._ctx.emit(Event(type="model.failed", payload=about | {"error": error_text(error)}))
             raise
-        self._count(reply.usage)
+        spent = self._ctx.spent
+        self._ctx.spent = reply.usage if spent is None else spent + reply.usage
         came = {"finish_reason": reply.finish_reason, "usage": {**vars(reply.usage)}}
-        self._host.emit(Event(type="model.finished", payload=about | came))
+        self._ctx.emit(Event(type="model.finished", payload=about | came))
         return reply
 
     async def _reply(self, request: ModelRequest) -> ModelReply:
-        replying: object = self._host.model(self._ref).complete(request, self._emit)
+        replying: object = self._ctx.client(self._ref).complete(request, self._emit)
         reply = await replying if isinstance(replying, Awaitable) else replying
         if not isinstance(reply, ModelReply) or reply is replying:
             raise self._misfit("gives", reply, "ModelReply, by async def complete(self, request, emit)")
@@ -97,7 +76,7 @@ class ModelPort:
     def _emit(self, delta: ModelDelta) -> None:
         if not isinstance(delta, ModelDelta):
             raise self._misfit("emits", delta, "TextDelta, ThinkingDelta or ToolCallDelta")
-        self._host.emit_live(Event(type="model.delta", payload={"node": self._node, **delta.model_dump()}))
+        self._ctx.emit_live(Event(type="model.delta", payload={"node": self._ctx.node, **delta.model_dump()}))
 
     def _misfit(self, gives: str, got: object, expected: str) -> ConfigError:
         return ConfigError(f'model "{self._ref.identifier}" {gives} {short(got)}; expected {expected}')

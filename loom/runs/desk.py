@@ -6,13 +6,13 @@ import inspect
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property, partial
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import anyio
 from anyio import to_thread
 from pydantic_core import from_json
 
-from loom.core.context import Effect
+from loom.core.context import Context, Effect
 from loom.core.node import EFFECTS
 from loom.core.plan import Task
 from loom.core.result import Ask
@@ -28,7 +28,6 @@ from loom.types.annotations import type_name
 from loom.types.events import Event
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest
 from loom.types.saving import first_finding
-from loom.types.tools import Tool
 
 # Any, in this module: what effects return and asks are answered, whose types are the node's own.
 
@@ -68,15 +67,23 @@ class UntilDeadline:
             raise OutOfTime(str(error)) from error
 
 
-class Desk:
-    """One visit of one node, at one attempt, until the node has returned: then it `is_over`.
+class Desk(Context):
+    """The context of one visit of one node, at one attempt, until the node has returned: then it `is_over`.
 
     `scope` is that of the node's timeout, if it has one. The node `is_stopped` once a limit was met in it; what it
     gives `is_of_this_run` alone once it has asked or told something.
     """
 
-    def __init__(self, run: Run, past: Past, branch: Branch, task: Task, place: str) -> None:
+    def __init__(self, run: Run, past: Past, branch: Branch, task: Task, place: str, attempt: int) -> None:
         self.run_id = run.run_id
+        self.node = path_of(past.hops, task.name)
+        self.branch = branch_of(past.hops, branch.id)
+        self.visit = past.walk.visit(branch)
+        self.attempt = attempt
+        self.deadline = run.deadline
+        self.tools = run.tools
+        self.resources = run.resources
+        self.spent = None
         self.scope: anyio.CancelScope | None = None
         self.is_over = self.is_stopped = self.is_of_this_run = False
         self._run = run
@@ -91,16 +98,6 @@ class Desk:
         self._saved_times = len(notes.times) if notes else 0
 
     @property
-    def tools(self) -> Mapping[str, Tool]:
-        """The tools of the runtime, by name."""
-        return self._run.tools
-
-    @property
-    def resources(self) -> Mapping[str, Any]:
-        """The live objects of the runtime, by name."""
-        return self._run.resources
-
-    @property
     def is_left(self) -> bool:
         """Tell whether the step cannot be finished now, also where the node swallowed what unwound it."""
         return self.is_stopped or (bool(self._past.notes) and self._past.waits_for_answer(self._branch))
@@ -111,26 +108,22 @@ class Desk:
     def _notes(self) -> Notes:
         if self.is_over:  # the notes of the branch are those of another step by now
             raise LoomError(
-                f'node "{self._path}" has returned, and what it left behind goes on; let it await what it begins'
+                f'node "{self.node}" has returned, and what it left behind goes on; let it await what it begins'
             )
         return self._past.notes_of(self._branch.id)
-
-    @property
-    def _path(self) -> str:
-        return path_of(self._past.hops, self._task.name)
 
     @property
     def _place(self) -> str:
         return f"{self._outer_place}{self._branch.place}"
 
-    def model(self, ref: ModelRef) -> Model:
+    def client(self, ref: ModelRef) -> Model:
         """Return the model that the runtime has for `ref`."""
         model = self._run.model(ref)
-        return model if self._run.deadline is None else UntilDeadline(model, self._run, self)
+        return model if self.deadline is None else UntilDeadline(model, self._run, self)
 
     def emit(self, event: Event) -> None:
         """Show an event, and save it with the next record."""
-        self._run.emit(event if event.__class__ is Event else event_of(self._path, event))
+        self._run.emit(event if event.__class__ is Event else event_of(self.node, event))
         self.is_of_this_run |= event.type != "model.finished"
 
     def emit_live(self, event: Event) -> None:
@@ -147,23 +140,20 @@ class Desk:
 
     def remaining_s(self) -> float | None:
         """Return the seconds left until the run's deadline, at least 0; None without one."""
-        deadline = self._run.deadline
-        return None if deadline is None else max(0.0, deadline - self._run.clock())
+        return None if self.deadline is None else max(0.0, self.deadline - self._run.clock())
 
     def stop(self, reason: str) -> NoReturn:
         """Unwind the node, and end this walk of the run as a limit does."""
-        said_why = self._run.secrets.clean(text_of(reason, f'the reason of a stop of node "{self._path}"'))
+        said_why = self._run.secrets.clean(text_of(reason, f'the reason of a stop of node "{self.node}"'))
         if not said_why.strip():
-            raise LoomError(
-                f'node "{self._path}" stops the run without a reason; say which, as in ctx.stop("too_long")'
-            )
+            raise LoomError(f'node "{self.node}" stops the run without a reason; say which, as in ctx.stop("too_long")')
         self._run.stop_reason = self._run.stop_reason or said_why
         self.is_stopped = True
         raise Paused
 
     @cached_property
     def _random(self) -> random.Random:
-        return random.Random(f"{self.run_id}:{self._path}:{self._place}")  # noqa: S311 - repeatable, not secret
+        return random.Random(f"{self.run_id}:{self.node}:{self._place}")  # noqa: S311 - repeatable, not secret
 
     @property
     def random(self) -> random.Random:
@@ -172,15 +162,21 @@ class Desk:
 
     def idempotency_key(self, key: str) -> str:
         """Return a key that is the same for every attempt at this effect, in every process."""
-        key = self._run.secrets.clean(text_of(key, f'the key of an idempotency_key of node "{self._path}"'))
+        key = self._run.secrets.clean(text_of(key, f'the key of an idempotency_key of node "{self.node}"'))
         saved = self._notes.effects.get(key)
         return saved.id if saved and saved.id else self._hash("effect", key)
 
     async def ask(
-        self, question: str, answer_type: Any, key: str | None, kind: str, payload: Mapping[str, Any] | None
+        self,
+        question: str,
+        *,
+        answer_type: Any = str,
+        key: str | None = None,
+        kind: Literal["ask", "approve"] = "ask",
+        payload: Mapping[str, Any] | None = None,
     ) -> Any:
         """Return the answer to a question, or pause the run until there is one."""
-        asked = question_of(self._path, question, answer_type, key, kind, payload)
+        asked = question_of(self.node, question, answer_type, key, kind, payload)
         return await self._as_asked(asked, await self._answer(asked))
 
     async def once(
@@ -188,17 +184,17 @@ class Desk:
         key: str,
         fn: Callable[..., Any],
         *arguments: Any,
-        idempotent: bool,
-        effect: Effect | None,
-        result_type: Any,
+        idempotent: bool = False,
+        effect: Effect | None = None,
+        result_type: Any = None,
     ) -> Any:
         """Call a function at most once in the life of the run, or ask."""
         if key.__class__ is not str or not key.isascii():
-            key = text_of(key, f'the key of a once of node "{self._path}"')
+            key = text_of(key, f'the key of a once of node "{self.node}"')
         key = self._run.secrets.clean(key)  # as it will be read back
         self._use("once", key)
         rank = self._task.effect if effect is None else self._rank(effect, key)
-        values = result_of(fn, result_type, f'once("{key}") of node "{self._path}"')
+        values = result_of(fn, result_type, f'once("{key}") of node "{self.node}"')
         saved = self._notes.effects.get(key)
         if saved and saved.state == "done":
             return values.restore(from_json(saved.result))
@@ -219,12 +215,12 @@ class Desk:
         if effect not in EFFECTS:
             known = ", ".join(f'"{one}"' for one in EFFECTS)
             raise ConfigError(
-                f'once("{key}") of node "{self._path}" has the effect {short(effect)}; expected one of {known}'
+                f'once("{key}") of node "{self.node}" has the effect {short(effect)}; expected one of {known}'
             )
         rank = EFFECTS.index(effect)
         if rank > declared:
             raise EffectError(
-                f'node "{self._path}" declares the effect "{EFFECTS[declared]}", but its once("{key}") has '
+                f'node "{self.node}" declares the effect "{EFFECTS[declared]}", but its once("{key}") has '
                 f'"{effect}"; declare the greater one on the node, so that the graph can be checked for it'
             )
         return rank
@@ -293,9 +289,9 @@ class Desk:
 
     async def _in_doubt(self, key: str, intents: int, values: Values) -> tuple[str, Any]:
         """Return what was decided: `retry`, `skip`, or `result` and the result."""
-        question = f'Did "{key}" of node "{self._path}" happen? The run was cut off while it was under way.'
+        question = f'Did "{key}" of node "{self.node}" happen? The run was cut off while it was under way.'
         ask_key = f"in_doubt:{key}:{intents}"
-        where = f'once("{key}") of node "{self._path}"'
+        where = f'once("{key}") of node "{self.node}"'
         asked = Question(where, question, ask_key, values, "in_doubt", {"effect": key})
         choice, *given = await self._answer(asked)
         return choice, await self._as_asked(asked, given[0]) if given else None
@@ -312,8 +308,8 @@ class Desk:
                 kind=asked.kind,
                 key=key,
                 question=question,
-                node=self._path,
-                branch=branch_of(self._past.hops, self._branch.id),
+                node=self.node,
+                branch=self.branch,
                 answer_type=asked.schema(),
                 payload=self._run.secrets.clean(asked.payload),
             )
@@ -362,11 +358,11 @@ class Desk:
 
     def _use(self, what: str, key: str) -> None:
         if (what, key) in self._used:
-            raise LoomError(f'node "{self._path}" uses the key "{key}" twice in one visit; give each {what} its own')
+            raise LoomError(f'node "{self.node}" uses the key "{key}" twice in one visit; give each {what} its own')
         self._used.add((what, key))
 
     def _hash(self, *parts: str) -> str:
-        return hashlib.sha256("\0".join([self.run_id, self._path, self._place, *parts]).encode()).hexdigest()[:32]
+        return hashlib.sha256("\0".join([self.run_id, self.node, self._place, *parts]).encode()).hexdigest()[:32]
 
 
 async def call_off_loop(fn: Callable[..., Any], *arguments: Any) -> Any:

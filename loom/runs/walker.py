@@ -14,7 +14,6 @@ from typing import Any
 import anyio
 from pydantic_core import from_json, to_json
 
-from loom.core.context import Context
 from loom.core.declared import START
 from loom.core.plan import ConditionError, Inner, Task, Way
 from loom.core.runtime import Retry
@@ -30,7 +29,7 @@ from loom.errors import (
 from loom.runs.crew import Crew
 from loom.runs.desk import Desk, Paused
 from loom.runs.inputs import starting_way, values_from
-from loom.runs.notes import NOTHING, branch_of, path_of
+from loom.runs.notes import NOTHING, path_of
 from loom.runs.opening import held_part, input_record
 from loom.runs.past import Past
 from loom.runs.run import Run, asked_to_end
@@ -169,24 +168,23 @@ class Walker:
         if task.cache and not notes and (known := task.cache.get(key, run.clock())):  # it has not begun
             return self._past.restore(from_json(known)), known, attempt, None
         while True:
-            desk = Desk(run, self._past, branch, task, self._place) if task.wants_context else None
-            ctx = self._context(desk, branch, task, attempt) if desk else None
+            desk = Desk(run, self._past, branch, task, self._place, attempt) if task.wants_context else None
             try:
                 call = _called if task.timeout_s is None else _called_in_time
-                writes, saved = task.settle(await call(task, branch, ctx, desk))
+                writes, saved = task.settle(await call(task, branch, desk))
             except Paused:
-                run.unsaved_usage += self._spend(ctx) or NOTHING
+                run.unsaved_usage += self._spend(desk) or NOTHING
                 raise
             except (Exception, asyncio.CancelledError) as error:
                 self._past.notes_of(branch.id).attempts = attempt
-                usage, retry, failure = self._spend(ctx), task.retry, error
+                usage, retry, failure = self._spend(desk), task.retry, error
                 if not _is_worth_another(error, retry, attempt) or retry is None:
                     run.unsaved_usage += usage or NOTHING
                     raise
             else:
                 if task.cache and not (desk and desk.is_of_this_run):
                     task.cache.put(key, saved, run.clock())
-                return writes, saved, attempt, self._spend(ctx)
+                return writes, saved, attempt, self._spend(desk)
             finally:
                 if desk:
                     desk.is_over = True
@@ -196,14 +194,9 @@ class Walker:
                 raise Paused
             attempt += 1
 
-    def _context(self, desk: Desk, branch: Branch, task: Task, attempt: int) -> Context:
-        hops, visit = self._past.hops, self._walk.visit(branch)
-        node, name = (path_of(hops, task.name), branch_of(hops, branch.id)) if hops else (task.name, branch.id)
-        return Context(desk, node, branch=name, visit=visit, attempt=attempt, deadline=self._run.deadline)
-
-    def _spend(self, ctx: Context | None) -> Usage | None:
+    def _spend(self, desk: Desk | None) -> Usage | None:
         """Count what a node's model calls used; None if it made none."""
-        spent = ctx.spent if ctx else None
+        spent = desk.spent if desk else None
         if spent is None or not (spent.total_tokens or spent.cost_usd != 0):
             return None
         self._run.totals.usage += spent
@@ -339,10 +332,10 @@ class Walker:
         return due if self._admits_all else self._run.admit(due, self._plan)
 
 
-async def _called(task: Task, branch: Branch, ctx: Context | None, desk: Desk | None) -> Any:
+async def _called(task: Task, branch: Branch, desk: Desk | None) -> Any:
     """Call a node. It pauses also if it swallows that, or tasks of its own raise nothing more than that."""
     try:
-        returned = await task.invoke(branch.view, ctx)
+        returned = await task.invoke(branch.view, desk)
     except BaseExceptionGroup as group:
         _, others = group.split(Paused)
         raise Paused if others is None else others from None
@@ -351,13 +344,13 @@ async def _called(task: Task, branch: Branch, ctx: Context | None, desk: Desk | 
     return returned
 
 
-async def _called_in_time(task: Task, branch: Branch, ctx: Context | None, desk: Desk | None) -> Any:
+async def _called_in_time(task: Task, branch: Branch, desk: Desk | None) -> Any:
     """Call a node. One that takes longer than its timeout fails, also if it swallows its cancellation."""
     returned: Any = None
     with anyio.move_on_after(task.timeout_s) as scope:
         if desk:
             desk.scope = scope
-        returned = await _called(task, branch, ctx, desk)
+        returned = await _called(task, branch, desk)
     if scope.cancel_called:
         raise TimeoutError(f"it took longer than its timeout of {task.timeout_s:g} s")
     return returned

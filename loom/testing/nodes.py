@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NoReturn, overload
+from typing import Any, Literal, NoReturn, overload
 
 from anyio import to_thread
 from pydantic import BaseModel, ValidationError
@@ -23,27 +23,31 @@ from loom.types.tools import Tool
 # Any, in this module: port values, whose types are the node's own.
 
 
-class _Bench:
+class _Bench(Context):
     """Stands in for a run: gives models and tools, keeps the events."""
-
-    run_id = "test"
 
     def __init__(
         self,
+        node: str,
         model: Model | Mapping[str, Model] | None,
         tools: Mapping[str, Tool],
         resources: Mapping[str, Any],
         answers: Mapping[str, Any],
         events: list[Event],
     ) -> None:
+        self.run_id = "test"
+        self.node = node
+        self.branch = ""
+        self.visit = self.attempt = 1
+        self.deadline = self.spent = None
+        self.tools = tools
+        self.resources = resources
         self._models = model
         self._answers = answers
         self._events = events
-        self.tools = tools
-        self.resources = resources
-        self.random = random.Random(self.run_id)  # noqa: S311 - repeatable, not secret
+        self._random = random.Random(self.run_id)  # noqa: S311 - repeatable, not secret
 
-    def model(self, ref: ModelRef) -> Model:
+    def client(self, ref: ModelRef) -> Model:
         if isinstance(self._models, Mapping):
             if ref.identifier in self._models:
                 return self._models[ref.identifier]
@@ -52,6 +56,10 @@ class _Bench:
         if self._models is None:
             raise ConfigError(f'the node asks the model "{ref.identifier}"; pass run_node(…, model=ScriptedModel([…]))')
         return self._models
+
+    @property
+    def random(self) -> random.Random:
+        return self._random
 
     def emit(self, event: Event) -> None:
         self._events.append(event)
@@ -71,7 +79,13 @@ class _Bench:
         return f"{self.run_id}:{key}"
 
     async def ask(
-        self, question: str, answer_type: Any, key: str | None, kind: str, payload: Mapping[str, Any] | None
+        self,
+        question: str,
+        *,
+        answer_type: Any = str,
+        key: str | None = None,
+        kind: Literal["ask", "approve"] = "ask",
+        payload: Mapping[str, Any] | None = None,
     ) -> Any:
         name = key or question
         if name not in self._answers:
@@ -86,9 +100,9 @@ class _Bench:
         key: str,
         fn: Callable[..., Any],
         *arguments: Any,
-        idempotent: bool,
-        effect: Effect | None,
-        result_type: Any,
+        idempotent: bool = False,
+        effect: Effect | None = None,
+        result_type: Any = None,
     ) -> Any:
         return await call_off_loop(fn, *arguments)
 
@@ -137,16 +151,16 @@ async def run_node(
             or the node asks for what it was not given.
         AnswerError: an answer is of the wrong type.
     """
-    host = _Bench(model, tools or {}, resources or {}, answers or {}, [] if events is None else events)
+    name = node.name if isinstance(node, FunctionNode) else type(node).__name__
+    ctx = _Bench(name, model, tools or {}, resources or {}, answers or {}, [] if events is None else events)
     if isinstance(node, FunctionNode):
-        return await _run_function(node, _by_name(inputs), host)
+        return await _run_function(node, _by_name(inputs), ctx)
     wanted, given = node.port_models()
-    name = type(node).__name__
     try:
         ports = inputs if isinstance(inputs, wanted) else wanted.model_validate(_by_name(inputs))
     except ValidationError as error:
         raise ConfigError(f'the inputs of node "{name}" do not fit: {first_finding(error)}') from None
-    returned = await node.run(ports, Context(host, name))
+    returned = await node.run(ports, ctx)
     try:
         made = returned if isinstance(returned, given) else given.model_validate(returned)
         made = given.model_validate(_by_name(made))
@@ -163,7 +177,7 @@ def _by_name(inputs: Mapping[str, Any] | BaseModel | None) -> dict[str, Any]:
     return dict(inputs or {})
 
 
-async def _run_function(node: FunctionNode[..., Any], inputs: dict[str, Any], host: _Bench) -> Any:
+async def _run_function(node: FunctionNode[..., Any], inputs: dict[str, Any], ctx: Context) -> Any:
     ports = {port.name: port for port in node.inputs}
     for name in inputs:
         if name not in ports:
@@ -177,7 +191,7 @@ async def _run_function(node: FunctionNode[..., Any], inputs: dict[str, Any], ho
     if missing:
         raise ConfigError(f'node "{node.name}" lacks the inputs {quoted(missing)}')
     if node.context_parameter:
-        arguments[node.context_parameter] = Context(host, node.name)
+        arguments[node.context_parameter] = ctx
     if node.is_async:
         returned = await node.fn(**arguments)
     elif node.thread:
