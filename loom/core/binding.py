@@ -262,12 +262,12 @@ def settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tu
         made = returned if isinstance(returned, returns) else _read_as(node, returns, returned)
         if not can_be_exact:
             return _settle_each(node, outputs, checks, made)
-        given = made.__pydantic_fields_set__
+        content, given = made.__dict__, made.__pydantic_fields_set__
         writes: dict[str, Any] = {}
         try:
             for port, name, looks_exact, validate in table:
                 if port in given:
-                    value = getattr(made, port)
+                    value = content[port]
                     if looks_exact is None:
                         value = validate(value)
                     elif not (found := looks_exact(value)):
