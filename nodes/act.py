@@ -11,8 +11,9 @@ from loom.core.context import Context, Effect
 from loom.core.node import Node
 from loom.errors import ToolNotFoundError, ToolPermissionError, quoted
 from loom.tools.door import Door, as_door
+from loom.types.assembly import unchecked
 from loom.types.decisions import Decision, ToolRun
-from loom.types.events import Event
+from loom.types.events import happened
 from loom.types.messages import ToolResult
 from loom.types.tools import Tool
 
@@ -27,10 +28,13 @@ class ActIn(BaseModel):
 
 
 class ActOut(BaseModel):
-    """What came of each call, in their order; the whole of outputs that were too long, by reference."""
+    """What came of each call, in their order; the whole of outputs that were too long, by reference, if any were."""
 
     results: tuple[ToolResult, ...]
-    kept: dict[str, str]
+    kept: dict[str, str] = {}
+
+
+_told, _out = unchecked(ToolRun), unchecked(ActOut)
 
 
 class Act(Node[ActIn, ActOut]):
@@ -62,8 +66,9 @@ class Act(Node[ActIn, ActOut]):
                 for number in numbers:
                     group.start_soon(turn.make_when, room, number)
         runs = [turn.done[number] for number in range(len(inputs.decisions))]
+        results = tuple([run.result for run in runs])
         kept = {ref: text for run in runs for ref, text in run.kept.items()}
-        return ActOut(results=tuple(run.result for run in runs), kept=kept)
+        return _out(results=results, kept=kept) if kept else _out(results=results)
 
 
 class _Turn:
@@ -102,7 +107,7 @@ class _Turn:
 
         async def call() -> ToolRun:
             run = await self._called(decision)
-            return ToolRun(result=run.result, kept=run.kept, notes=run.notes, is_told=True)
+            return _told(result=run.result, kept=run.kept, notes=run.notes, is_told=True)
 
         key = _key(number, decision)
         made: ToolRun | None = await self._ctx.once(
@@ -122,7 +127,7 @@ class _Turn:
 
     async def _called(self, decision: Decision) -> ToolRun:
         started = {"tool": decision.tool, "call_id": decision.call_id, "arguments": dict(decision.arguments)}
-        self._ctx.emit(Event(type="tool.started", payload=started))
+        self._ctx.emit(happened(type="tool.started", payload=started))
         try:
             run = await self._door.run(decision, run_id=self._ctx.run_id)
         except ToolPermissionError as error:
@@ -135,7 +140,7 @@ class _Turn:
         payload |= {"is_error": run.result.is_error, "content": run.result.text}
         if run.notes:
             payload["notes"] = run.notes
-        self._ctx.emit(Event(type="tool.finished", payload=payload))
+        self._ctx.emit(happened(type="tool.finished", payload=payload))
 
     def _tool(self, decision: Decision) -> Tool:
         if decision.tool not in self._door:

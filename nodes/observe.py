@@ -10,6 +10,7 @@ from loom.core.context import Context, Effect
 from loom.core.node import Node
 from loom.prompts.template import render
 from loom.tools.door import as_door
+from loom.types.assembly import unchecked
 from loom.types.content import MessageContent, TextBlock
 from loom.types.given import check_count
 from loom.types.messages import Message, ToolCall, ToolResult
@@ -43,6 +44,9 @@ class ObserveOut(BaseModel):
     rho: float
 
 
+_message, _out = unchecked(Message), unchecked(ObserveOut)
+
+
 class Observe(Node[ObserveIn, ObserveOut]):
     """Add what is new to the conversation, so that each tool call is followed by its result.
 
@@ -72,15 +76,15 @@ class Observe(Node[ObserveIn, ObserveOut]):
         if not inputs.messages:
             asked = Message(role="user", content=_asked(inputs))
             view, tools = (*ctx.resources.get(HISTORY, ()), asked), as_door(ctx.tools).schemas()
-            return ObserveOut(messages=(asked,), rho=self.window.rho(self.instructions, view, tools))
+            return _out(messages=(asked,), rho=self.window.rho(self.instructions, view, tools))
         told = [_told(call.name, result) for call, result in zip(inputs.calls, inputs.results, strict=True)]
         grown = tokens_in((inputs.messages[-1], *told))
-        return ObserveOut(messages=tuple(told), rho=inputs.rho + grown / self.window.max_tokens)
+        return _out(messages=tuple(told), rho=inputs.rho + grown / self.window.max_tokens)
 
 
 def _told(tool: str, result: ToolResult) -> Message:
     """Return a result as a message, with all fields set, so that it passes on without a copy."""
-    return Message(
+    return _message(
         role="tool",
         content=result.content,
         tool_calls=(),

@@ -15,8 +15,9 @@ from loom.models.ids import own_id
 from loom.nodes.observe import HISTORY
 from loom.prompts.template import render
 from loom.tools.door import as_door
+from loom.types.assembly import unchecked
 from loom.types.characters import mended
-from loom.types.events import Event
+from loom.types.events import happened
 from loom.types.frozen import FrozenDict
 from loom.types.messages import MALFORMED, Message, ToolCall
 from loom.types.models import ModelRef
@@ -38,6 +39,9 @@ class ReasonOut(BaseModel):
     output: str
     turns: int
     finish_reason: str
+
+
+_turn, _out = unchecked(Message), unchecked(ReasonOut)
 
 
 class Reason(Node[ReasonIn, ReasonOut]):
@@ -63,9 +67,11 @@ class Reason(Node[ReasonIn, ReasonOut]):
             max_output_tokens=self.max_output_tokens,
         )
         if not reply.tool_calls:
-            ctx.emit(Event(type="artifact.created", payload={"artifact_id": f"{ctx.run_id}/output", "kind": "output"}))
+            ctx.emit(
+                happened(type="artifact.created", payload={"artifact_id": f"{ctx.run_id}/output", "kind": "output"})
+            )
         text, calls = mended(reply.text), _told_apart(reply.tool_calls)
-        turn = Message(
+        turn = _turn(
             role="assistant",
             content=text,
             tool_calls=calls,
@@ -73,7 +79,7 @@ class Reason(Node[ReasonIn, ReasonOut]):
             name=None,
             thinking=reply.thinking,
         )
-        return ReasonOut(
+        return _out(
             messages=(turn,),
             calls=calls,
             output=text,

@@ -7,8 +7,9 @@ from pydantic import BaseModel
 from loom.core.context import Context, Effect
 from loom.core.node import Node
 from loom.tools.door import as_door
+from loom.types.assembly import unchecked
 from loom.types.decisions import Decision
-from loom.types.events import Event
+from loom.types.events import Event, happened
 from loom.types.messages import ToolCall
 
 
@@ -23,6 +24,9 @@ class VetoOut(BaseModel):
 
     decisions: tuple[Decision, ...]
     open_questions: int
+
+
+_out = unchecked(VetoOut)
 
 
 class Veto(Node[VetoIn, VetoOut]):
@@ -41,7 +45,7 @@ class Veto(Node[VetoIn, VetoOut]):
         for decision in decisions:
             ctx.emit(judged(decision))
         asked = [decision.outcome for decision in decisions].count("ask")
-        return VetoOut(decisions=tuple(decisions), open_questions=asked)
+        return _out(decisions=tuple(decisions), open_questions=asked)
 
 
 def judged(decision: Decision) -> Event:
@@ -55,4 +59,4 @@ def judged(decision: Decision) -> Event:
         "reason": decision.reason,
         "digest": decision.digest,
     }
-    return Event(type="veto.denied" if decision.outcome == "deny" else "tool.judged", payload=payload)
+    return happened(type="veto.denied" if decision.outcome == "deny" else "tool.judged", payload=payload)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from loom.errors import ConfigError, error_text, short
-from loom.types.events import Event
+from loom.types.events import Event, happened
 from loom.types.messages import Message
 from loom.types.models import ModelRef, ModelReply, ModelRequest, ToolSchema
 from loom.types.stream import ModelDelta
@@ -58,12 +58,12 @@ class ModelPort:
         try:
             reply = await self._reply(request)
         except Exception as error:
-            self._ctx.emit(Event(type="model.failed", payload=about | {"error": error_text(error)}))
+            self._ctx.emit(happened(type="model.failed", payload=about | {"error": error_text(error)}))
             raise
         spent = self._ctx.spent
         self._ctx.spent = reply.usage if spent is None else spent + reply.usage
         came = {"finish_reason": reply.finish_reason, "usage": {**vars(reply.usage)}}
-        self._ctx.emit(Event(type="model.finished", payload=about | came))
+        self._ctx.emit(happened(type="model.finished", payload=about | came))
         return reply
 
     async def _reply(self, request: ModelRequest) -> ModelReply:

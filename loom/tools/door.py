@@ -24,6 +24,7 @@ from loom.tools.judge import Case, Judge, canonical, digest_of
 from loom.tools.limiter import Limiter
 from loom.tools.results import Redactor, shortened
 from loom.tools.rules import Rules
+from loom.types.assembly import unchecked
 from loom.types.content import MessageContent, text_of
 from loom.types.decisions import Decision, ToolRun
 from loom.types.given import check_kind, check_list, check_name
@@ -34,6 +35,8 @@ from loom.types.saving import first_finding
 from loom.types.tools import Tool
 
 # Any, in this module: arguments of any tool, as JSON.
+
+_done = unchecked(ToolRun)
 
 
 class Door(Mapping[str, Tool]):
@@ -171,7 +174,7 @@ class Door(Mapping[str, Tool]):
         result = ToolResult(tool_call_id=decision.call_id, content=content, is_error=is_error)
         hooks = self._hooks.of("after_tool_call")
         if not hooks:
-            return ToolRun(result=result)
+            return _done(result=result)
         told = {"tool": tool.name, "arguments": from_json(saved)["arguments"], "call_id": decision.call_id}
         told |= {"run_id": run_id, "result": result}
         said = [await self._hooks.outcome(hook, told, must_decide=False) for hook in hooks]

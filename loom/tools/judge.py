@@ -13,7 +13,7 @@ from loom.tools.hooks import HookManager, name_of
 from loom.tools.limiter import Limiter
 from loom.tools.results import Redactor
 from loom.tools.rules import Rules
-from loom.types.assembly import assembled
+from loom.types.assembly import unchecked
 from loom.types.decisions import DecidedBy, Decision, Outcome
 from loom.types.frozen import frozen
 from loom.types.messages import MALFORMED, ToolCall
@@ -24,6 +24,8 @@ from loom.types.tools import Tool
 
 _HOOK_ROUNDS: Final = 8
 _REASON_CHARS: Final = 2000
+
+_decided = unchecked(Decision)
 
 
 def canonical(tool: str, arguments: Mapping[str, Any], run_id: str) -> bytes:
@@ -174,18 +176,17 @@ class Judge:
         self, case: Case, outcome: Outcome, by: DecidedBy, rule: str, reason: str, retry_after_s: float | None = None
     ) -> Decision:
         told = self.redactor.clean(reason)
-        content = {
-            "call_id": case.call.id,
-            "tool": case.call.name,
-            "outcome": outcome,
-            "by": by,
-            "rule": rule,
-            "reason": told if len(told) <= _REASON_CHARS else f"{told[:_REASON_CHARS]} …",
-            "digest": case.digest,
-            "arguments": frozen(case.arguments),
-            "retry_after_s": retry_after_s,
-        }
-        return assembled(Decision, content)
+        return _decided(
+            call_id=case.call.id,
+            tool=case.call.name,
+            outcome=outcome,
+            by=by,
+            rule=rule,
+            reason=told if len(told) <= _REASON_CHARS else f"{told[:_REASON_CHARS]} …",
+            digest=case.digest,
+            arguments=frozen(case.arguments),
+            retry_after_s=retry_after_s,
+        )
 
 
 def _saveable(arguments: dict[str, Any], hook: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from loom.types.assembly import unchecked
+
 
 class Event(BaseModel):
     """One thing that happened.
@@ -21,3 +23,7 @@ class Event(BaseModel):
     seq: int = 0
     at: float = 0.0
     offset: int = 0
+
+
+happened = unchecked(Event)
+"""Make an event of Loom's own, whose payload is known to be JSON."""

@@ -1,4 +1,6 @@
-from loom.types.assembly import assembled
+from loom.types.assembly import assembled, unchecked
+from loom.types.decisions import ToolRun
+from loom.types.frozen import FrozenDict
 from loom.types.messages import Message, ToolResult
 
 
@@ -14,3 +16,12 @@ def test_a_record_put_together_is_as_one_that_was_checked() -> None:
 def test_fields_may_be_left_uncounted() -> None:
     made = assembled(Message, Message(role="user", content="go").__dict__.copy(), {"role", "content"})
     assert made.model_dump(exclude_unset=True) == {"role": "user", "content": "go"}
+
+
+def test_an_unchecked_record_is_as_one_that_was_checked_with_its_defaults() -> None:
+    result = ToolResult(tool_call_id="c1", content="3")
+    made, checked = unchecked(ToolRun)(is_told=True, result=result), ToolRun(is_told=True, result=result)
+    assert made == checked
+    assert (repr(made), made.model_dump_json()) == (repr(checked), checked.model_dump_json())
+    assert made.model_fields_set == {"is_told", "result"}
+    assert type(made.kept) is FrozenDict
