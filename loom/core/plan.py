@@ -166,12 +166,17 @@ class Plan:
         Raises:
             ConditionError: a condition raised, which is its cause.
         """
-        while True:
-            way = open_way(self.start if number == OPENED_BY_START else self.tasks[number].ways, view)
-            each = self.eaches.get(number)
-            if each is None or view[each.over]:
-                return way
+        return open_way(self.ways_of(self.decider(number, view)), view)
+
+    def decider(self, number: int, view: View) -> int:
+        """Return where the way on from a node or START is decided: there, or past each `each` over nothing."""
+        while (each := self.eaches.get(number)) and not view[each.over]:
             number = each.node
+        return number
+
+    def ways_of(self, number: int) -> tuple[Way, ...]:
+        """Return the ways on that are drawn from a node or START."""
+        return self.start if number == OPENED_BY_START else self.tasks[number].ways
 
     def allows(self, opener: int, targets: tuple[int, ...]) -> bool:
         """Tell whether branches from `opener` to these targets can be walked in this graph, be they drawn or not."""

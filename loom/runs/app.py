@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 from anyio import CancelScope
 from pydantic_core import from_json
 
+from loom.core.branches import OPENED_BY_START
 from loom.core.journal import Checkpointer, Journal, decode, encode
 from loom.core.node import EFFECTS, GraphNode, Port
 from loom.core.outline import outline_of
@@ -24,7 +25,7 @@ from loom.runs.executor import Executor
 from loom.runs.fork import ReplayReport, forked, replayed
 from loom.runs.given import check_branch, check_offset, given_runtime, known_run_id
 from loom.runs.handle import GraphRun, has_running_loop
-from loom.runs.inputs import Inputs, checked_run_id, new_run_id, starting_values, starting_way
+from loom.runs.inputs import Inputs, checked_run_id, new_run_id, starting_values
 from loom.runs.live import Live, follow_stored
 from loom.runs.opening import input_record, open_walk
 from loom.runs.past import Past
@@ -32,6 +33,7 @@ from loom.runs.points import past_at, points
 from loom.runs.run import Run
 from loom.runs.secrets import secrets_of
 from loom.runs.story import Story, told
+from loom.runs.ways import chosen_way
 from loom.types.events import Event
 from loom.types.outline import Outline
 
@@ -340,7 +342,7 @@ class CompiledGraph(Generic[S]):
         if runtime.secrets:
             saved = secrets_of(runtime.secrets).clean_fields(saved)
             values = past.restore(from_json(saved))
-        way = starting_way(plan, values)
+        way = chosen_way(plan, OPENED_BY_START, values)
         past.begin(values, way.targets)
         run = Run(run_id, past.totals, store, runtime, live)
         run.scope = scope

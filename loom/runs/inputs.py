@@ -1,4 +1,4 @@
-"""How a run begins: its id, its first values, its first way."""
+"""How a run begins: its id, its first values."""
 
 import os
 import random
@@ -6,11 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from loom.core.branches import OPENED_BY_START
-from loom.core.declared import START
-from loom.core.plan import ConditionError, Plan, Way
+from loom.core.plan import Plan
 from loom.core.state import Field
-from loom.errors import ConfigError, NodeError, NoEdgeError, did_you_mean, quoted, short
+from loom.errors import ConfigError, did_you_mean, quoted, short
 from loom.types.annotations import type_name
 from loom.types.saving import first_finding
 
@@ -103,24 +101,3 @@ def _checked(plan: Plan, field: Field, given: object) -> tuple[Any, bytes]:
     except Exception as error:  # pydantic's own, or a validator's of the user
         message = f'graph "{plan.name}", field "{field.name}": got {short(given)}, expected '
         raise ConfigError(f"{message}{type_name(field.values.type)}: {first_finding(error)}") from error
-
-
-def starting_way(plan: Plan, values: Mapping[str, Any], *, run_id: str = "", path: str = START, step: int = 0) -> Way:
-    """Return the way on from START; inside a run that has begun, run id, path and step say where that is.
-
-    Raises:
-        NoEdgeError: START has a switch, and none of its conditions holds.
-        NodeError: one of its conditions raised.
-    """
-
-    def where() -> str:
-        return f'run "{run_id}", node "{path}"' if run_id else f'graph "{plan.name}", node "{path}"'
-
-    try:
-        way = plan.way_on(OPENED_BY_START, values)
-    except ConditionError as error:
-        raise NodeError(f"{where()}: {error}", run_id=run_id, node=path, step=step, attempt=1) from error.__cause__
-    if way is None:
-        tried = ", ".join(f'"{way.label}"' for way in plan.start)
-        raise NoEdgeError(f"{where()}: no condition of its switch holds ({tried}) and it has no otherwise", node=path)
-    return way

@@ -14,8 +14,9 @@ from typing import Any
 import anyio
 from pydantic_core import from_json, to_json
 
-from loom.core.declared import START
-from loom.core.plan import ConditionError, Inner, Task, Way
+from loom.core.binding import View
+from loom.core.branches import OPENED_BY_START
+from loom.core.plan import Inner, Task, Way
 from loom.core.runtime import Retry
 from loom.core.walk import Branch
 from loom.errors import (
@@ -28,12 +29,13 @@ from loom.errors import (
 )
 from loom.runs.crew import Crew
 from loom.runs.desk import Desk, Paused
-from loom.runs.inputs import starting_way, values_from
+from loom.runs.inputs import values_from
 from loom.runs.notes import NOTHING, path_of
 from loom.runs.opening import held_part, input_record
 from loom.runs.past import Past
 from loom.runs.run import Run, asked_to_end
 from loom.runs.strict import as_saved, refuse_lossy, refuse_touched
+from loom.runs.ways import chosen_way
 from loom.types.usage import Usage
 
 # Any, in this module: what nodes return and write.
@@ -145,8 +147,7 @@ class Walker:
             past = Past(inner.plan, self._run.run_id, self._run.totals, hops)
             given = {name: branch.view[outer] for name, outer in inner.reads.items() if outer in branch.view}
             values, saved = values_from(inner.plan, given)
-            path, step = path_of(hops, START), self._run.totals.seq
-            way = starting_way(inner.plan, values, run_id=self._run.run_id, path=path, step=step)
+            way = self._choose(past, OPENED_BY_START, values)
             past.begin(values, way.targets)
             async with self._run.turns:
                 extra = b',"in":' + to_json(hops) + self._run.emitted_part()
@@ -242,7 +243,7 @@ class Walker:
             due, taken = walk.next_item(branch), b"[]"
         else:
             try:
-                way = task.only or self._choose(chooser)
+                way = task.only or self._choose(past, chooser.at, chooser.view)
             except RunError:
                 await run.append([self._record(finished, b"null", b"")])
                 raise
@@ -284,28 +285,14 @@ class Walker:
 
     # Ways on, and whether to go on.
 
-    def _choose(self, branch: Branch) -> Way:
-        """Return the way on from the node at which a branch stands."""
-        try:
-            way = self._plan.way_on(branch.at, branch.view)
-        except ConditionError as error:
-            path, run_id = self._path(branch), self._run.run_id
-            message = f'run "{run_id}", node "{path}": {error}'
-            failed = NodeError(message, run_id=run_id, node=path, step=self._run.totals.seq, attempt=1)
-            raise failed from error.__cause__
-        if way is None:
-            tried = ", ".join(f'"{way.label}"' for way in self._plan.tasks[branch.at].ways)
-            path = self._path(branch)
-            message = f'run "{self._run.run_id}", node "{path}": no condition of its switch holds ({tried})'
-            raise NoEdgeError(f"{message} and it has no otherwise", node=path)
-        return way
-
-    def _path(self, branch: Branch) -> str:
-        return path_of(self._past.hops, self._plan.tasks[branch.at].name)
+    def _choose(self, past: Past, at: int, view: View) -> Way:
+        """Return the way on from a node, or from START, of this graph or of one inside."""
+        run = self._run
+        return chosen_way(past.plan, at, view, run_id=run.run_id, hops=past.hops, step=run.totals.seq)
 
     async def _decide(self, branch: Branch) -> list[Branch]:
         """Choose the way on from a step that was recorded without one."""
-        way = self._choose(branch)
+        way = self._choose(self._past, branch.at, branch.view)
         name = self._plan.tasks[branch.at].name
         del self._past.undecided[branch.id]
         due = self._past.lead(branch, way.targets)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from loom import END, START, ConfigError, Graph, GraphResult, NodeError, NoEdgeError, RunError, State, append, node
+from loom import END, START, ConfigError, Graph, GraphResult, State, append, node
 from loom.runs.app import CompiledGraph
 from loom.runs.inputs import new_run_id
 
@@ -186,64 +186,6 @@ def test_any_number_starts_a_run_as_it_will_be_read_back(one: float, many: list[
     spelled = {math.inf: "Infinity", -math.inf: "-Infinity"}
     is_number = isinstance(either, float) and math.isfinite(either)
     assert state.either == (either if is_number or isinstance(either, str) else spelled.get(either, "NaN"))
-
-
-# The first way.
-
-
-def switched(*conditions: str) -> CompiledGraph[Brief]:
-    graph = Graph("switched", Brief)
-    graph.node("look", look)
-    graph.switch(START, dict.fromkeys(conditions, "look"))
-    graph.edge("look", END)
-    return graph.compile()
-
-
-def test_a_switch_at_start_is_decided_by_the_inputs() -> None:
-    assert switched("limit > 3", "topic == 'a'").run_sync({"topic": "a"}).steps == 1
-
-
-def test_a_switch_at_start_with_no_open_way_is_an_error_and_no_run_is_begun() -> None:
-    made = switched("limit > 3", "limit < 2")
-    with pytest.raises(NoEdgeError) as caught:
-        made.run_sync({"topic": "a"}, run_id="r")
-    assert str(caught.value) == (
-        'graph "switched", node "START": no condition of its switch holds ("limit > 3", "limit < 2") '
-        "and it has no otherwise"
-    )
-    assert caught.value.node == START
-    assert made.run_sync({"topic": "a", "limit": 9}, run_id="r").status == "completed"
-
-
-def test_a_condition_at_start_that_raises_is_an_error_of_start() -> None:
-    with pytest.raises(NodeError, match=r'"1 / \(limit - 3\) > 2".*ZeroDivisionError') as caught:
-        switched("1 / (limit - 3) > 2").run_sync({"topic": "a"})
-    assert (caught.value.node, caught.value.step) == (START, 0)
-    assert isinstance(caught.value.__cause__, ZeroDivisionError)
-
-
-@pytest.mark.parametrize(
-    ("condition", "told"),
-    [
-        ("limit > 3", 'no condition of its switch holds ("limit > 3") and it has no otherwise'),
-        (
-            "1 / (limit - limit) > 2",
-            'the condition "1 / (limit - limit) > 2" of its switch raised ZeroDivisionError: division by zero',
-        ),
-    ],
-)
-def test_a_switch_at_the_start_of_an_inner_graph_tells_run_and_place(condition: str, told: str) -> None:
-    outer = Graph("outer", Brief)
-    outer.node("look", look)
-    outer.node("inner", switched(condition).as_node(reads={"topic": "topic"}, writes={}))
-    outer.edge(START, "look", "inner", END)
-    with pytest.raises(RunError) as caught:
-        outer.compile().run_sync({"topic": "a"}, run_id="r")
-    assert str(caught.value) == f'run "r", node "inner/START": {told}'
-    failed = caught.value
-    assert isinstance(failed, (NoEdgeError, NodeError))
-    assert isinstance(failed, NoEdgeError) or (failed.run_id, failed.step) == ("r", 1)
-    assert failed.node == "inner/START"
 
 
 def test_run_ids_sort_by_time_and_are_unlike_one_another() -> None:
