@@ -2,14 +2,12 @@
 
 import asyncio
 import hashlib
-import inspect
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property, partial
 from typing import Any, Literal, NoReturn
 
 import anyio
-from anyio import to_thread
 from pydantic_core import from_json
 
 from loom.core.context import Context, Effect
@@ -25,6 +23,7 @@ from loom.runs.past import Past
 from loom.runs.run import Run
 from loom.runs.wanted import Question, event_of, question_of, result_of, text_of
 from loom.types.annotations import type_name
+from loom.types.calling import call_off_loop
 from loom.types.events import Event
 from loom.types.models import Emit, Model, ModelRef, ModelReply, ModelRequest
 from loom.types.saving import first_finding
@@ -363,11 +362,3 @@ class Desk(Context):
 
     def _hash(self, *parts: str) -> str:
         return hashlib.sha256("\0".join([self.run_id, self.node, self._place, *parts]).encode()).hexdigest()[:32]
-
-
-async def call_off_loop(fn: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function, in a thread if it is not async."""
-    if inspect.iscoroutinefunction(fn):
-        return await fn(*arguments)
-    returned = await to_thread.run_sync(partial(fn, *arguments), abandon_on_cancel=True)
-    return await returned if inspect.isawaitable(returned) else returned

@@ -13,8 +13,8 @@ from loom.core.context import Context, Effect
 from loom.core.node import FunctionNode, In, Node, Out, P, R
 from loom.core.values import Values, values_of
 from loom.errors import AnswerError, ConfigError, RunError, did_you_mean, quoted, short
-from loom.runs.desk import call_off_loop
 from loom.runs.strict import lossy
+from loom.types.calling import call_off_loop
 from loom.types.events import Event
 from loom.types.models import Model, ModelRef
 from loom.types.saving import first_finding

@@ -1,12 +1,11 @@
 """Code of the user's that may hang: rules and hooks."""
 
-import inspect
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, Final, cast
+from collections.abc import Callable
+from typing import Any, Final
 
 import anyio
-import anyio.to_thread
+
+from loom.types.calling import call_off_loop
 
 LIMIT_S: Final = 5.0
 
@@ -25,8 +24,5 @@ async def bounded(fn: Callable[..., object], *arguments: Any, limit_s: float = L
         OutOfTimeError: it took longer than `limit_s` seconds.
     """
     with anyio.move_on_after(limit_s):
-        if inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None)):  # noqa: B004
-            return await cast("Awaitable[object]", fn(*arguments))
-        result = await anyio.to_thread.run_sync(partial(fn, *arguments), abandon_on_cancel=True)
-        return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
+        return await call_off_loop(fn, *arguments)
     raise OutOfTimeError(f"it took longer than {limit_s:g} s")

@@ -6,7 +6,6 @@ from functools import partial, update_wrapper
 from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 import anyio
-import anyio.to_thread
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -14,6 +13,7 @@ from loom.errors import ConfigError, ToolExecutionError, error_text
 from loom.tools.failures import is_failure
 from loom.tools.roundtrip import check_defaults, is_read_by_alias, written
 from loom.tools.signature import arguments_of, is_plain
+from loom.types.calling import call_off_loop
 from loom.types.content import DocumentBlock, ImageBlock, MessageContent, TextBlock
 from loom.types.given import check_count, check_flag, check_name, check_seconds, check_text, check_texts
 from loom.types.models import ToolSchema
@@ -186,13 +186,7 @@ class ToolSpec(Generic[P, R]):
     def _called(self, values: Mapping[str, Any]) -> Awaitable[object]:
         if self._is_async:
             return cast("Callable[..., Awaitable[object]]", self.fn)(**values)
-        return self._in_thread(values)
-
-    async def _in_thread(self, values: Mapping[str, Any]) -> object:
-        call: Callable[[], object] = partial(self.fn, **values)
-        result = await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
-        # A plain function may return what is to be awaited, as a partial of an async one does.
-        return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
+        return call_off_loop(partial(self.fn, **values))
 
 
 class _OutOfTimeError(Exception):
