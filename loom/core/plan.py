@@ -166,7 +166,7 @@ class Plan:
         Raises:
             ConditionError: a condition raised, which is its cause.
         """
-        return open_way(self.ways_of(self.decider(number, view)), view)
+        return open_way(self.ways_of(self.decider(number, view) if self.eaches else number), view)
 
     def decider(self, number: int, view: View) -> int:
         """Return where the way on from a node or START is decided: there, or past each `each` over nothing."""
