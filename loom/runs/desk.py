@@ -127,7 +127,7 @@ class Desk(Context):
 
     def emit_live(self, event: Event) -> None:
         """Show an event to those who read now."""
-        self._run.emit_live(event)
+        self._run.emit_live(event_of(self.node, event))
 
     def now(self) -> float:
         """Return the time; when the step is run again, the same times in the same order."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from threading import get_ident
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from pydantic_core import from_json, to_json
@@ -27,6 +27,8 @@ from loom.types.saving import SURE, refuse_unreadable
 from loom.types.tools import Tool
 
 # Any, in this module: JSON of records.
+
+Shown = TypeVar("Shown")
 
 
 # What is replayed in less time than a snapshot would take.
@@ -234,25 +236,38 @@ class Run:
         Raises:
             LoomError: its payload cannot be saved, or not be read back.
         """
-        payload: Any = event.payload
         try:
-            if self.has_secrets:
-                payload = self.secrets.clean(from_json(to_json(payload)))
+            payload = self._without_secrets(event.payload) if self.has_secrets else event.payload
             saved = to_json({"type": event.type, "payload": payload, "at": self.clock()})
             if len(saved) > SURE:
                 refuse_unreadable(saved)
         except ValueError as error:  # PydanticSerializationError is one
             raise LoomError(f'the event "{event.type}" has a payload that cannot be saved: {error}') from None
-        loop, thread = self.home
-        if get_ident() == thread:
-            self._live.emit(saved)
-        else:  # a node that is a plain function, or a tool
-            loop.call_soon_threadsafe(self._live.emit, saved)
+        self._at_home(self._live.emit, saved)
 
     def emit_live(self, event: Event) -> None:
-        """Show an event to those who read now."""
-        seq = self.totals.seq
-        self._live.show(Event(type=event.type, payload=event.payload, run_id=self.run_id, seq=seq, at=self.clock()))
+        """Show an event to those who read now.
+
+        Raises:
+            LoomError: there are secrets, and its payload is no JSON in which they could be found.
+        """
+        try:
+            payload = self._without_secrets(event.payload) if self.has_secrets else event.payload
+        except ValueError as error:
+            raise LoomError(f'the event "{event.type}" has a payload that is no JSON: {error}') from None
+        seq, at = self.totals.seq, self.clock()
+        self._at_home(self._live.show, Event(type=event.type, payload=payload, run_id=self.run_id, seq=seq, at=at))
+
+    def _without_secrets(self, payload: Any) -> Any:
+        return self.secrets.clean(from_json(to_json(payload)))
+
+    def _at_home(self, tell: Callable[[Shown], None], shown: Shown) -> None:
+        """Tell something in the thread of the run: a node that is a plain function, or a tool, is in another."""
+        loop, thread = self.home
+        if get_ident() == thread:
+            tell(shown)
+        else:
+            loop.call_soon_threadsafe(tell, shown)
 
 
 # Before that a task group of asyncio leaves the trace of a cancellation when one of its tasks fails.

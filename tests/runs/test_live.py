@@ -2,8 +2,10 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from loom import (
@@ -28,6 +30,8 @@ from loom.testing import ScriptedModel
 from loom.types.events import Event
 from loom.types.messages import Message
 from tests.core.letters import Log, after_crash, chain, fan, graph_of
+
+# Any: what is no event.
 
 pytestmark = pytest.mark.anyio
 
@@ -162,6 +166,34 @@ async def test_a_payload_changed_later_is_shown_as_it_was() -> None:
     live, again = await live_and_again(chain("a", a=say))
     assert live == again
     assert [event.payload for event in live if event.type == "note"] == [{"text": "first"}]
+
+
+@pytest.mark.parametrize("thread", [False, True])
+async def test_what_a_node_emits_live_is_shown_without_secrets_and_not_saved(thread: bool) -> None:
+    async def soon(ctx: Context) -> None:
+        if thread:
+            await anyio.to_thread.run_sync(ctx.emit_live, note("1 of 2, by s3cret"))
+        else:
+            ctx.emit_live(note("1 of 2, by s3cret"))
+        await anyio.sleep(0.01)
+
+    runtime = Runtime(checkpointer=MemoryCheckpointer(), secrets=("s3cret",))
+    live, again = await live_and_again(chain("abc", b=soon), runtime)
+    (shown,) = [event for event in live if event.type == "note"]
+    assert (shown.payload, shown.offset, shown.run_id) == ({"text": "1 of 2, by [redacted]"}, 0, "r")
+    assert [event for event in live if event.offset] == again
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [("half", "emits 'half'; expected an Event"), (Event(type="note", payload={"a": object()}), "that is no JSON")],
+)
+async def test_what_cannot_be_shown_live_is_refused(given: Any, told: str) -> None:
+    async def soon(ctx: Context) -> None:
+        ctx.emit_live(given)
+
+    with pytest.raises(NodeError, match=told):
+        await chain("abc", b=soon).run(runtime=Runtime(secrets=("s3cret",)))
 
 
 async def test_deltas_of_a_model_are_shown_live_only() -> None:
