@@ -32,9 +32,14 @@ def unchecked(kind: Callable[Given, Record]) -> Callable[Given, Record]:
     """
     record = cast("type[Record]", kind)
     fields = {name: field.get_default(call_default_factory=True) for name, field in record.model_fields.items()}
+    own = [name for name, default in fields.items() if type(default) in (dict, list, set)]  # not to be shared
 
     # Any: as above.
     def made(**content: Any) -> Record:
-        return assembled(record, fields | content, {*content})
+        whole = fields | content
+        for name in own:
+            if name not in content:
+                whole[name] = record.model_fields[name].get_default(call_default_factory=True)
+        return assembled(record, whole, {*content})
 
     return cast("Callable[Given, Record]", made)

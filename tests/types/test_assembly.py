@@ -1,5 +1,6 @@
 from loom.types.assembly import assembled, unchecked
 from loom.types.decisions import ToolRun
+from loom.types.events import happened
 from loom.types.frozen import FrozenDict
 from loom.types.messages import Message, ToolResult
 
@@ -25,3 +26,9 @@ def test_an_unchecked_record_is_as_one_that_was_checked_with_its_defaults() -> N
     assert (repr(made), made.model_dump_json()) == (repr(checked), checked.model_dump_json())
     assert made.model_fields_set == {"is_told", "result"}
     assert type(made.kept) is FrozenDict
+
+
+def test_a_default_that_can_be_changed_is_made_for_each() -> None:
+    one, other = happened(type="a"), happened(type="b")
+    one.payload["x"] = 1
+    assert (other.payload, happened(type="c").payload) == ({}, {})
