@@ -39,7 +39,7 @@ def unchecked(kind: Callable[Given, Record]) -> Callable[Given, Record]:
         whole = fields | content
         for name in own:
             if name not in content:
-                whole[name] = record.model_fields[name].get_default(call_default_factory=True)
+                whole[name] = fields[name].copy()
         return assembled(record, whole, {*content})
 
     return cast("Callable[Given, Record]", made)
