@@ -28,10 +28,10 @@ class ActIn(BaseModel):
 
 
 class ActOut(BaseModel):
-    """What came of each call, in their order; the whole of outputs that were too long, by reference, if any were."""
+    """What came of each call, in their order; the whole of outputs that were too long, by reference."""
 
     results: tuple[ToolResult, ...]
-    kept: dict[str, str] = {}
+    kept: dict[str, str]
 
 
 _told, _out = unchecked(ToolRun), unchecked(ActOut)
@@ -66,9 +66,8 @@ class Act(Node[ActIn, ActOut]):
                 for number in numbers:
                     group.start_soon(turn.make_when, room, number)
         runs = [turn.done[number] for number in range(len(inputs.decisions))]
-        results = tuple([run.result for run in runs])
         kept = {ref: text for run in runs for ref, text in run.kept.items()}
-        return _out(results=results, kept=kept) if kept else _out(results=results)
+        return _out(results=tuple([run.result for run in runs]), kept=kept)
 
 
 class _Turn:

@@ -33,7 +33,7 @@ def tokens_in(messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> 
 def _tokens_in_message(message: Message) -> int:
     characters = 0
     for call in message.tool_calls:
-        characters += len(call.name) + len(str(call.arguments))
+        characters += len(call.name) + len(to_json(dict(call.arguments)))
     for block in message.thinking:
         # Of what is not shown the cipher tells about how long it is.
         characters += len(block.text or block.redacted or block.signature)

@@ -278,7 +278,7 @@ def settle_many(node: str, returns: type[BaseModel] | None, outputs: Sequence[tu
             saved = dump(writes)
             if has_doubtful and len(saved) > SURE:
                 refuse_unreadable(saved)
-        except ValueError:
+        except (ValueError, KeyError):
             return _settle_each(node, outputs, checks, made)  # which tells whose value it is
         return writes, saved
 

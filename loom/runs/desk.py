@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Literal, NoReturn
 
 import anyio
@@ -69,9 +69,14 @@ class UntilDeadline:
 class Desk(Context):
     """The context of one visit of one node, at one attempt, until the node has returned: then it `is_over`.
 
-    `scope` is that of the node's timeout, if it has one. The node `is_stopped` once a limit was met in it; what it
-    gives `is_of_this_run` alone once it has asked or told something.
+    `timeout_scope` is there if the node has a timeout. The node `is_stopped` once a limit was met in it; what it gives
+    `is_of_this_run` alone once it has asked or told something.
     """
+
+    __slots__ = (
+        "_branch", "_outer_place", "_past", "_random", "_run", "_saved_times", "_task", "_told", "_used",
+        "is_of_this_run", "is_over", "is_stopped", "timeout_scope",
+    )  # fmt: skip
 
     def __init__(self, run: Run, past: Past, branch: Branch, task: Task, place: str, attempt: int) -> None:
         self.run_id = run.run_id
@@ -83,7 +88,7 @@ class Desk(Context):
         self.tools = run.tools
         self.resources = run.resources
         self.spent = None
-        self.scope: anyio.CancelScope | None = None
+        self.timeout_scope: anyio.CancelScope | None = None
         self.is_over = self.is_stopped = self.is_of_this_run = False
         self._run = run
         _ = run.home  # of this thread, before the node is in another
@@ -93,6 +98,7 @@ class Desk(Context):
         self._outer_place = place
         self._used: set[tuple[str, str]] = set()
         self._told = 0
+        self._random: random.Random | None = None
         notes = past.notes.get(branch.id)
         self._saved_times = len(notes.times) if notes else 0
 
@@ -150,13 +156,12 @@ class Desk(Context):
         self.is_stopped = True
         raise Paused
 
-    @cached_property
-    def _random(self) -> random.Random:
-        return random.Random(f"{self.run_id}:{self.node}:{self._place}")  # noqa: S311 - repeatable, not secret
-
     @property
     def random(self) -> random.Random:
         """Random numbers that are the same whenever this visit is run again."""
+        if self._random is None:
+            seed = f"{self.run_id}:{self.node}:{self._place}"
+            self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
         return self._random
 
     def idempotency_key(self, key: str) -> str:
@@ -275,7 +280,8 @@ class Desk(Context):
             try:
                 with anyio.CancelScope(shield=True):
                     await asyncio.wait(
-                        {task}, timeout=0 if self.scope and self.scope.cancel_called else self._run.grace_s
+                        {task},
+                        timeout=0 if self.timeout_scope and self.timeout_scope.cancel_called else self._run.grace_s,
                     )
                     if task.done():
                         return task, cancelled

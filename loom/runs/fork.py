@@ -166,7 +166,8 @@ def replayed(plan: Plan, journal: Journal) -> ReplayReport:
         if at >= len(past.plan.tasks):
             found.append(Difference(seq, "", taken, (), "the node is gone"))
             return
-        node = path_of(past.hops, START if at == OPENED_BY_START else past.plan.tasks[at].name)
+        decider = past.plan.decider(at, view)
+        node = path_of(past.hops, START if decider == OPENED_BY_START else past.plan.tasks[decider].name)
         try:
             way = past.plan.way_on(at, view)
         except ConditionError as error:

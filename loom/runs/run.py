@@ -236,9 +236,11 @@ class Run:
         Raises:
             LoomError: its payload cannot be saved, or not be read back.
         """
+        kind, payload = event.type, event.payload
         try:
-            payload = self._without_secrets(event.payload) if self.has_secrets else event.payload
-            saved = to_json({"type": event.type, "payload": payload, "at": self.clock()})
+            if self.has_secrets:
+                kind, payload = self.secrets.clean([kind, from_json(to_json(payload))])
+            saved = to_json({"type": kind, "payload": payload, "at": self.clock()})
             if len(saved) > SURE:
                 refuse_unreadable(saved)
         except ValueError as error:  # PydanticSerializationError is one
@@ -246,20 +248,17 @@ class Run:
         self._at_home(self._live.emit, saved)
 
     def emit_live(self, event: Event) -> None:
-        """Show an event to those who read now.
+        """Show an event to those who read now, as it would be read back if it were saved.
 
         Raises:
-            LoomError: there are secrets, and its payload is no JSON in which they could be found.
+            LoomError: its payload is no JSON.
         """
         try:
-            payload = self._without_secrets(event.payload) if self.has_secrets else event.payload
+            kind, payload = self.secrets.clean([event.type, from_json(to_json(event.payload))])
         except ValueError as error:
             raise LoomError(f'the event "{event.type}" has a payload that is no JSON: {error}') from None
         seq, at = self.totals.seq, self.clock()
-        self._at_home(self._live.show, Event(type=event.type, payload=payload, run_id=self.run_id, seq=seq, at=at))
-
-    def _without_secrets(self, payload: Any) -> Any:
-        return self.secrets.clean(from_json(to_json(payload)))
+        self._at_home(self._live.show, Event(type=kind, payload=payload, run_id=self.run_id, seq=seq, at=at))
 
     def _at_home(self, tell: Callable[[Shown], None], shown: Shown) -> None:
         """Tell something in the thread of the run: a node that is a plain function, or a tool, is in another."""

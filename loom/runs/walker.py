@@ -336,7 +336,7 @@ async def _called_in_time(task: Task, branch: Branch, desk: Desk | None) -> Any:
     returned: Any = None
     with anyio.move_on_after(task.timeout_s) as scope:
         if desk:
-            desk.scope = scope
+            desk.timeout_scope = scope
         returned = await _called(task, branch, desk)
     if scope.cancel_called:
         raise TimeoutError(f"it took longer than its timeout of {task.timeout_s:g} s")

@@ -14,6 +14,7 @@ from loom.core.node import FunctionNode, In, Node, Out, P, R
 from loom.core.values import Values, values_of
 from loom.errors import AnswerError, ConfigError, RunError, did_you_mean, quoted, short
 from loom.runs.strict import lossy
+from loom.runs.wanted import event_of
 from loom.types.calling import call_off_loop
 from loom.types.events import Event
 from loom.types.models import Model, ModelRef
@@ -25,6 +26,8 @@ from loom.types.tools import Tool
 
 class _Bench(Context):
     """Stands in for a run: gives models and tools, keeps the events."""
+
+    __slots__ = ("_answers", "_events", "_models", "_random")
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class _Bench(Context):
         return self._random
 
     def emit(self, event: Event) -> None:
-        self._events.append(event)
+        self._events.append(event_of(self.node, event))
 
     emit_live = emit
 

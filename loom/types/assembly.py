@@ -31,15 +31,19 @@ def unchecked(kind: Callable[Given, Record]) -> Callable[Given, Record]:
     For values whose types a type checker knows, as it checks these calls. Only the fields that are given count as set.
     """
     record = cast("type[Record]", kind)
+    if made := [name for name, field in record.model_fields.items() if field.default_factory]:
+        raise TypeError(
+            f"{record.__name__} is not for unchecked: a default of its fields {made} is made anew each time"
+        )
     fields = {name: field.get_default(call_default_factory=True) for name, field in record.model_fields.items()}
     own = [name for name, default in fields.items() if type(default) in (dict, list, set)]  # not to be shared
 
     # Any: as above.
-    def made(**content: Any) -> Record:
+    def make(**content: Any) -> Record:
         whole = fields | content
         for name in own:
             if name not in content:
                 whole[name] = fields[name].copy()
         return assembled(record, whole, {*content})
 
-    return cast("Callable[Given, Record]", made)
+    return cast("Callable[Given, Record]", make)

@@ -10,8 +10,8 @@ from loom.types.assembly import unchecked
 class Event(BaseModel):
     """One thing that happened.
 
-    `offset` numbers the events of a run without gaps, from 1; 0 marks an event that is live only
-    (`model.delta`). `seq` is the number of the last finished step, `at` a Unix time in seconds.
+    `offset` numbers the events of a run without gaps, from 1; 0 marks an event that is live only,
+    as `model.delta` is. `seq` is the number of the last finished step, `at` a Unix time in seconds.
     """
 
     model_config = ConfigDict(frozen=True)

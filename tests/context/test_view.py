@@ -23,7 +23,7 @@ TALK = (
     [
         (Message(role="user"), 4),
         (Message(role="user", content="12345"), 6),
-        (Message(role="assistant", tool_calls=(CALL,)), 9),
+        (Message(role="assistant", tool_calls=(CALL,)), 8),
         (Message(role="assistant", thinking=(ThinkingBlock(text="12345678", signature="123456789"),)), 6),
         (Message(role="assistant", thinking=(ThinkingBlock(signature="1234"), ThinkingBlock(redacted="1234"))), 6),
         (Message(role="user", content=(TextBlock(text="1234"), IMAGE, DOCUMENT)), 4 + 1 + 1600 + 3000),

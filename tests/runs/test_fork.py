@@ -503,6 +503,28 @@ async def test_a_replay_sees_a_switch_at_the_start() -> None:
     assert [(one.seq, one.node, one.recorded, one.now) for one in report.differences] == [(0, "START", ("a",), ("b",))]
 
 
+async def test_a_replay_names_the_switch_past_an_each_over_nothing() -> None:
+    class Items(State):
+        items: list[str] = []
+        found: Annotated[list[str], append] = []
+
+    @node(writes="found")
+    async def look(item: str) -> list[str]:
+        return [item]
+
+    def looked(condition: str) -> CompiledGraph[Items]:
+        graph = Graph("looks", Items)
+        graph.node("look", look)
+        graph.each(START, "look", over="items", bind="item")
+        graph.switch("look", {condition: END})
+        return graph.compile()
+
+    runtime = Runtime(checkpointer=MemoryCheckpointer())
+    await looked("found == []").run(run_id="r", runtime=runtime)
+    (shut,) = (await looked("found != []").replay("r", runtime=runtime)).differences
+    assert (shut.node, shut.recorded, shut.note) == ("look", (END,), "no condition holds")
+
+
 async def test_a_replay_tells_of_conditions_that_raise_and_of_ways_that_are_gone() -> None:
     runtime = Runtime(checkpointer=MemoryCheckpointer())
     await switched("word == ''").run(run_id="r", runtime=runtime)

@@ -193,7 +193,36 @@ async def test_what_cannot_be_shown_live_is_refused(given: Any, told: str) -> No
         ctx.emit_live(given)
 
     with pytest.raises(NodeError, match=told):
-        await chain("abc", b=soon).run(runtime=Runtime(secrets=("s3cret",)))
+        await chain("abc", b=soon).run()
+
+
+async def test_a_node_in_a_thread_is_seen_live_while_the_loop_has_nothing_else_to_do() -> None:
+    seen = threading.Event()
+
+    @node
+    def work(ctx: Context) -> None:
+        ctx.emit_live(note("half"))
+        assert seen.wait(5)
+
+    graph = Graph("works", State)
+    graph.node("work", work)
+    graph.edge(START, "work", END)
+    run = graph.compile().start()
+    async for event in run.events():
+        if event.type == "note":
+            seen.set()
+    assert (await run.wait()).status == "completed"
+
+
+async def test_what_was_shown_live_is_not_changed_later() -> None:
+    async def soon(ctx: Context) -> None:
+        done = ["1"]
+        ctx.emit_live(Event(type="note", payload={"done": done}))
+        done.append("2")
+        await anyio.sleep(0.01)
+
+    live, _ = await live_and_again(chain("abc", b=soon))
+    assert [event.payload for event in live if event.type == "note"] == [{"done": ["1"]}]
 
 
 async def test_deltas_of_a_model_are_shown_live_only() -> None:

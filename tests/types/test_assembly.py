@@ -1,3 +1,6 @@
+import pytest
+from pydantic import BaseModel, Field
+
 from loom.types.assembly import assembled, unchecked
 from loom.types.decisions import ToolRun
 from loom.types.events import happened
@@ -26,6 +29,14 @@ def test_an_unchecked_record_is_as_one_that_was_checked_with_its_defaults() -> N
     assert (repr(made), made.model_dump_json()) == (repr(checked), checked.model_dump_json())
     assert made.model_fields_set == {"is_told", "result"}
     assert type(made.kept) is FrozenDict
+
+
+def test_a_record_whose_defaults_are_made_anew_is_refused() -> None:
+    class Numbered(BaseModel):
+        id: str = Field(default_factory=lambda: "new")
+
+    with pytest.raises(TypeError, match=r"Numbered is not for unchecked.*'id'"):
+        unchecked(Numbered)
 
 
 def test_a_default_that_can_be_changed_is_made_for_each() -> None:
