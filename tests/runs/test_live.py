@@ -184,6 +184,16 @@ async def test_what_a_node_emits_live_is_shown_without_secrets_and_not_saved(thr
     assert [event for event in live if event.offset] == again
 
 
+async def test_the_type_of_an_event_has_no_secret_either() -> None:
+    async def soon(ctx: Context) -> None:
+        ctx.emit(note("saved", "by s3cret"))
+        ctx.emit_live(note("live", "by s3cret"))
+
+    live, again = await live_and_again(chain("abc", b=soon), Runtime(secrets=("s3cret",)))
+    assert [event.type for event in live if "text" in event.payload] == ["by [redacted]"] * 2
+    assert "by [redacted]" in {event.type for event in again}
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [("half", "emits 'half'; expected an Event"), (Event(type="note", payload={"a": object()}), "that is no JSON")],
