@@ -367,4 +367,5 @@ class Desk(Context):
         self._used.add((what, key))
 
     def _hash(self, *parts: str) -> str:
-        return hashlib.sha256("\0".join([self.run_id, self.node, self._place, *parts]).encode()).hexdigest()[:32]
+        path = path_of(self._past.hops, self._task.name)  # not what the node could make of its own
+        return hashlib.sha256("\0".join([self._run.run_id, path, self._place, *parts]).encode()).hexdigest()[:32]

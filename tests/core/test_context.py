@@ -193,6 +193,18 @@ async def test_an_idempotency_key_is_the_same_for_every_attempt_and_no_other_pla
     assert len({*seen["a"], *seen["b"]}) == 4
 
 
+async def test_an_idempotency_key_does_not_follow_what_a_node_makes_of_its_context() -> None:
+    keys: list[str] = []
+
+    async def look(ctx: Context) -> None:
+        keys.append(ctx.idempotency_key("pay"))
+        ctx.run_id = ctx.node = "other"
+        keys.append(ctx.idempotency_key("pay"))
+
+    await chain("abc", b=look).run()
+    assert keys[0] == keys[1]
+
+
 # Effects and asks.
 
 
