@@ -86,8 +86,8 @@ def write_file(
 ) -> None:
     """Write a file inside the folder `root`, making folders as needed; no symbolic link is followed on the way.
 
-    It is written all or nothing, also where others write it at the same time. Neither the files at the paths `guarded`
-    (relative to `root`) nor any of the `forbidden_names` is written.
+    It is written all or nothing, also where others write it at the same time or the power fails. Neither the files at
+    the paths `guarded` (relative to `root`) nor any of the `forbidden_names` is written.
 
     Raises:
         ToolPermissionError: the path leads out of the folder, is no file's, or must not be written.
@@ -152,6 +152,8 @@ def _replace(folder: int, path: str, content: bytes) -> None:
     try:
         with os.fdopen(file, "wb") as opened:
             opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())  # else the new name may be on disk before what it names
         os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with suppress(FileNotFoundError):
