@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 import anyio
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json, to_json, to_jsonable_python
 
 from loom.core.journal import Checkpointer, Claim, Journal, encode
 from loom.core.plan import Plan
@@ -248,15 +248,16 @@ class Run:
         self._at_home(self._live.emit, saved)
 
     def emit_live(self, event: Event) -> None:
-        """Show an event to those who read now, as it would be read back if it were saved.
+        """Show an event to those who read now. Half a character may come in one piece of a text, the rest in the next.
 
         Raises:
             LoomError: its payload is no JSON.
         """
         try:
-            kind, payload = self.secrets.clean([event.type, from_json(to_json(event.payload))])
+            payload = to_jsonable_python(event.payload, inf_nan_mode="null")
         except ValueError as error:
             raise LoomError(f'the event "{event.type}" has a payload that is no JSON: {error}') from None
+        kind, payload = self.secrets.clean([event.type, payload])
         seq, at = self.totals.seq, self.clock()
         self._at_home(self._live.show, Event(type=kind, payload=payload, run_id=self.run_id, seq=seq, at=at))
 

@@ -184,6 +184,15 @@ async def test_what_a_node_emits_live_is_shown_without_secrets_and_not_saved(thr
     assert [event for event in live if event.offset] == again
 
 
+async def test_half_a_character_may_come_in_one_piece_of_a_text_and_the_rest_in_the_next() -> None:
+    async def soon(ctx: Context) -> None:
+        ctx.emit_live(note("one \ud83d"))
+        ctx.emit_live(note("\ude00"))
+
+    live, _ = await live_and_again(chain("abc", b=soon))
+    assert [event.payload["text"] for event in live if event.type == "note"] == ["one \ud83d", "\ude00"]
+
+
 async def test_the_type_of_an_event_has_no_secret_either() -> None:
     async def soon(ctx: Context) -> None:
         ctx.emit(note("saved", "by s3cret"))
