@@ -28,8 +28,7 @@ from loom.types.tools import Tool
 
 # Any, in this module: JSON of records.
 
-Shown = TypeVar("Shown")
-
+Told = TypeVar("Told")
 
 # What is replayed in less time than a snapshot would take.
 _FEW_RECORDS = 32
@@ -261,13 +260,13 @@ class Run:
         seq, at = self.totals.seq, self.clock()
         self._at_home(self._live.show, Event(type=kind, payload=payload, run_id=self.run_id, seq=seq, at=at))
 
-    def _at_home(self, tell: Callable[[Shown], None], shown: Shown) -> None:
+    def _at_home(self, tell: Callable[[Told], None], told: Told) -> None:
         """Tell something in the thread of the run: a node that is a plain function, or a tool, is in another."""
         loop, thread = self.home
         if get_ident() == thread:
-            tell(shown)
+            tell(told)
         else:
-            loop.call_soon_threadsafe(tell, shown)
+            loop.call_soon_threadsafe(tell, told)
 
 
 # Before that a task group of asyncio leaves the trace of a cancellation when one of its tasks fails.
